@@ -1,0 +1,54 @@
+"""Differentiable dynamics of Hopfield networks in JAX."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from . import associative as associative
+from . import theory as theory
+from ._dynamics import AbstractDynamics as AbstractDynamics
+from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics
+from ._dynamics import Layer as Layer
+from ._generating import AbstractGeneratingFunction as AbstractGeneratingFunction
+from ._generating import AbstractSeparable as AbstractSeparable
+from ._generating import Erf as Erf
+from ._generating import Exponential as Exponential
+from ._generating import HardTanh as HardTanh
+from ._generating import LayerNorm as LayerNorm
+from ._generating import LogCosh as LogCosh
+from ._generating import LogSumExp as LogSumExp
+from ._generating import MemoryQuadratic as MemoryQuadratic
+from ._generating import Power as Power
+from ._generating import Quadratic as Quadratic
+from ._generating import RectifiedPower as RectifiedPower
+from ._generating import Softplus as Softplus
+from ._generating import Spherical as Spherical
+from ._integrate import Event as Event
+from ._integrate import Noise as Noise
+from ._integrate import integrate as integrate
+from ._patterns import add_noise as add_noise
+from ._patterns import correlated_patterns as correlated_patterns
+from ._patterns import cosine_similarity as cosine_similarity
+from ._patterns import flip as flip
+from ._patterns import gaussian_patterns as gaussian_patterns
+from ._patterns import hadamard_patterns as hadamard_patterns
+from ._patterns import hierarchical_patterns as hierarchical_patterns
+from ._patterns import mask as mask
+from ._patterns import orthogonal_patterns as orthogonal_patterns
+from ._patterns import overlap as overlap
+from ._patterns import random_patterns as random_patterns
+from ._patterns import sparse_patterns as sparse_patterns
+from ._results import RESULTS as RESULTS
+from ._results import Occurrences as Occurrences
+from ._results import Trajectory as Trajectory
+from ._results import is_okay as is_okay
+from ._stability import DescentReport as DescentReport
+from ._stability import Linearisation as Linearisation
+from ._stability import check_descent as check_descent
+from ._stability import linearise as linearise
+from ._steady_state import SteadyState as SteadyState
+from ._steady_state import steady_state as steady_state
+
+try:
+    __version__ = version("hopfield-jax")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0.0.0"
+del PackageNotFoundError, version

@@ -1,0 +1,128 @@
+"""Checks of arguments: one message format, one declaration of what a parameter may be.
+
+A parameter declares its domain once, `beta: Scalar = parameter("positive")`. Construction then checks concrete values and
+raises `ValueError`; verbs check traced values with `is_valid` and answer with `RESULTS.invalid_parameter` and NaN.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import equinox as eqx
+import jax
+import jax.core
+import jax.numpy as jnp
+import jax.tree_util as jtu
+import numpy as np
+
+from ._misc import as_inexact
+from ._types import Array, Bool, PyTree
+
+_DOMAINS: dict[str, tuple[str, Callable]] = {
+    "finite": ("finite numbers", jnp.isfinite),
+    "positive": ("finite and positive", lambda x: jnp.isfinite(x) & (x > 0)),
+    "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
+    "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
+}
+
+
+def fail(argument: str, expected: str, got: object) -> NoReturn:
+    """Raises the one error format: which argument, what was expected, what was got."""
+    raise ValueError(f"`{argument}`: expected {expected}, got {got}.")
+
+
+def is_concrete(x: object) -> bool:
+    """Whether the values of `x` may be looked at now (models are also built inside traced code)."""
+    return not isinstance(x, jax.core.Tracer)
+
+
+def describe(x: Any) -> str:
+    """A value for an error message: the number itself, or an array's shape with its extremes."""
+    values = np.asarray(x)
+    if values.size <= 4:
+        return str(values.tolist())
+    bad = int(np.sum(~np.isfinite(values)))
+    seen = f", {bad} of them not finite" if bad else f", from {values.min():g} to {values.max():g}"
+    return f"{values.size} numbers of shape {values.shape}{seen}"
+
+
+def in_domain(argument: str, value: Any, domain: str) -> None:
+    """Raises unless every entry lies in the domain. Traced values are skipped: verbs look at those with `is_valid`."""
+    expected, holds = _DOMAINS[domain]
+    if is_concrete(value):
+        with jax.ensure_compile_time_eval():
+            fine = bool(jnp.all(holds(value)))
+        if not fine:
+            fail(argument, expected, describe(value))
+
+
+def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names: str = "") -> None:
+    """Raises unless the shape fits; `None` allows any size of an axis. `names` explains the axes in the message."""
+    shape = jnp.shape(value)
+    if len(shape) != len(expected) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
+        wanted = "(" + ", ".join("any" if e is None else str(e) for e in expected) + ("," * (len(expected) == 1)) + ")"
+        fail(argument, f"shape {wanted}{' ' + names if names else ''}", f"shape {shape}")
+
+
+def at_least(argument: str, value: int, smallest: int) -> None:
+    """Raises unless `value` is a whole number not below `smallest`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
+        fail(argument, f"a whole number of at least {smallest}", repr(value))
+
+
+def patterns_fit(argument: str, patterns: Array) -> None:
+    """Raises unless `patterns` holds at least one pattern of at least one neuron, all of it finite."""
+    shape_is(argument, patterns, (None, None), "(patterns, neurons)")
+    if 0 in jnp.shape(patterns):
+        fail(argument, "at least one pattern and one neuron", f"shape {jnp.shape(patterns)}")
+    in_domain(argument, patterns, "finite")
+
+
+def increasing(argument: str, times: Array) -> None:
+    """Raises unless `times` is one axis of finite, strictly increasing numbers."""
+    shape_is(argument, times, (None,), "(times,)")
+    if 0 in jnp.shape(times):
+        fail(argument, "at least one time", "none")
+    in_domain(argument, times, "finite")
+    if is_concrete(times) and np.any(np.diff(np.asarray(times)) <= 0):
+        fail(argument, "strictly increasing times", describe(times))
+
+
+def parameter(domain: str = "finite", *, ndim: int | tuple[int, ...] = 0, **kwargs) -> Any:
+    """A numeric field of a `Checked` module: converted by `as_inexact`, with `ndim` axes and values in `domain`."""
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    return eqx.field(converter=as_inexact, metadata={"domain": domain, "ndim": allowed}, **kwargs)
+
+
+class Checked(eqx.Module):
+    """A module whose `parameter` fields are checked at construction."""
+
+    def __check_init__(self):
+        for field, value in _parameters(self):
+            name = f"{type(self).__name__}.{field.name}"
+            if jnp.ndim(value) not in field.metadata["ndim"]:
+                kinds = " or ".join(("a number", "a vector", "a matrix")[n] for n in field.metadata["ndim"])
+                fail(name, kinds, f"shape {jnp.shape(value)}")
+            in_domain(name, value, field.metadata["domain"])
+
+
+def is_valid(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every parameter of every module in `tree` lies in its domain; works on traced values."""
+    valid = jnp.array(True)
+    for node in jtu.tree_leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module)):
+        if isinstance(node, eqx.Module):
+            if isinstance(node, Checked):
+                for field, value in _parameters(node):
+                    valid &= jnp.all(_DOMAINS[field.metadata["domain"]][1](value))
+            valid &= is_valid([getattr(node, f.name, None) for f in dataclasses.fields(node)])
+    return valid
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every number in a pytree is finite."""
+    leaves = [x for x in jtu.tree_leaves(tree) if eqx.is_inexact_array(x)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves])) if leaves else jnp.array(True)
+
+
+def _parameters(module: eqx.Module):
+    return [(f, getattr(module, f.name)) for f in dataclasses.fields(module) if "domain" in f.metadata]

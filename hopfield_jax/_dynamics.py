@@ -1,0 +1,108 @@
+"""What a model is: a pytree with a vector field; an energy network in addition descends an energy."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+from ._checks import Checked, fail, parameter
+from ._generating import AbstractGeneratingFunction
+from ._misc import inner
+from ._types import Array, Float, PyTree, Scalar, State
+
+
+class AbstractDynamics(Checked):
+    r"""An ordinary differential equation $\dot y = f(t, y)$.
+
+    `stiff` declares that time constants lie far apart, so that verbs choose an implicit solver unless told otherwise.
+    """
+
+    stiff: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def vector_field(self, t: Any, y: State, args: Any = None) -> State:
+        r"""$\dot y$, in the structure of `y`; per unit of time."""
+
+
+class Layer(Checked):
+    r"""One family of neurons: its generating function, its time constant and the input to it.
+
+    **Arguments:**
+
+    - `units`: an `AbstractGeneratingFunction` $L$.
+    - `tau`: time constant > 0.
+    - `input`: $I$, one number or an array of the state's shape.
+    """
+
+    units: AbstractGeneratingFunction
+    tau: Scalar = parameter("positive", default=1.0)
+    input: Float[Array, "..."] = parameter("finite", ndim=(0, 1, 2), default=0.0)
+
+    def drive(self, x: Array) -> Array:
+        """The input, in the shape of the state `x`."""
+        if self.input.ndim and self.input.shape != x.shape:
+            fail("input", f"one number or the state's shape {x.shape}", f"shape {self.input.shape}")
+        return jnp.broadcast_to(self.input, x.shape)
+
+
+class AbstractEnergyDynamics(AbstractDynamics):
+    r"""Families of neurons that descend one energy.
+
+    With $g = \nabla L(y)$ and an interaction $U$ of the activations,
+
+    $$E = \sum_a \big[(y_a - I_a) \cdot g_a - L_a(y_a)\big] + U(g), \qquad
+      \tau_a \dot y_a = -y_a + I_a - \nabla_{g_a} U(g).$$
+
+    Then $\nabla_{y_a} E = -\tau_a H_a \dot y_a$ with $H_a = \nabla^2 L_a$, so that $\dot E = -\sum_a \tau_a \dot y_a^\top
+    H_a \dot y_a \le 0$ when every $L_a$ is convex (Lotito 2025, eq. 3 to 7, for one family; Krotov and Hopfield for two).
+    A subclass says what its `layers` and `interactions` are; all the rest stands here, by differentiation.
+    """
+
+    @abc.abstractmethod
+    def layers(self) -> PyTree[Layer]:
+        """The families, in the structure of the state."""
+
+    @abc.abstractmethod
+    def interactions(self, g: State) -> dict[str, Scalar]:
+        """The terms of $U(g)$ by name, from the activations."""
+
+    def activations(self, y: State) -> State:
+        r"""$g = \nabla L(y)$, in the structure of `y`."""
+        return _map_layers(lambda layer, x: layer.units.activation(x), self.layers(), y)
+
+    def vector_field(self, t: Any, y: State, args: Any = None) -> State:
+        r"""$\dot y_a = (-y_a + I_a - \nabla_{g_a} U)/\tau_a$."""
+        force = jax.grad(self._interaction)(self.activations(y))
+        return _map_layers(lambda layer, x, f: (layer.drive(x) - x - f) / layer.tau, self.layers(), y, force)
+
+    def energy_terms(self, y: State) -> dict[str, Scalar]:
+        """Every term of the energy by name: one for each family of neurons, then the interactions."""
+        terms = _map_layers(
+            lambda layer, x: inner(x - layer.drive(x), layer.units.activation(x)) - layer.units(x), self.layers(), y
+        )
+        named, _ = jtu.tree_flatten_with_path(terms)
+        families = {"/".join(str(getattr(k, "key", k)) for k in path) or "visible": term for path, term in named}
+        return families | self.interactions(self.activations(y))
+
+    def energy(self, y: State) -> Scalar:
+        r"""$E(y)$; it never rises along the dynamics when every generating function is convex."""
+        return sum(self.energy_terms(y).values(), start=jnp.zeros(()))
+
+    def metric(self, y: State, v: State) -> State:
+        r"""Product $\tau_a H_a v_a$, which ties energy to dynamics: $\nabla_y E = -\mathrm{metric}(y, \dot y)$."""
+        return _map_layers(lambda layer, x, u: layer.tau * layer.units.curvature(x, u), self.layers(), y, v)
+
+    def _interaction(self, g: State) -> Scalar:
+        return sum(self.interactions(g).values(), start=jnp.zeros(()))
+
+
+def _map_layers(fn, layers: PyTree[Layer], y: State, *rest: State) -> PyTree:
+    """`fn(layer, x, …)` over the families; an error that names both structures when the state does not fit."""
+    is_layer = lambda x: isinstance(x, Layer)  # noqa: E731
+    expected, got = jtu.tree_structure(layers, is_leaf=is_layer), jtu.tree_structure(y)
+    if expected != got:
+        fail("y", f"a state with one array for each layer, {expected}", f"{got}")
+    return jtu.tree_map(fn, layers, y, *rest, is_leaf=is_layer)

@@ -1,0 +1,14 @@
+from ._base import AbstractGeneratingFunction as AbstractGeneratingFunction
+from ._base import AbstractSeparable as AbstractSeparable
+from ._collective import LayerNorm as LayerNorm
+from ._collective import LogSumExp as LogSumExp
+from ._collective import Spherical as Spherical
+from ._memory import MemoryQuadratic as MemoryQuadratic
+from ._separable import Erf as Erf
+from ._separable import Exponential as Exponential
+from ._separable import HardTanh as HardTanh
+from ._separable import LogCosh as LogCosh
+from ._separable import Power as Power
+from ._separable import Quadratic as Quadratic
+from ._separable import RectifiedPower as RectifiedPower
+from ._separable import Softplus as Softplus

@@ -1,0 +1,56 @@
+"""What every generating function can do: its scalar is written once, all else follows by differentiation."""
+
+import abc
+
+import jax
+import jax.numpy as jnp
+
+from .._checks import Checked
+from .._misc import inner
+from .._types import Array, Float, Scalar
+
+
+class AbstractGeneratingFunction(Checked):
+    r"""A convex scalar function $L(x)$ of one family's state (called Lagrangian by Krotov and Hopfield).
+
+    Subclasses write `__call__` and nothing else. The last axis of `x` holds the neurons; leading axes, where there are
+    any (the tokens of a sequence), are independent copies whose values are summed. A batch is `jax.vmap`'s business.
+
+    ??? cite "Source"
+        ```bibtex
+        @article{lotito2025neural,
+            title={Neural Learning Rules from Associative Networks Theory},
+            author={Lotito, Daniele}, year={2025}, eprint={2503.19922}, archivePrefix={arXiv},
+        }
+        ```
+    """
+
+    @abc.abstractmethod
+    def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        """$L(x)$. **Arguments:** `x`, shape (..., neurons). **Returns:** a scalar."""
+
+    def activation(self, x: Float[Array, "*copies neurons"]) -> Float[Array, "*copies neurons"]:
+        r"""Output of the neurons, $g = \nabla L(x)$; same shape as `x`."""
+        return jax.grad(self.__call__)(x)
+
+    def curvature(
+        self, x: Float[Array, "*copies neurons"], v: Float[Array, "*copies neurons"]
+    ) -> Float[Array, "*copies neurons"]:
+        r"""Product $\nabla^2 L(x)\,v$ without forming the Hessian; `v` and the result have the shape of `x`."""
+        return jax.jvp(jax.grad(self.__call__), (x,), (v,))[1]
+
+    def energy(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        r"""Legendre transform on the activation, $x \cdot \nabla L(x) - L(x)$; a scalar."""
+        return inner(x, self.activation(x)) - self(x)
+
+
+class AbstractSeparable(AbstractGeneratingFunction):
+    r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends on its own state alone."""
+
+    @abc.abstractmethod
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\ell(x_i)$ for every entry; the shape of `x`."""
+
+    def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        r"""$L(x) = \sum_i \ell(x_i)$. **Arguments:** `x`, shape (..., neurons). **Returns:** a scalar."""
+        return jnp.sum(self.elementwise(x))

@@ -1,0 +1,67 @@
+"""Generating functions whose neurons normalise each other along the last axis."""
+
+import jax
+import jax.numpy as jnp
+
+from .._checks import parameter
+from .._misc import inner
+from .._types import Array, Float, Scalar
+from ._base import AbstractGeneratingFunction
+
+
+class LogSumExp(AbstractGeneratingFunction):
+    r"""Modern Hopfield memories: $L(x) = \frac{1}{\beta}\log\sum_i e^{\beta x_i}$, activation
+    $\mathrm{softmax}(\beta x)$.
+
+    ```python
+    import jax
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    x = jnp.array([0.0, 1.0, 3.0])
+    assert jnp.allclose(hj.LogSumExp(beta=2.0).activation(x), jax.nn.softmax(2.0 * x))
+    ```
+    """
+
+    beta: Scalar = parameter("positive", default=1.0)
+
+    def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        r"""$\frac{1}{\beta}\log\sum_i e^{\beta x_i}$, summed over leading axes."""
+        return jnp.sum(jax.nn.logsumexp(self.beta * x, axis=-1)) / self.beta
+
+
+class Spherical(AbstractGeneratingFunction):
+    r"""Units on a sphere: $L(x) = \sqrt{\sum_i x_i^2 + \delta}$, activation $x/\sqrt{\sum_i x_i^2 + \delta}$.
+
+    **Arguments:**
+
+    - `delta`: $\delta > 0$, keeps the origin smooth.
+    """
+
+    delta: Scalar = parameter("positive", default=1e-6)
+
+    def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        r"""$\sqrt{\sum_i x_i^2 + \delta}$, summed over leading axes."""
+        return jnp.sum(jnp.sqrt(jnp.sum(jnp.square(x), axis=-1) + self.delta))
+
+
+class LayerNorm(AbstractGeneratingFunction):
+    r"""Layer normalisation: $L(x) = \gamma D\sqrt{\mathrm{var}(x) + \delta} + b \cdot x$ for $D$ neurons.
+
+    The activation is $\gamma (x - \bar x)/\sqrt{\mathrm{var}(x) + \delta} + b$.
+
+    **Arguments:**
+
+    - `gain`: $\gamma \ge 0$, one number (a gain for each neuron has no generating function).
+    - `shift`: $b$, one number or one for each neuron.
+    - `delta`: $\delta > 0$.
+    """
+
+    gain: Scalar = parameter("nonnegative", default=1.0)
+    shift: Float[Array, "..."] = parameter("finite", ndim=(0, 1), default=0.0)
+    delta: Scalar = parameter("positive", default=1e-5)
+
+    def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        r"""$\gamma D\sqrt{\mathrm{var}(x) + \delta} + b \cdot x$, summed over leading axes."""
+        spread = jnp.sqrt(jnp.var(x, axis=-1) + self.delta)
+        return self.gain * x.shape[-1] * jnp.sum(spread) + inner(jnp.broadcast_to(self.shift, x.shape), x)

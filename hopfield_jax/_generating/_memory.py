@@ -1,0 +1,42 @@
+"""Generating functions that depend on the stored memories."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._checks import parameter, patterns_fit
+from .._misc import matmul
+from .._types import Array, Float, Patterns, Scalar
+from ._base import AbstractGeneratingFunction
+
+
+class MemoryQuadratic(AbstractGeneratingFunction):
+    r"""Hebb's couplings as a generating function: $L(x) = \frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, activation
+    $\tilde\beta\,\Xi^\top\Xi x$ (Lotito 2025, section 5.2).
+
+    With `self_coupling=False` the diagonal of $\Xi^\top\Xi$ is taken out (footnote 3): $L(x) = \frac{\tilde\beta}{2}
+    (\lVert\Xi x\rVert^2 - \sum_i x_i^2\sum_\mu (\xi^\mu_i)^2)$. That function is **not** convex, so as the generating
+    function of a *visible* family it gives a dynamics whose energy may rise; as that of a hidden family it is harmless.
+    The couplings are applied as two products with $\Xi$; no neurons × neurons matrix is formed.
+
+    **Arguments:**
+
+    - `patterns`: $\Xi$, shape (patterns, neurons), any number of rows.
+    - `strength`: $\tilde\beta$ > 0; β/patterns is the paper's normalisation, β/neurons the usual one of Hopfield networks.
+    - `self_coupling`: whether the diagonal is kept (part of the structure, not traced).
+
+    **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix.
+    """
+
+    patterns: Patterns = parameter("finite", ndim=2)
+    strength: Scalar = parameter("positive", default=1.0)
+    self_coupling: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        patterns_fit("MemoryQuadratic.patterns", self.patterns)
+
+    def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
+        r"""$\frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, less the diagonal part on request; summed over leading axes."""
+        total = jnp.sum(jnp.square(matmul(x, self.patterns.T)))
+        if not self.self_coupling:
+            total -= jnp.sum(matmul(jnp.square(x), jnp.sum(jnp.square(self.patterns), axis=0)))
+        return 0.5 * self.strength * total

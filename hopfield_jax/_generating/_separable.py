@@ -1,0 +1,181 @@
+"""Generating functions of independent neurons (Lotito 2025, sections 3 and 5; the table of activations in the docs).
+
+Those with a slope have the form (1/β) ℓ(βx), so that the activation is ℓ'(βx).
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import erf
+
+from .._checks import at_least, fail, parameter
+from .._types import Array, Float, Scalar
+from ._base import AbstractSeparable
+
+
+class Quadratic(AbstractSeparable):
+    r"""Linear units: $L(x) = \frac{s}{2}\sum_i x_i^2$, activation $s\,x$ with $s$ = `strength`.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    assert jnp.allclose(hj.Quadratic().activation(jnp.array([1.0, -2.0])), jnp.array([1.0, -2.0]))
+    ```
+    """
+
+    strength: Scalar = parameter("positive", default=1.0)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\frac{s}{2} x_i^2$."""
+        return 0.5 * self.strength * jnp.square(x)
+
+
+class LogCosh(AbstractSeparable):
+    r"""Graded units: $L(x) = \frac{1}{\beta}\sum_i \log\cosh\beta x_i$, activation $\tanh\beta x$.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    x = jnp.array([-1.0, 0.5])
+    assert jnp.allclose(hj.LogCosh(beta=2.0).activation(x), jnp.tanh(2.0 * x))
+    ```
+    """
+
+    beta: Scalar = parameter("positive", default=1.0)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\frac{1}{\beta}\log\cosh\beta x_i$."""
+        return _log_cosh(self.beta * x) / self.beta
+
+
+class HardTanh(AbstractSeparable):
+    r"""Clipped linear units: $\ell(x) = \frac{\beta}{2}x^2$ for $|x| \le 1/\beta$ and $|x| - \frac{1}{2\beta}$ beyond.
+
+    The activation is $\mathrm{clip}(\beta x, -1, 1)$; its derivative jumps at $|x| = 1/\beta$.
+    """
+
+    beta: Scalar = parameter("positive", default=1.0)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\ell(x_i)$, written as $c\,(z - c/2)/\beta$ with $z = \beta x_i$ and $c = \mathrm{clip}(z, -1, 1)$."""
+        z = self.beta * x
+        c = jnp.clip(z, -1, 1)
+        return c * (z - 0.5 * c) / self.beta
+
+
+class Softplus(AbstractSeparable):
+    r"""Logistic units: $L(x) = \frac{1}{\beta}\sum_i \log(1 + e^{\beta x_i})$, activation $1/(1 + e^{-\beta x})$."""
+
+    beta: Scalar = parameter("positive", default=1.0)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\frac{1}{\beta}\log(1 + e^{\beta x_i})$."""
+        return jax.nn.softplus(self.beta * x) / self.beta
+
+
+class Erf(AbstractSeparable):
+    r"""$L(x) = \sum_i x_i\,\mathrm{erf}(\beta x_i) + e^{-\beta^2 x_i^2}/(\beta\sqrt{\pi})$, activation
+    $\mathrm{erf}(\beta x)$."""
+
+    beta: Scalar = parameter("positive", default=1.0)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$x_i\,\mathrm{erf}(\beta x_i) + e^{-\beta^2 x_i^2}/(\beta\sqrt{\pi})$."""
+        return _erf_integral(self.beta * x) / self.beta
+
+
+class RectifiedPower(AbstractSeparable):
+    r"""Dense associative memory: $L(x) = \frac{1}{n}\sum_i \max(x_i, 0)^n$, activation $\max(x, 0)^{n-1}$.
+
+    **Arguments:**
+
+    - `n`: the power, a whole number of at least 2 (part of the structure, not traced).
+
+    **Raises:** `ValueError` for another `n`.
+    """
+
+    n: int = eqx.field(static=True, default=3)
+
+    def __check_init__(self):
+        at_least("RectifiedPower.n", self.n, 2)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\frac{1}{n}\max(x_i, 0)^n$."""
+        return jax.lax.integer_pow(jax.nn.relu(x), self.n) / self.n
+
+
+class Power(AbstractSeparable):
+    r"""Dense associative memory of even order: $L(x) = \frac{1}{n}\sum_i x_i^n$, activation $x^{n-1}$.
+
+    **Arguments:**
+
+    - `n`: the power, even and at least 2 (part of the structure, not traced).
+
+    **Raises:** `ValueError` for another `n`; odd powers are not convex, see `RectifiedPower`.
+    """
+
+    n: int = eqx.field(static=True, default=4)
+
+    def __check_init__(self):
+        at_least("Power.n", self.n, 2)
+        if self.n % 2:
+            fail("Power.n", "an even number (odd powers are not convex: use `RectifiedPower`)", self.n)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\frac{1}{n} x_i^n$."""
+        return jax.lax.integer_pow(x, self.n) / self.n
+
+
+class Exponential(AbstractSeparable):
+    r"""$L(x) = \frac{1}{\beta}\sum_i e^{\beta x_i}$, activation $e^{\beta x}$.
+
+    Infinite (never NaN) where $e^{\beta x}$ leaves the range of the type, $\beta x > 88$ in float32. Retrieval with
+    exponential memories goes through the logarithm, `LogSumExp`.
+    """
+
+    beta: Scalar = parameter("positive", default=1.0)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\frac{1}{\beta} e^{\beta x_i}$."""
+        return _scaled_exp(self.beta, x)
+
+
+# The three primitives below carry their own derivative rule, in *every* argument, so that slopes with respect to β
+# flow through them. Autodiff of the formulas would be right but worse: logaddexp loses tanh's relative accuracy near
+# zero, |z| + log1p(exp(-2|z|)) loses its curvature at zero, exp(βx)/β gives inf - inf beyond the type's range.
+
+
+@jax.custom_jvp
+def _log_cosh(z: Array) -> Array:
+    return jnp.logaddexp(z, -z) - jnp.log(jnp.asarray(2, z.dtype))
+
+
+@_log_cosh.defjvp
+def _(primals, tangents):
+    (z,), (dz,) = primals, tangents
+    return _log_cosh(z), jnp.tanh(z) * dz
+
+
+@jax.custom_jvp
+def _erf_integral(z: Array) -> Array:
+    return z * erf(z) + jnp.exp(-jnp.square(z)) / jnp.sqrt(jnp.asarray(jnp.pi, z.dtype))
+
+
+@_erf_integral.defjvp
+def _(primals, tangents):
+    (z,), (dz,) = primals, tangents
+    return _erf_integral(z), erf(z) * dz
+
+
+@jax.custom_jvp
+def _scaled_exp(beta: Array, x: Array) -> Array:
+    return jnp.exp(beta * x) / beta
+
+
+@_scaled_exp.defjvp
+def _(primals, tangents):
+    (beta, x), (dbeta, dx) = primals, tangents
+    value = _scaled_exp(beta, x)
+    return value, beta * value * dx + value * (x - 1 / beta) * dbeta

@@ -1,0 +1,438 @@
+"""Integration of any dynamics: the only call of Diffrax's solve stands here."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import diffrax as dfx
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+import lineax as lx
+import numpy as np
+import optimistix as optx
+
+from ._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid
+from ._dynamics import AbstractDynamics
+from ._misc import as_inexact
+from ._results import RESULTS, Occurrences, Trajectory, is_okay, raise_unless_okay
+from ._types import Array, Float, PRNGKey, PyTree, Scalar, ScalarLike, State
+
+
+_FORWARD_ONLY = (
+    "`adjoint`: reverse-mode differentiation (jax.grad, jax.vjp) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, "
+    "the default; got ForwardMode."
+)
+
+
+class Event(eqx.Module):
+    r"""Something to locate in time: a sign change of `condition(t, y, args, mode)`.
+
+    Integration restarts after each occurrence and stops at the last one there is room for. With `direction=None` both
+    signs count; `True` means from negative to positive, `False` from positive to negative.
+
+    An event may carry a discrete state, `mode` (which memory leads, say): `condition` sees it and
+    `update(t, y, args, mode)` gives the next one at every occurrence. Such an event needs a direction, and the
+    condition must have returned to its other side before it can occur again.
+
+    **Arguments:**
+
+    - `condition`: `(t, y, args, mode) -> real scalar`, continuous in time between occurrences.
+    - `direction`: see above.
+    - `max_occurrences`: how many there is room for (part of the structure, not traced).
+    - `mode`, `update`: the discrete state and how it changes.
+    """
+
+    condition: Callable
+    direction: bool | None = eqx.field(static=True, default=None)
+    max_occurrences: int = eqx.field(static=True, default=1)
+    mode: PyTree = None
+    update: Callable | None = None
+
+    def __check_init__(self):
+        at_least("Event.max_occurrences", self.max_occurrences, 1)
+        if (self.update is not None) and self.direction is None:
+            fail("Event.direction", "True or False for an event whose mode changes", None)
+
+
+class Noise(eqx.Module):
+    r"""Gaussian white noise: $dy = f\,dt + \mathrm{diffusion}(t, y)\,dW$ in the sense of Itô for the default solver.
+
+    **Arguments:**
+
+    - `diffusion`: `(t, y, args) -> ` standard deviation per square root of time, in the structure of `y` (independent
+      noise for every component).
+    - `key`: the key of the increments. Every step draws afresh from it and the step's starting time; equal keys and
+      steps give equal paths.
+    """
+
+    diffusion: Callable
+    key: PRNGKey
+
+
+def integrate(
+    model: AbstractDynamics,
+    y0: State,
+    *,
+    t1: ScalarLike,
+    t0: ScalarLike = 0.0,
+    args: Any = None,
+    saveat: Array | np.ndarray | list | None = None,
+    statistics: Callable | None = None,
+    dt0: ScalarLike | None = None,
+    solver: dfx.AbstractSolver | None = None,
+    stepsize_controller: dfx.AbstractStepSizeController | None = None,
+    adjoint: dfx.AbstractAdjoint | None = None,
+    event: Event | None = None,
+    noise: Noise | None = None,
+    jump_times: Array | np.ndarray | list | None = None,
+    max_steps: int = 16384,
+    progress_meter: dfx.AbstractProgressMeter | None = None,
+    throw: bool = True,
+) -> Trajectory:
+    r"""Integrates $\dot y = f(t, y)$ from `t0` to `t1`.
+
+    **Main arguments:**
+
+    - `model`: what to integrate.
+    - `y0`: initial state, an array or a pytree of arrays.
+    - `t1`, `t0`: end and start, `t1 > t0`.
+    - `saveat`: increasing times at which statistics are kept (default: `t1` alone).
+    - `statistics`: `(t, y, args) -> pytree` kept at those times instead of the state; save overlaps, not states.
+
+    **Other arguments:**
+
+    - `args`: handed to the vector field.
+    - `dt0`: first step; **the** step for solvers without error estimate and for noise (then it must be given).
+    - `solver`: default `diffrax.Tsit5()`; `diffrax.Kvaerno5()` for models that declare themselves `stiff`, where an
+      explicit solver is held to steps of about three times the shortest time constant; `diffrax.Euler()` with noise.
+    - `stepsize_controller`: default a PID controller with relative tolerance 1e-5 in float32 and 1e-8 in float64
+      (absolute: a tenth of it), constant steps where the solver has no error estimate.
+    - `adjoint`: default `diffrax.RecursiveCheckpointAdjoint()`, for `jax.grad`; `jax.jvp` and `jax.jacfwd` need
+      `diffrax.ForwardMode()`.
+    - `event`: an `Event` to locate.
+    - `noise`: a `Noise`; the step is then constant, `dt0`.
+    - `jump_times`: times at which the vector field jumps, known to the step-size control.
+    - `max_steps`: largest number of steps (between two occurrences of an event).
+    - `progress_meter`: for example `diffrax.TqdmProgressMeter()`.
+    - `throw`: whether an unsuccessful end raises; else it is in `result`, and the outputs are NaN from there on.
+
+    **Returns:** a `Trajectory`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    network = hj.associative.AdiabaticNetwork(hj.associative.MemoryMap(jnp.eye(2)), hidden=hj.LogSumExp(beta=8.0))
+    path = hj.integrate(network, jnp.array([0.7, 0.2]), t1=10.0, saveat=jnp.linspace(0.0, 10.0, 5))
+    assert path.values.shape == (5, 2)
+    ```
+    """
+    if not isinstance(model, AbstractDynamics):
+        fail("model", "a dynamics with a vector field", type(model).__name__)
+    at_least("max_steps", max_steps, 1)
+    t0, t1 = as_inexact(t0), as_inexact(t1)
+    for name, t in (("t0", t0), ("t1", t1)):
+        if t.ndim:
+            fail(name, "a number", f"shape {t.shape}")
+        in_domain(name, t, "finite")
+    if is_concrete(t0) and is_concrete(t1) and not t1 > t0:
+        fail("t1", f"a time after t0 = {float(t0):g}", float(t1))
+    times = t1[None] if saveat is None else as_inexact(saveat)
+    increasing("saveat", times)
+    if all(map(is_concrete, (times, t0, t1))) and (times[0] < t0 or times[-1] > t1):
+        fail("saveat", f"times between t0 = {float(t0):g} and t1 = {float(t1):g}", describe(times))
+    if jump_times is not None:
+        jump_times = as_inexact(jump_times)
+        increasing("jump_times", jump_times)
+    if dt0 is not None:
+        dt0 = as_inexact(dt0)
+        in_domain("dt0", dt0, "positive")
+    y0 = as_state("y0", model, y0)
+    if solver is None:
+        solver = dfx.Euler() if noise is not None else dfx.Kvaerno5() if model.stiff else dfx.Tsit5()
+    fixed = noise is not None or not isinstance(solver, dfx.AbstractAdaptiveSolver)
+    if fixed and dt0 is None and not isinstance(stepsize_controller, dfx.StepTo):
+        fail("dt0", f"a step size ({'noise' if noise is not None else type(solver).__name__} has constant steps)", None)
+    if stepsize_controller is None:
+        stepsize_controller = dfx.ConstantStepSize() if fixed else dfx.PIDController(*tolerances(y0))
+    if adjoint is None:
+        adjoint = dfx.RecursiveCheckpointAdjoint()
+    if progress_meter is None:
+        progress_meter = dfx.NoProgressMeter()
+    setup = _Setup(solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, statistics)
+    try:
+        trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times)
+    except TypeError as error:
+        if "custom_vjp" in str(error) and not isinstance(adjoint, dfx.ForwardMode):
+            raise ValueError(
+                "`adjoint`: forward-mode differentiation (jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`, "
+                f"got {type(adjoint).__name__}, which is for reverse mode (jax.grad)."
+            ) from error
+        raise
+    return raise_unless_okay(trajectory, trajectory.result) if throw else trajectory
+
+
+def tolerances(y: State) -> tuple[float, float]:
+    """Relative and absolute tolerance for a state's precision: (1e-5, 1e-6) in float32, (1e-8, 1e-9) in float64."""
+    return (1e-5, 1e-6) if jnp.finfo(jnp.result_type(*jtu.tree_leaves(y))).bits < 64 else (1e-8, 1e-9)
+
+
+def as_state(argument: str, model: AbstractDynamics, y: State) -> State:
+    """The state as real arrays of the common precision of model and state, checked against the vector field's shapes."""
+    y = jtu.tree_map(as_inexact, y)
+    for leaf in jtu.tree_leaves(y):
+        in_domain(argument, leaf, "finite")
+    floats = [x.dtype for x in jtu.tree_leaves((y, model)) if eqx.is_inexact_array(x)]
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(*floats)
+    y = jtu.tree_map(lambda x: x.astype(dtype), y)
+    return y
+
+
+class _Setup(eqx.Module):
+    """Everything of a call that is not a number of the problem itself."""
+
+    solver: dfx.AbstractSolver
+    stepsize_controller: dfx.AbstractStepSizeController
+    adjoint: dfx.AbstractAdjoint
+    progress_meter: dfx.AbstractProgressMeter
+    max_steps: int = eqx.field(static=True)
+    event: Event | None
+    noise: Noise | None
+    statistics: Callable | None
+
+
+class _Segment(eqx.Module):
+    """One uninterrupted piece of a trajectory."""
+
+    times: Array
+    values: PyTree
+    final: State
+    final_time: Scalar
+    result: RESULTS
+    stats: dict[str, Array]
+
+
+@eqx.filter_jit
+def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -> Trajectory:
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(t0, t1, times, *jtu.tree_leaves(y0))
+    t0, t1, times = (x.astype(dtype) for x in (t0, t1, times))
+    dt0, jump_times = (None if x is None else x.astype(dtype) for x in (dt0, jump_times))
+    valid = is_valid(model) & all_finite((y0, t0, t1, times, dt0, jump_times)) & (t1 > t0)
+    valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= t0) & (times[-1] <= t1)
+    if dt0 is not None:
+        valid &= dt0 > 0
+        dt0 = jnp.where(valid, dt0, 1)
+    t1 = jnp.where(valid, t1, t0)  # nothing is integrated, and the answer is NaN
+    if setup.event is None:
+        piece, occurrences = _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times), None
+        values = _keep(piece.values, piece.times <= times)
+    else:
+        piece, values, occurrences = _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times)
+    result = RESULTS.where(is_okay(piece.result) & ~all_finite(piece.final), RESULTS.not_finite, piece.result)
+    result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
+    if isinstance(setup.adjoint, dfx.ForwardMode):
+        values, final = eqxi.nondifferentiable_backward((values, piece.final), msg=_FORWARD_ONLY)
+    else:
+        final = piece.final
+    return Trajectory(
+        times=times,
+        values=_keep(values, jnp.broadcast_to(valid, times.shape)),
+        final=_keep(final, is_okay(result)),
+        final_time=piece.final_time,
+        result=result,
+        stats=piece.stats,
+        occurrences=occurrences,
+    )
+
+
+def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=None) -> _Segment:
+    """One call of Diffrax; `times` outside [t0, t1] are clipped into it."""
+    terms = dfx.ODETerm(model.vector_field)
+    if setup.noise is not None:
+        path = _StepNoise(jax.eval_shape(lambda: y0), setup.noise.key)
+        terms = dfx.MultiTerm(terms, dfx.ControlTerm(_Diagonal(setup.noise.diffusion), path))
+    controller = setup.stepsize_controller
+    if jump_times is not None:
+        controller = dfx.ClipStepSizeController(controller, jump_ts=jump_times)
+    statistics = setup.statistics if setup.statistics is not None else _state
+    saveat = dfx.SaveAt(
+        subs=(dfx.SubSaveAt(ts=jnp.clip(times, t0, t1), fn=statistics), dfx.SubSaveAt(t1=True, fn=_state))
+    )
+    solution = dfx.diffeqsolve(
+        terms,
+        setup.solver,
+        t0,
+        t1,
+        dt0,
+        y0,
+        args,
+        saveat=saveat,
+        stepsize_controller=controller,
+        adjoint=setup.adjoint,
+        event=None if condition is None else dfx.Event(condition, _Locate(), direction=False),
+        max_steps=setup.max_steps,
+        throw=False,
+        progress_meter=setup.progress_meter,
+    )
+    saved, (final_time,) = cast(tuple[Array, Array], solution.ts)
+    values, final = cast(tuple[PyTree, PyTree], solution.ys)
+    return _Segment(
+        times=saved,
+        values=values,
+        final=jtu.tree_map(lambda x: x[0], final),
+        final_time=final_time,
+        result=RESULTS.promote(solution.result),
+        stats={k: solution.stats[k] for k in ("num_steps", "num_accepted_steps", "num_rejected_steps")},
+    )
+
+
+def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
+    """Segments from occurrence to occurrence, in a scan."""
+    event: Event = setup.event
+
+    # `side` times the condition falls from positive to not positive at an occurrence.
+    def initial_side(t, y, mode):
+        if event.direction is not None:
+            return jnp.asarray(-1.0 if event.direction else 1.0, t0.dtype)
+        return jnp.where(event.condition(t, y, args, mode) >= 0, 1.0, -1.0).astype(t0.dtype)
+
+    def segment(carry, _):
+        t_start, y_start, mode, side, count, done, result, values, stats = carry
+
+        def condition(t, y, args, **_):
+            # At a restart the condition is zero to rounding; say instead on which side it lies from now on.
+            beyond = -1.0 if event.direction is not None else 1.0
+            at_restart = (count > 0) & (t <= t_start)
+            return jnp.where(at_restart, beyond, (side * event.condition(t, y, args, mode)).astype(t0.dtype))
+
+        t_end = jnp.where(done, t_start, t1)
+        piece = _solve(setup, model, y_start, t_start, t_end, args, times, dt0, jump_times, condition)
+        here = ((times > t_start) | (count == 0)) & (times <= piece.final_time) & (piece.times <= times) & ~done
+        values = jtu.tree_map(lambda old, new: jnp.where(_like(here, new), new, old), values, piece.values)
+        happened = ~done & (piece.result == RESULTS.event_occurred)
+        result = RESULTS.where(done, result, piece.result)
+        stats = jtu.tree_map(lambda a, b: a + b, stats, piece.stats)
+        if event.update is not None:
+            new_mode = event.update(piece.final_time, piece.final, args, mode)
+            mode = jtu.tree_map(lambda a, b: jnp.where(happened, b, a), mode, new_mode)
+        if event.direction is None:
+            side = jnp.where(happened, -side, side)
+        end = jtu.tree_map(lambda a, b: jnp.where(done, a, b), (t_start, y_start), (piece.final_time, piece.final))
+        carry = (*end, mode, side, count + happened.astype(count.dtype), done | ~happened, result, values, stats)
+        return carry, (_keep(end, happened), mode)
+
+    mode = jtu.tree_map(jnp.asarray, event.mode)
+    shapes = eqx.filter_eval_shape(
+        lambda: _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, lambda t, y, args, **_: t - t1)
+    )
+    values = jtu.tree_map(lambda x: _nothing(x.shape, x.dtype), shapes.values)
+    stats = jtu.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.stats)
+    side = initial_side(t0, y0, mode)
+    start = (t0, y0, mode, side, jnp.array(0, jnp.int32), jnp.array(False), RESULTS.successful, values, stats)
+    carry, ((event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
+    t, y, _, _, count, _, result, values, stats = carry
+    final = _Segment(times=times, values=values, final=y, final_time=t, result=result, stats=stats)
+    return final, values, Occurrences(times=event_times, states=states, mode=modes, count=count)
+
+
+def _state(t, y, args):
+    return y
+
+
+def _like(mask: Array, x: Array) -> Array:
+    return jnp.reshape(mask, mask.shape + (1,) * (x.ndim - mask.ndim))
+
+
+def _nothing(shape, dtype) -> Array:
+    """NaN, or -1 where the type has none (False for booleans)."""
+    inexact = jnp.issubdtype(dtype, jnp.inexact)
+    return jnp.full(shape, jnp.nan if inexact else False if dtype == bool else -1, dtype)
+
+
+def _keep(tree: PyTree, mask: Array) -> PyTree:
+    """NaN (or -1) where the mask, which covers the leading axes of every leaf, is false."""
+    return jtu.tree_map(lambda x: jnp.where(_like(mask, x), x, _nothing((), x.dtype)), tree)
+
+
+class _Diagonal(eqx.Module):
+    """The diffusion of a `Noise` as a linear operator."""
+
+    diffusion: Callable
+
+    def __call__(self, t, y, args):
+        strength = self.diffusion(t, y, args)
+        return lx.DiagonalLinearOperator(jtu.tree_map(lambda s, x: jnp.broadcast_to(s, x.shape), strength, y))
+
+
+class _StepNoise(dfx.AbstractBrownianPath):
+    """Independent increments for constant steps, keyed by all bits of the step's starting time.
+
+    (Diffrax 0.7.2's own path for constant steps keeps 32 bits of a 64-bit time and so repeats increments; its issue 733.)
+    """
+
+    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    key: PRNGKey
+    levy_area: type = eqx.field(static=True, default=dfx.BrownianIncrement)
+
+    @property
+    def t0(self):
+        return -jnp.inf
+
+    @property
+    def t1(self):
+        return jnp.inf
+
+    def evaluate(self, t0, t1=None, left: bool = True, use_levy: bool = False):
+        t0, t1 = jax.lax.stop_gradient((t0, t1))
+        words = jax.lax.bitcast_convert_type(t0, jnp.uint32).reshape(-1)
+        key = self.key
+        for i in range(words.size):
+            key = jr.fold_in(key, words[i])
+        leaves, structure = jtu.tree_flatten(self.shape)
+        scale = jnp.sqrt(t1 - t0)
+        draws = [
+            jr.normal(k, leaf.shape, leaf.dtype) * scale.astype(leaf.dtype)
+            for k, leaf in zip(jr.split(key, len(leaves)), leaves, strict=True)
+        ]
+        increment = jtu.tree_unflatten(structure, draws)
+        if not use_levy:
+            return increment
+        return dfx.BrownianIncrement(dt=t1 - t0, W=increment)
+
+
+class _Locate(optx.AbstractRootFinder):
+    """Bisection for a function that falls from positive at `lower` to not positive at `upper`, to the last bits of time.
+
+    Starts at `upper`, where a root that lies there exactly ends it (that is how an absent event is spelled), and stops on
+    the bracket's width alone: a steep or jumping condition need not come close to zero.
+    """
+
+    rtol: float = 0.0
+    atol: float = 0.0
+    norm: Callable = eqx.field(static=True, default=jnp.abs)
+
+    def init(self, fn, y, args, options, f_struct, aux_struct, tags):
+        return jnp.asarray(options["lower"], y.dtype), jnp.asarray(options["upper"], y.dtype)
+
+    def step(self, fn, y, args, options, state, tags):
+        lower, upper = state
+        value, aux = fn(y, args)
+        value = jtu.tree_leaves(value)[0]
+        lower = jnp.where(value > 0, y, jnp.where(value == 0, y, lower))
+        upper = jnp.where(value > 0, upper, y)
+        return jnp.where(lower == upper, y, 0.5 * (lower + upper)), (lower, upper), aux
+
+    def terminate(self, fn, y, args, options, state, tags):
+        lower, upper = state
+        width = 2 * jnp.finfo(y.dtype).eps * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
+        return upper - lower <= width, optx.RESULTS.successful
+
+    def postprocess(self, fn, y, aux, args, options, state, tags, result):
+        return y, aux, {}

@@ -1,0 +1,43 @@
+"""Small numerical helpers that every floor uses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import Array, ArrayLike, Scalar
+
+
+def as_inexact(x: ArrayLike) -> Array:
+    """Strongly typed real array: `5`, `5.0` and `np.float64(5)` become the same thing, so they share one trace.
+
+    Python and NumPy numbers and integer or boolean arrays take the default float type; real arrays keep theirs, except that
+    float64 arrays become float32 when 64-bit mode is off. Raises `ValueError` for what is not real and numeric.
+    """
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.asarray(x, dtype=x.dtype)  # drops weak typing
+    if not isinstance(x, jax.Array):
+        x = np.asarray(x)
+    if isinstance(x, np.ndarray) and x.ndim and jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.asarray(x, dtype=jax.dtypes.canonicalize_dtype(x.dtype))
+    if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
+        raise ValueError(f"expected real numbers, got an array of type {x.dtype}")
+    return jnp.asarray(x, dtype=default_float())
+
+
+def default_float() -> jnp.dtype:
+    """float32, or float64 when 64-bit mode is on."""
+    return jax.dtypes.canonicalize_dtype(jnp.float64)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Matrix product at full precision of its type.
+
+    A GPU's default float32 product is TF32 and a TPU's bfloat16 (relative error 1e-3 or worse), which ruins energies,
+    overlaps and covariances without being seen on a CPU.
+    """
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def inner(a: Array, b: Array) -> Scalar:
+    """Sum of the products of all entries of two arrays of the same shape, at full precision."""
+    return jnp.vdot(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -1,0 +1,463 @@
+"""Patterns to store, ways to corrupt them into cues, and how much of them a state holds."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Real
+
+from ._checks import at_least, fail, in_domain, patterns_fit, shape_is
+from ._misc import as_inexact, default_float, matmul
+from ._types import Array, ArrayLike, Bool, Float, Patterns, PRNGKey, ScalarLike
+
+
+def random_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> Patterns:
+    """Draws unbiased binary patterns with independent entries.
+
+        P(ξ^μ_i = 1) = P(ξ^μ_i = −1) = 1/2
+
+    **Arguments:**
+
+    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `key`: random key.
+
+    **Returns:** array of ±1 of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.random_patterns(4, 100, key=jr.key(0))
+    assert patterns.shape == (4, 100)
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    return jr.rademacher(key, (num_patterns, num_neurons), default_float())
+
+
+def gaussian_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> Patterns:
+    """Draws patterns with independent standard normal entries.
+
+        ξ^μ_i ~ N(0, 1)
+
+    **Arguments:**
+
+    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `key`: random key.
+
+    **Returns:** array of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.gaussian_patterns(4, 100, key=jr.key(0))
+    assert patterns.shape == (4, 100)
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    return jr.normal(key, (num_patterns, num_neurons), default_float())
+
+
+def sparse_patterns(num_patterns: int, num_neurons: int, activity: ScalarLike, *, key: PRNGKey) -> Patterns:
+    """Draws patterns of active and silent neurons with independent entries.
+
+        P(ξ^μ_i = 1) = activity,    P(ξ^μ_i = 0) = 1 − activity
+
+    The number of active neurons therefore varies from pattern to pattern.
+
+    **Arguments:**
+
+    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `activity`: probability of an active neuron, in [0, 1]; may be traced.
+    - `key`: random key.
+
+    **Returns:** array of 0 and 1 of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one or `activity` is outside [0, 1].
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.sparse_patterns(4, 100, 0.05, key=jr.key(0))
+    assert ((patterns == 0) | (patterns == 1)).all()
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    activity = _number("activity", activity, "probability")
+    return jr.bernoulli(key, activity, (num_patterns, num_neurons)).astype(default_float())
+
+
+def correlated_patterns(num_patterns: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey) -> Patterns:
+    """Draws binary patterns of which every pair has the same expected overlap.
+
+        ξ^μ_i = η_i s^μ_i,    P(s^μ_i = ±1) = (1 ± √correlation)/2,    so that E[ξ^μ·ξ^ν]/N = correlation for μ ≠ ν
+
+    A random template η of ±1 is copied once for each pattern and every entry of each copy flipped independently with
+    probability (1 − √correlation)/2: the patterns are independent for correlation 0 and all the same for 1. A single
+    entry is unbiased over draws of the template.
+
+    **Arguments:**
+
+    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `correlation`: expected overlap of each pair, in [0, 1]; may be traced.
+    - `key`: random key.
+
+    **Returns:** array of ±1 of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one or `correlation` is outside [0, 1].
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.correlated_patterns(2, 10_000, 0.3, key=jr.key(0))
+    assert abs(hj.overlap(patterns, patterns[0])[1] - 0.3) < 0.05
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    return _descendants(1, num_patterns, num_neurons, _number("correlation", correlation, "probability"), key)
+
+
+def hierarchical_patterns(
+    num_ancestors: int, num_descendants: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey
+) -> Patterns:
+    """Draws families of binary patterns: correlated within a family, independent between families.
+
+        ξ^{aμ}_i = η^a_i s^{aμ}_i,    P(s^{aμ}_i = ±1) = (1 ± √correlation)/2
+        E[ξ^{aμ}·ξ^{bν}]/N = correlation for a = b, μ ≠ ν and 0 for a ≠ b
+
+    The ancestors η^a are independent random templates of ±1 and are themselves not among the patterns.
+
+    **Arguments:**
+
+    - `num_ancestors`, `num_descendants`: how many families, of how many patterns each.
+    - `num_neurons`: how many neurons.
+    - `correlation`: expected overlap of two patterns of one family, in [0, 1]; may be traced.
+    - `key`: random key.
+
+    **Returns:** array of ±1 of shape (num_ancestors · num_descendants, neurons), one family after the other.
+
+    **Raises:** `ValueError` if a count is below one or `correlation` is outside [0, 1].
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.hierarchical_patterns(3, 5, 100, 0.4, key=jr.key(0))
+    families = patterns.reshape(3, 5, 100)
+    ```
+    """
+    at_least("num_ancestors", num_ancestors, 1)
+    at_least("num_descendants", num_descendants, 1)
+    at_least("num_neurons", num_neurons, 1)
+    correlation = _number("correlation", correlation, "probability")
+    return _descendants(num_ancestors, num_descendants, num_neurons, correlation, key)
+
+
+def hadamard_patterns(num_patterns: int, num_neurons: int) -> Patterns:
+    """Gives the first rows of Sylvester's Hadamard matrix: binary patterns that are exactly orthogonal.
+
+        ξ^μ_i = (−1)^{number of binary digits 1 that μ and i share},    ξ^μ·ξ^ν = N δ_μν
+
+    Row 0 is constant; all others sum to zero.
+
+    **Arguments:**
+
+    - `num_patterns`: how many patterns, at most `num_neurons`.
+    - `num_neurons`: how many neurons, a power of two.
+
+    **Returns:** array of ±1 of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one, `num_neurons` is no power of two, or `num_patterns` exceeds it.
+
+    **Example:**
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(3, 8)
+    assert (patterns @ patterns.T == 8 * jnp.eye(3)).all()
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    above = 1 << (int(num_neurons) - 1).bit_length()
+    if above != num_neurons:
+        fail("num_neurons", f"a power of two (the nearest are {above // 2} and {above})", num_neurons)
+    _no_more_than_neurons(num_patterns, num_neurons)
+    digits = jnp.arange(num_patterns)[:, None] & jnp.arange(num_neurons)[None, :]
+    return (1 - 2 * (jax.lax.population_count(digits) & 1)).astype(default_float())
+
+
+def orthogonal_patterns(
+    num_patterns: int, num_neurons: int, *, norm: ScalarLike | None = None, key: PRNGKey
+) -> Patterns:
+    """Draws random orthogonal patterns of a given Euclidean norm by the Gram–Schmidt process.
+
+        ζ^μ = g^μ − Σ_{ν<μ} (ξ^ν·g^μ) ξ^ν/norm²,    ξ^μ = norm ζ^μ/‖ζ^μ‖,    ξ^μ·ξ^ν = norm² δ_μν
+
+    The g^μ are the rows of `gaussian_patterns` for the same key. Orthogonal up to rounding.
+
+    **Arguments:**
+
+    - `num_patterns`: how many patterns, at most `num_neurons`.
+    - `num_neurons`: how many neurons.
+    - `norm`: Euclidean norm of each pattern, positive; may be traced. The default, √N, is the norm of a pattern of ±1.
+    - `key`: random key.
+
+    **Returns:** array of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one, `num_patterns` exceeds `num_neurons`, or `norm` is not positive.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.orthogonal_patterns(4, 50, key=jr.key(0))
+    assert abs(hj.overlap(patterns, patterns[0])[0] - 1) < 1e-5
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    _no_more_than_neurons(num_patterns, num_neurons)
+    norm = _number("norm", num_neurons**0.5 if norm is None else norm, "positive")
+    columns, triangle = jnp.linalg.qr(gaussian_patterns(num_patterns, num_neurons, key=key).T)
+    signs = jnp.where(
+        jnp.diagonal(triangle) < 0, -1, 1
+    )  # a library's R may have a negative diagonal, Gram–Schmidt's not
+    return columns.T * (norm.astype(columns.dtype) * signs)[:, None]
+
+
+def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
+    """Changes the sign of a given number of neurons, chosen at random.
+
+        x_i = −ξ_i for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
+
+    One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
+
+    **Arguments:**
+
+    - `pattern`: shape (neurons,).
+    - `fraction`: how much of the pattern to flip, in [0, 1]; may be traced.
+    - `key`: random key.
+
+    **Returns:** the cue, of the same shape.
+
+    **Raises:** `ValueError` if `pattern` is not one finite pattern or `fraction` is outside [0, 1].
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
+    cue = hj.flip(pattern, 0.2, key=jr.key(1))
+    assert (cue != pattern).sum() == 20
+    ```
+    """
+    pattern = _pattern(pattern)
+    return jnp.where(_chosen(pattern.size, fraction, key), -pattern, pattern)
+
+
+def mask(
+    pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, fill: ScalarLike = 0.0, key: PRNGKey
+) -> Float[Array, " neurons"]:
+    """Hides a given number of neurons, chosen at random, behind one value.
+
+        x_i = fill for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
+
+    One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
+
+    **Arguments:**
+
+    - `pattern`: shape (neurons,).
+    - `fraction`: how much of the pattern to hide, in [0, 1]; may be traced.
+    - `fill`: value of a hidden neuron; may be traced.
+    - `key`: random key.
+
+    **Returns:** the cue, of the same shape.
+
+    **Raises:** `ValueError` if `pattern` is not one finite pattern, `fraction` is outside [0, 1], or `fill` is not
+    finite.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
+    cue = hj.mask(pattern, 0.5, key=jr.key(1))
+    assert (cue == 0).sum() == 50
+    ```
+    """
+    pattern = _pattern(pattern)
+    fill = _number("fill", fill, "finite").astype(pattern.dtype)
+    return jnp.where(_chosen(pattern.size, fraction, key), fill, pattern)
+
+
+def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
+    """Adds independent Gaussian noise to every neuron.
+
+        x_i = ξ_i + strength · z_i,    z_i ~ N(0, 1)
+
+    One pattern at a time: map over patterns and keys with `jax.vmap`.
+
+    **Arguments:**
+
+    - `pattern`: shape (neurons,).
+    - `strength`: standard deviation of the noise, not negative; may be traced.
+    - `key`: random key.
+
+    **Returns:** the cue, of the same shape.
+
+    **Raises:** `ValueError` if `pattern` is not one finite pattern, or `strength` is negative or not finite.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
+    cue = hj.add_noise(pattern, 0.4, key=jr.key(1))
+    ```
+    """
+    pattern = _pattern(pattern)
+    strength = _number("strength", strength, "nonnegative").astype(pattern.dtype)
+    return pattern + strength * jr.normal(key, pattern.shape, pattern.dtype)
+
+
+def overlap(
+    patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
+) -> Float[Array, " patterns"]:
+    """Measures how much of each pattern a state holds.
+
+        m^μ = (1/N) Σ_i ξ^μ_i x_i
+
+    For patterns and states of ±1 it lies in [−1, 1], and is 1 where the state is the pattern.
+
+    **Arguments:**
+
+    - `patterns`: shape (patterns, neurons).
+    - `state`: shape (neurons,).
+
+    **Returns:** the overlaps, of shape (patterns,).
+
+    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(3, 8)
+    assert hj.overlap(patterns, patterns[1]).tolist() == [0, 1, 0]
+    ```
+    """
+    patterns, state = _patterns_and_state(patterns, state)
+    return matmul(patterns, state) / state.size
+
+
+def cosine_similarity(
+    patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
+) -> Float[Array, " patterns"]:
+    """Measures the cosine of the angle between each pattern and a state.
+
+        c^μ = ξ^μ·x/(‖ξ^μ‖ ‖x‖),    c^μ = 0 where a norm is zero
+
+    The gradient is zero, too, where a norm is zero.
+
+    **Arguments:**
+
+    - `patterns`: shape (patterns, neurons).
+    - `state`: shape (neurons,).
+
+    **Returns:** the cosines, in [−1, 1], of shape (patterns,).
+
+    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(3, 8)
+    assert abs(hj.cosine_similarity(patterns, 5 * patterns[1])[1] - 1) < 1e-6
+    ```
+    """
+    patterns, state = _patterns_and_state(patterns, state)
+    cosine = matmul(_unit(patterns), _unit(state))
+    return cosine + jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
+
+
+def _counts(num_patterns: int, num_neurons: int) -> None:
+    at_least("num_patterns", num_patterns, 1)
+    at_least("num_neurons", num_neurons, 1)
+
+
+def _no_more_than_neurons(num_patterns: int, num_neurons: int) -> None:
+    if num_patterns > num_neurons:
+        fail("num_patterns", f"at most {num_neurons} orthogonal patterns of {num_neurons} neurons", num_patterns)
+
+
+def _number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
+    shape_is(argument, value, ())
+    in_domain(argument, value, domain)
+    return as_inexact(value)
+
+
+def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
+    shape_is("pattern", pattern, (None,), "(neurons,): use `jax.vmap` for more than one")
+    at_least("the size of `pattern`", jnp.size(pattern), 1)
+    in_domain("pattern", pattern, "finite")
+    return as_inexact(pattern)
+
+
+def _patterns_and_state(
+    patterns: ArrayLike, state: ArrayLike
+) -> tuple[Float[Array, "patterns neurons"], Float[Array, " neurons"]]:
+    patterns, state = as_inexact(patterns), as_inexact(state)
+    patterns_fit("patterns", patterns)
+    shape_is("state", state, (patterns.shape[1],), "(neurons,)")
+    return patterns, state
+
+
+def _descendants(
+    num_ancestors: int, num_descendants: int, num_neurons: int, correlation: Float[Array, ""], key: PRNGKey
+) -> Patterns:
+    ancestor_key, copy_key = jr.split(key)
+    ancestors = jr.rademacher(ancestor_key, (num_ancestors, 1, num_neurons), default_float())
+    kept = jr.bernoulli(copy_key, (1 + jnp.sqrt(correlation)) / 2, (num_ancestors, num_descendants, num_neurons))
+    return jnp.where(kept, ancestors, -ancestors).reshape(num_ancestors * num_descendants, num_neurons)
+
+
+def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> Bool[Array, " neurons"]:
+    count = jnp.round(_number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
+    order = jr.permutation(key, num_neurons)
+    return order < count.astype(order.dtype)
+
+
+def _unit(vectors: Float[Array, "*batch neurons"]) -> Float[Array, "*batch neurons"]:
+    """Vectors of norm one, or zero where the vector is zero; neither squares nor gradients overflow."""
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1, keepdims=True))  # direction does not depend on size
+    zero = size < jnp.finfo(size.dtype).tiny
+    scaled = jnp.where(zero, 1, vectors) / jnp.where(zero, 1, size)
+    return jnp.where(zero, 0, scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True))

@@ -1,0 +1,110 @@
+"""How a computation ended, and the trajectory every integration returns."""
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+from ._types import Array, Bool, Float, Int, PyTree, Scalar
+
+
+class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
+    """How a computation ended; `str(result)` explains, the empty string means success."""
+
+    invalid_parameter = (
+        "A parameter of the model, the initial state or a time lay outside its domain (not finite, or not positive "
+        "where it must be). The outputs are NaN."
+    )
+    not_settled = (
+        "No steady state was reached: the largest rate of change at the end exceeds the tolerance. "
+        "Try a larger `max_steps` or looser tolerances; the dynamics may also cycle."
+    )
+    not_convex = (
+        "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
+        "Pass `symmetric=False`."
+    )
+    not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
+
+
+def is_okay(result: RESULTS) -> Bool[Array, ""]:
+    """Success, or a stop at an event that was asked for."""
+    return (result == RESULTS.successful) | (result == RESULTS.event_occurred)
+
+
+def raise_unless_okay(tree: PyTree, result: RESULTS) -> PyTree:
+    """`tree` unchanged, or an `EquinoxRuntimeError` with the result's message."""
+    return result.error_if(tree, jnp.logical_not(is_okay(result)))
+
+
+class Occurrences(eqx.Module):
+    """When an `Event` happened, in the order of time; unused room holds NaN.
+
+    **Attributes:**
+
+    - `times`: shape (max_occurrences,).
+    - `states`: the state at each of them, a leading axis (max_occurrences,).
+    - `mode`: the event's discrete state after each of them, likewise (`None` where it has none).
+    - `count`: how many there were.
+    """
+
+    times: Float[Array, " occurrences"]
+    states: PyTree[Array]
+    mode: PyTree
+    count: Int[Array, ""]
+
+
+class Trajectory(eqx.Module):
+    """What `hopfield_jax.integrate` returns.
+
+    **Attributes:**
+
+    - `times`: shape (times,).
+    - `values`: statistics (the state itself by default) at those times, a leading axis (times,) on every leaf; NaN after
+      the end when the integration stopped early.
+    - `final`: state at the end.
+    - `final_time`: the time of `final`.
+    - `result`: how it ended.
+    - `stats`: numbers of steps.
+    - `occurrences`: of the event, or `None`.
+    """
+
+    times: Float[Array, " times"]
+    values: PyTree[Array]
+    final: PyTree[Array]
+    final_time: Scalar
+    result: RESULTS
+    stats: dict[str, Array]
+    occurrences: Occurrences | None = None
+
+    def __str__(self) -> str:
+        shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in jtu.tree_leaves(self.values))
+        lines = [f"Trajectory: {shapes}, {memory_of(self)}"]
+        if all(not isinstance(x, jax.core.Tracer) for x in jtu.tree_leaves((self.stats, self.times))):
+            steps = ", ".join(f"{k.replace('_', ' ')} {describe_count(v)}" for k, v in self.stats.items())
+            lines.append(f"  times {jnp.min(self.times):g} to {jnp.max(self.times):g}; {steps}")
+            lines.append(f"  result: {describe_result(self.result)}")
+        return "\n".join(lines)
+
+
+def memory_of(tree: PyTree) -> str:
+    """Size of a pytree's arrays, for a result's card."""
+    size = sum(x.size * x.dtype.itemsize for x in jtu.tree_leaves(tree) if eqx.is_array(x))
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"
+
+
+def describe_count(x: Array) -> str:
+    """One number, or the range over a batch."""
+    return f"{x.item()}" if jnp.ndim(x) == 0 else f"{jnp.min(x)}..{jnp.max(x)}"
+
+
+def describe_result(result: RESULTS) -> str:
+    """A result's message, or a count of failures over a batch."""
+    okay = is_okay(result)
+    if jnp.ndim(okay) == 0:
+        return "ok" if okay else RESULTS[result]
+    return f"{int(jnp.sum(okay))} of {okay.size} ok"

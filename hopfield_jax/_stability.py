@@ -1,0 +1,302 @@
+"""Linear stability, and whether an energy really is one."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jax.experimental.sparse.linalg import lobpcg_standard
+from jax.flatten_util import ravel_pytree
+
+from ._checks import all_finite, at_least, fail
+from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
+from ._generating import AbstractSeparable
+from ._integrate import as_state
+from ._misc import inner, matmul
+from ._results import RESULTS, describe_result, raise_unless_okay
+from ._types import Array, Bool, Float, Int, PyTree, Scalar, State
+
+
+class Linearisation(eqx.Module):
+    r"""What `hopfield_jax.linearise` returns: $\dot{\delta y} = J\,\delta y$ at one state.
+
+    **Attributes:**
+
+    - `eigenvalues`: of $J$, the largest real part first; per unit of time. Real where the symmetric solver applied.
+    - `leading`: the largest real part.
+    - `stable`: whether every eigenvalue's real part is below `-tolerance`.
+    - `hyperbolic`: whether no real part lies within `tolerance` of zero (Hartman and Grobman's condition), among the
+      eigenvalues asked for.
+    - `num_flat`: how many lie within it.
+    - `num_dead`: neurons whose output does not react to their state (zero slope); -1 where the model has no layers.
+    - `residual`: largest rate of change at the state; a linearisation means most where it is zero.
+    - `result`: how it ended.
+    """
+
+    eigenvalues: Array
+    leading: Scalar
+    stable: Bool[Array, ""]
+    hyperbolic: Bool[Array, ""]
+    num_flat: Int[Array, ""]
+    num_dead: Int[Array, ""]
+    residual: Scalar
+    result: RESULTS
+    _model: AbstractDynamics
+    _state: PyTree[Array]
+    _args: Any
+
+    def jvp(self, v: State) -> State:
+        r"""$J v$, in the structure of the state."""
+        return jax.jvp(self._field, (self._state,), (v,))[1]
+
+    def vjp(self, v: State) -> State:
+        r"""$J^\top v$, in the structure of the state."""
+        return jax.vjp(self._field, self._state)[1](v)[0]
+
+    def matrix(self) -> Float[Array, "size size"]:
+        r"""$J$ as a dense matrix over the flattened state."""
+        return _dense_jacobian(self._field, self._state)
+
+    def _field(self, y: State) -> State:
+        return self._model.vector_field(jnp.zeros(()), y, self._args)
+
+    def __str__(self) -> str:
+        if isinstance(self.leading, jax.core.Tracer):
+            return "Linearisation"
+        return (
+            f"Linearisation: leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
+            f"{'hyperbolic' if self.hyperbolic else f'{self.num_flat} flat directions'}, {self.num_dead} dead units, "
+            f"rate of change {self.residual:.2g}\n  result: {describe_result(self.result)}"
+        )
+
+
+def linearise(
+    model: AbstractDynamics,
+    y: State,
+    *,
+    args: Any = None,
+    num_eigenvalues: int | None = None,
+    symmetric: bool | None = None,
+    tolerance: float = 1e-4,
+    throw: bool = True,
+) -> Linearisation:
+    r"""Jacobian, spectrum and stability at a state (Lotito 2025, section 5.4 and appendix A).
+
+    For an energy network $J = T^{-1}(-1 + S H)$ with $T$ the time constants, $H = \nabla^2 L \succeq 0$ and $S =
+    -\nabla^2_g U$ symmetric, so the spectrum is real, for one family and for several with time constants of their own:
+    it is that of $T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}$, and symmetric solvers are used. (A general eigensolver does
+    not exist on TPUs, runs on the host for GPUs and has no derivatives of eigenvectors.)
+
+    **Main arguments:**
+
+    - `model`, `y`: where to linearise; `args` is handed to the vector field.
+    - `num_eigenvalues`: default all, by a dense solver: memory 3 size² numbers, time size³. A number asks for that many
+      leading ones of an energy network, by LOBPCG, fewer than a fifth of the size. It is matrix-free but for layers whose
+      units are not separable (a softmax, say), each of which costs the square of its own size.
+
+    **Other arguments:**
+
+    - `symmetric`: default whether the model is an energy network.
+    - `tolerance`: real parts closer to zero than this count as flat.
+    - `throw`: whether an unsuccessful end raises.
+
+    **Returns:** a `Linearisation`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    """
+    if not isinstance(model, AbstractDynamics):
+        fail("model", "a dynamics with a vector field", type(model).__name__)
+    y = as_state("y", model, y)
+    size = sum(x.size for x in jtu.tree_leaves(y))
+    if symmetric is None:
+        symmetric = isinstance(model, AbstractEnergyDynamics)
+    if symmetric and not isinstance(model, AbstractEnergyDynamics):
+        fail("symmetric", "False for a model that is no energy network", True)
+    if num_eigenvalues is not None:
+        at_least("num_eigenvalues", num_eigenvalues, 1)
+        if 5 * num_eigenvalues >= size:
+            fail("num_eigenvalues", f"less than a fifth of the state's size {size} (or None for all)", num_eigenvalues)
+        if not symmetric:
+            fail("num_eigenvalues", "None unless the model is an energy network", num_eigenvalues)
+    out = _linearise(model, y, args, num_eigenvalues, symmetric, tolerance)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def _layers(model) -> list[Layer]:
+    return jtu.tree_leaves(model.layers(), is_leaf=lambda x: isinstance(x, Layer))
+
+
+@eqx.filter_jit
+def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Linearisation:
+    field = lambda y: model.vector_field(jnp.zeros(()), y, args)  # noqa: E731
+    convex, num_dead = jnp.array(True), jnp.array(-1)
+    if symmetric:
+        root, rate, slopes, convex = _curvature_root(model, y)
+        num_dead = jnp.sum(slopes <= 1e-6 * jnp.max(slopes))
+        apply_s = _interaction_product(model, y)
+        if num_eigenvalues is None:
+            dense = jax.vmap(lambda v: root(apply_s(root(v))))(jnp.eye(rate.size, dtype=rate.dtype))
+            form = jnp.sqrt(rate)[:, None] * (dense - jnp.eye(rate.size, dtype=rate.dtype)) * jnp.sqrt(rate)[None, :]
+            eigenvalues = jnp.linalg.eigvalsh(0.5 * (form + form.T))[::-1]
+        else:
+            eigenvalues = _leading(lambda v: root(apply_s(root(v))), rate, num_eigenvalues)
+    else:
+        eigenvalues = jnp.linalg.eigvals(_dense_jacobian(field, y))
+        eigenvalues = eigenvalues[jnp.argsort(-eigenvalues.real)]
+    real = eigenvalues.real
+    num_flat = jnp.sum(jnp.abs(real) <= tolerance)
+    result = RESULTS.where(all_finite(eigenvalues), RESULTS.successful, RESULTS.not_finite)
+    result = RESULTS.where(convex, result, RESULTS.not_convex)
+    usable = result == RESULTS.successful
+    eigenvalues = jnp.where(usable, eigenvalues, jnp.nan)
+    return Linearisation(
+        eigenvalues=eigenvalues,
+        leading=jnp.where(usable, real[0], jnp.nan),
+        stable=usable & (real[0] < -tolerance),
+        hyperbolic=usable & (num_flat == 0),
+        num_flat=num_flat,
+        num_dead=num_dead,
+        residual=jnp.max(jnp.abs(ravel_pytree(field(y))[0])),
+        result=result,
+        _model=model,
+        _state=y,
+        _args=args,
+    )
+
+
+def _curvature_root(model: AbstractEnergyDynamics, y: State):
+    """v ↦ H^{1/2} v and 1/τ over the flattened state, the diagonal of H, and whether H ⪰ 0."""
+    layers, states = _layers(model), jtu.tree_leaves(y)
+    roots, rates, slopes, convex = [], [], [], jnp.array(True)
+    for layer, x in zip(layers, states, strict=True):
+        rates.append(jnp.full(x.size, 1 / layer.tau, x.dtype))
+        if isinstance(layer.units, AbstractSeparable):
+            slope = layer.units.curvature(x, jnp.ones_like(x)).reshape(-1)
+            convex &= jnp.all(slope >= 0)
+            roots.append(jnp.sqrt(jnp.maximum(slope, 0)))
+            slopes.append(slope)
+        else:
+            hessian = _dense_jacobian(layer.units.activation, x)
+            values, vectors = jnp.linalg.eigh(0.5 * (hessian + hessian.T))
+            # Rounding of a size × size product: size * eps of the largest eigenvalue.
+            convex &= values[0] >= -x.size * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(values))
+            roots.append(matmul(vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :], vectors.T))
+            slopes.append(jnp.diagonal(hessian))
+    sizes = [0]
+    for x in states:
+        sizes.append(sizes[-1] + x.size)
+
+    def root(v: Array) -> Array:
+        parts = [v[a:b] for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+        return jnp.concatenate([r * p if r.ndim == 1 else matmul(r, p) for r, p in zip(roots, parts, strict=True)])
+
+    return root, jnp.concatenate(rates), jnp.concatenate(slopes), convex
+
+
+def _interaction_product(model: AbstractEnergyDynamics, y: State):
+    """v ↦ S v = -∇²U(g) v over the flattened activations."""
+    g, restore = ravel_pytree(model.activations(y))
+    force = jax.grad(lambda flat: -sum(model.interactions(restore(flat)).values()))
+    return lambda v: jax.jvp(force, (g,), (v,))[1]
+
+
+def _leading(product, rate: Array, num_eigenvalues: int) -> Array:
+    """Largest eigenvalues of T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}, by LOBPCG on the form shifted to be positive."""
+    scale = jnp.sqrt(rate)
+
+    def shifted(block: Array) -> Array:
+        apply = lambda v: scale * product(scale * v) + (jnp.max(rate) - rate) * v  # noqa: E731
+        return jax.vmap(apply, in_axes=1, out_axes=1)(block)
+
+    start = jax.random.normal(jax.random.key(0), (rate.size, num_eigenvalues), rate.dtype)
+    values, _, _ = lobpcg_standard(shifted, start, m=200)
+    return values - jnp.max(rate)
+
+
+def _dense_jacobian(fn, y: State) -> Array:
+    flat, restore = ravel_pytree(y)
+    column = lambda v: ravel_pytree(jax.jvp(fn, (y,), (restore(v),))[1])[0]  # noqa: E731
+    return jax.vmap(column, out_axes=1)(jnp.eye(flat.size, dtype=flat.dtype))
+
+
+class DescentReport(eqx.Module):
+    r"""What `hopfield_jax.check_descent` returns.
+
+    **Attributes:**
+
+    - `energy`, `energy_rate`: $E$ and $\dot E = \nabla E \cdot \dot y$ at the state.
+    - `dissipation`: $-\dot y^\top \tau H \dot y$, which must equal `energy_rate`.
+    - `gradient_residual`: $\lVert\nabla_y E + \tau H \dot y\rVert$ over $\lVert\nabla_y E\rVert + \lVert\tau H\dot y\rVert$.
+      Rounding where the couplings are symmetric and belong to this energy, of order one where they do not.
+    - `smallest_curvature`: the smallest $v^\top \tau H v/v^\top v$ over the directions tried, $\dot y$ among them.
+    - `consistent`: the residual is rounding (below 100 times the type's precision times the square root of the size).
+    - `convex`: no direction of negative curvature was found. `descends`: $\dot E \le 0$ to rounding.
+    """
+
+    energy: Scalar
+    energy_rate: Scalar
+    dissipation: Scalar
+    gradient_residual: Scalar
+    smallest_curvature: Scalar
+    consistent: Bool[Array, ""]
+    convex: Bool[Array, ""]
+    descends: Bool[Array, ""]
+
+    def __str__(self) -> str:
+        if isinstance(self.energy, jax.core.Tracer):
+            return "DescentReport"
+        verdict = "descends" if self.descends else "RISES"
+        causes = [] if self.consistent else ["the vector field is not the gradient flow of this energy"]
+        causes += [] if self.convex else ["a generating function is not convex here"]
+        return (
+            f"DescentReport: energy {self.energy:.6g} {verdict} at rate {self.energy_rate:.3g}; "
+            f"gradient residual {self.gradient_residual:.1e}, smallest curvature {self.smallest_curvature:.3g}"
+            + "".join(f"\n  {cause}" for cause in causes)
+        )
+
+
+@eqx.filter_jit
+def check_descent(
+    model: AbstractEnergyDynamics, y: State, *, args: Any = None, num_directions: int = 32, key: Array | None = None
+) -> DescentReport:
+    r"""Whether the energy falls at a state, and if not, why: couplings that are not symmetric, or an $L$ not convex.
+
+    Tests $\nabla_y E = -\tau H \dot y$, which is stronger than descent, and the sign of $H$ along $\dot y$,
+    `num_directions` random directions and the neurons' own axes (up to as many). A search along directions can miss a
+    negative one: `linearise(...).result` decides with the whole of $H$.
+
+    **Arguments:** `model`, `y`: an energy network and a state (use `jax.vmap` for many); `key` for the directions.
+
+    **Returns:** a `DescentReport`.
+    """
+    y = as_state("y", model, y)
+    rate = model.vector_field(jnp.zeros(()), y, args)
+    gradient = jax.grad(model.energy)(y)
+    flow = model.metric(y, rate)
+    (flat_y, restore), flat_rate = ravel_pytree(y), ravel_pytree(rate)[0]
+    flat_gradient, flat_flow = ravel_pytree(gradient)[0], ravel_pytree(flow)[0]
+    norm = lambda v: jnp.sqrt(jnp.sum(jnp.square(v)))  # noqa: E731
+    total = norm(flat_gradient) + norm(flat_flow)
+    residual = jnp.where(total > 0, norm(flat_gradient + flat_flow) / jnp.where(total > 0, total, 1), 0)
+    random = jax.random.normal(jax.random.key(0) if key is None else key, (num_directions, flat_y.size), flat_y.dtype)
+    axes = jnp.eye(min(num_directions, flat_y.size), flat_y.size, dtype=flat_y.dtype)
+    directions = jnp.concatenate([flat_rate[None], random, axes])
+
+    def curvature(v: Array) -> Scalar:
+        size = inner(v, v)
+        return jnp.where(size > 0, inner(v, ravel_pytree(model.metric(y, restore(v)))[0]) / jnp.where(size > 0, size, 1), 0)
+
+    curvatures = jax.lax.map(curvature, directions)
+    rounding = 100 * jnp.finfo(flat_y.dtype).eps * jnp.sqrt(jnp.asarray(flat_y.size, flat_y.dtype))
+    energy_rate = inner(flat_gradient, flat_rate)
+    return DescentReport(
+        energy=model.energy(y),
+        energy_rate=energy_rate,
+        dissipation=-inner(flat_rate, flat_flow),
+        gradient_residual=residual,
+        smallest_curvature=jnp.min(curvatures),
+        consistent=residual <= rounding,
+        convex=jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures)),
+        descends=energy_rate <= rounding * norm(flat_gradient) * norm(flat_rate),
+    )

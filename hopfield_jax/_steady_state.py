@@ -1,0 +1,157 @@
+"""Steady states with implicit differentiation."""
+
+from typing import Any
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+import lineax as lx
+import optimistix as optx
+
+from ._checks import fail, in_domain
+from ._dynamics import AbstractDynamics
+from ._integrate import Event, as_state, integrate, tolerances
+from ._misc import as_inexact
+from ._results import RESULTS, describe_result, is_okay, memory_of, raise_unless_okay
+from ._types import Array, Int, PyTree, Scalar, ScalarLike, State
+
+LARGEST_DENSE = 512
+"""Largest state for which linear systems are solved densely by default; larger ones go to GMRES, matrix-free."""
+
+
+class SteadyState(eqx.Module):
+    """What `hopfield_jax.steady_state` returns.
+
+    **Attributes:**
+
+    - `state`: where the dynamics came to rest, in the structure of the initial state.
+    - `residual`: the largest rate of change there, in absolute value.
+    - `time`: how long the dynamics took to come within the tolerance of rest.
+    - `num_steps`: steps of the integration.
+    - `result`: how it ended.
+    """
+
+    state: PyTree[Array]
+    residual: Scalar
+    time: Scalar
+    num_steps: Int[Array, ""]
+    result: RESULTS
+
+    def __str__(self) -> str:
+        card = f"SteadyState: {memory_of(self)}"
+        if isinstance(self.residual, jax.core.Tracer):
+            return card
+        return (
+            f"{card}\n  largest rate of change {jnp.max(self.residual):.2g}, at rest after time {jnp.max(self.time):.4g}, "
+            f"{jnp.max(self.num_steps)} steps\n  result: {describe_result(self.result)}"
+        )
+
+
+def steady_state(
+    model: AbstractDynamics,
+    y0: State,
+    *,
+    args: Any = None,
+    tolerance: ScalarLike | None = None,
+    max_time: ScalarLike = 1e4,
+    max_steps: int = 16384,
+    solver: dfx.AbstractSolver | None = None,
+    linear_solver: lx.AbstractLinearSolver | None = None,
+    throw: bool = True,
+) -> SteadyState:
+    r"""Follows the dynamics from `y0` to rest, polishes by Newton's method, and differentiates implicitly.
+
+    The integration picks the attractor, so the state belongs to the basin that `y0` lies in; Newton's method then solves
+    $f(y) = 0$ to rounding. Gradients (reverse and forward mode) with respect to everything in the model and `args` come
+    from the implicit function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one
+    linear solve; the gradient with respect to `y0` is zero. At a bifurcation that Jacobian is singular and the gradient
+    is meaningless; `linearise` tells.
+
+    **Main arguments:**
+
+    - `model`, `y0`: the dynamics (autonomous: its vector field is evaluated at time 0) and where to start.
+    - `args`: handed to the vector field.
+
+    **Other arguments:**
+
+    - `tolerance`: largest rate of change that counts as rest, before polishing; default 1e-4 in float32 and 1e-6 in float64.
+    - `max_time`, `max_steps`: how long to follow the dynamics.
+    - `solver`: as in `integrate`.
+    - `linear_solver`: for Newton's method and the gradient; default dense LU up to 512 numbers in the state, GMRES beyond.
+    - `throw`: whether an unsuccessful end raises; else it is in `result` and the state is NaN.
+
+    **Returns:** a `SteadyState`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    """
+    if not isinstance(model, AbstractDynamics):
+        fail("model", "a dynamics with a vector field", type(model).__name__)
+    y0 = as_state("y0", model, y0)
+    rtol, atol = tolerances(y0)
+    tolerance = as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_inexact(tolerance)
+    in_domain("tolerance", tolerance, "positive")
+    if linear_solver is None:
+        size = sum(x.size for x in jtu.tree_leaves(y0))
+        linear_solver = lx.AutoLinearSolver(well_posed=None) if size <= LARGEST_DENSE else lx.GMRES(rtol, atol)
+    newton = optx.Newton(rtol=rtol, atol=atol, linear_solver=linear_solver)
+    out = _steady_state(model, y0, args, tolerance, as_inexact(max_time), max_steps, solver, newton)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+@eqx.filter_jit
+def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newton) -> SteadyState:
+    frozen, frozen_args, start = _stop_gradient((model, args, y0))
+    path = integrate(
+        frozen,
+        start,
+        t1=max_time,
+        args=frozen_args,
+        event=Event(_AtRest(frozen, tolerance), direction=False),
+        max_steps=max_steps,
+        solver=solver,
+        adjoint=dfx.ForwardMode(),  # nothing is differentiated here
+        throw=False,
+    )
+    arrived = is_okay(path.result)
+    guess = jtu.tree_map(lambda a, b: jnp.where(arrived, a, b), path.final, start)
+    root = optx.root_find(
+        _rate, newton, guess, (model, args), max_steps=32, adjoint=optx.ImplicitAdjoint(newton.linear_solver), throw=False
+    )
+    state = root.value
+    residual = _largest(_rate(*_stop_gradient((state, (model, args)))))
+    settled = arrived & (residual <= tolerance)
+    result = RESULTS.where(settled, RESULTS.successful, RESULTS.not_settled)
+    result = RESULTS.where(path.result == RESULTS.invalid_parameter, RESULTS.invalid_parameter, result)
+    return SteadyState(
+        state=jtu.tree_map(lambda x: jnp.where(settled, x, jnp.nan), state),
+        residual=residual,
+        time=path.final_time,
+        num_steps=path.stats["num_steps"],
+        result=result,
+    )
+
+
+class _AtRest(eqx.Module):
+    """Falls through zero where the largest rate of change falls below the tolerance."""
+
+    model: AbstractDynamics
+    tolerance: Scalar
+
+    def __call__(self, t, y, args, mode):
+        rate = _largest(self.model.vector_field(t, y, args))
+        return rate - self.tolerance.astype(rate.dtype)
+
+
+def _rate(y, model_and_args):
+    model, args = model_and_args
+    return model.vector_field(jnp.zeros(()), y, args)
+
+
+def _largest(tree: PyTree) -> Scalar:
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(tree)]))
+
+
+def _stop_gradient(tree: PyTree) -> PyTree:
+    return jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, tree)

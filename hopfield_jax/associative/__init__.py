@@ -1,0 +1,11 @@
+from ._maps import IdentityMap as IdentityMap
+from ._maps import MemoryMap as MemoryMap
+from ._network import AdiabaticNetwork as AdiabaticNetwork
+from ._network import DenseSynapse as DenseSynapse
+from ._network import LayeredNetwork as LayeredNetwork
+from ._network import MapSynapse as MapSynapse
+from ._network import conditioning_network as conditioning_network
+from ._network import graded_network as graded_network
+from ._network import slow_fast_network as slow_fast_network
+from ._retrieve import Retrieval as Retrieval
+from ._retrieve import retrieve as retrieve

@@ -1,0 +1,59 @@
+"""What the hidden neurons follow: h(g), from the visible activations (Lotito 2025, sections 3.1 and 3.2)."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._checks import Checked, at_least, fail, parameter, patterns_fit
+from .._misc import matmul
+from .._types import Array, Float, Patterns
+
+
+class MemoryMap(Checked):
+    r"""$h = \Xi g + b$: each hidden neuron looks for one memory (J = Ξ, eq. 9).
+
+    **Arguments:**
+
+    - `patterns`: $\Xi$, shape (patterns, neurons).
+    - `bias`: $b$, one number or one for each pattern.
+
+    **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix, or a bias that does not fit.
+    """
+
+    patterns: Patterns = parameter("finite", ndim=2)
+    bias: Float[Array, "..."] = parameter("finite", ndim=(0, 1), default=0.0)
+
+    def __check_init__(self):
+        patterns_fit("MemoryMap.patterns", self.patterns)
+        if self.bias.ndim and self.bias.shape[0] != self.patterns.shape[0]:
+            fail("MemoryMap.bias", f"one number or {self.patterns.shape[0]}, one a pattern", f"{self.bias.shape[0]}")
+
+    def __call__(self, g: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
+        r"""$\Xi g + b$; `g` has shape (neurons,)."""
+        if g.shape != self.patterns.shape[1:]:
+            fail("y", f"a visible state of shape {self.patterns.shape[1:]}, as the patterns have", f"shape {g.shape}")
+        return matmul(self.patterns, g) + self.bias
+
+
+class IdentityMap(Checked):
+    r"""$h = \mathbb{1} g + b$: the first `num_hidden` activations, padded with zeros where there are too few
+    (J = 1, the rectangular identity). The memories then live in a generating function.
+
+    **Arguments:**
+
+    - `num_hidden`: number of hidden neurons; default as many as visible ones.
+    - `bias`: $b$, one number or one for each hidden neuron.
+    """
+
+    num_hidden: int | None = eqx.field(static=True, default=None)
+    bias: Float[Array, "..."] = parameter("finite", ndim=(0, 1), default=0.0)
+
+    def __check_init__(self):
+        if self.num_hidden is not None:
+            at_least("IdentityMap.num_hidden", self.num_hidden, 1)
+
+    def __call__(self, g: Float[Array, " neurons"]) -> Float[Array, " hidden"]:
+        r"""$\mathbb{1} g + b$; `g` has shape (neurons,)."""
+        size = g.shape[0] if self.num_hidden is None else self.num_hidden
+        if self.bias.ndim and self.bias.shape != (size,):
+            fail("IdentityMap.bias", f"one number or {size}, one a hidden neuron", f"shape {self.bias.shape}")
+        return jnp.pad(g, (0, max(0, size - g.shape[0])))[:size] + self.bias

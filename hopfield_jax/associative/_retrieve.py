@@ -1,0 +1,158 @@
+"""Retrieval: from a cue to a stored memory, with the energy along the way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+from .._checks import at_least, fail, patterns_fit, shape_is
+from .._dynamics import AbstractEnergyDynamics
+from .._integrate import integrate
+from .._misc import as_inexact
+from .._patterns import cosine_similarity, overlap
+from .._results import RESULTS, describe_result, memory_of, raise_unless_okay
+from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
+
+
+class Retrieval(eqx.Module):
+    r"""What `hopfield_jax.associative.retrieve` returns.
+
+    **Attributes:**
+
+    - `times`: shape (times,).
+    - `overlap`: $m^\mu = \xi^\mu \cdot g/N$ at those times, shape (times, patterns).
+    - `similarity`: cosine between each pattern and $g$, shape (times, patterns).
+    - `energy`: shape (times,).
+    - `winner`: index of the pattern most similar to the final output; -1 if the solve failed.
+    - `output`: final activation $g$ of the neurons that were read, shape (neurons,).
+    - `state`: final state. `speed`: largest rate of change at the end, zero at rest.
+    - `num_steps`: steps of the solver. `result`: how it ended.
+    """
+
+    times: Float[Array, " times"]
+    overlap: Float[Array, "times patterns"]
+    similarity: Float[Array, "times patterns"]
+    energy: Float[Array, " times"]
+    winner: Int[Array, ""]
+    output: Float[Array, " neurons"]
+    state: PyTree[Array]
+    speed: Scalar
+    num_steps: Int[Array, ""]
+    result: RESULTS
+
+    def __str__(self) -> str:
+        card = f"Retrieval: {memory_of(self)}"
+        if isinstance(self.winner, jax.core.Tracer) or jnp.ndim(self.winner):
+            return card if isinstance(self.winner, jax.core.Tracer) else f"{card}, batch of shape {self.winner.shape}"
+        return (
+            f"{card}\n  winner {self.winner} with similarity {jnp.max(self.similarity[-1]):.4f}, energy "
+            f"{self.energy[0]:.4g} -> {self.energy[-1]:.4g}, {self.num_steps} steps, rate of change at the end "
+            f"{self.speed:.1e}\n  result: {describe_result(self.result)}"
+        )
+
+
+def retrieve(
+    network: AbstractEnergyDynamics,
+    patterns: Patterns,
+    cue: State,
+    *,
+    t1: ScalarLike = 20.0,
+    num_times: int = 41,
+    read: Callable | None = None,
+    throw: bool = True,
+    **integration: Any,
+) -> Retrieval:
+    r"""Lets a network run from a cue and says which memory it ends in.
+
+    **Main arguments:**
+
+    - `network`: any energy network.
+    - `patterns`: what to compare with, shape (patterns, neurons).
+    - `cue`: initial state; an array, or a dict for networks of several layers. Batches: `jax.vmap` over it.
+    - `t1`: how long, in the unit of the time constants; `num_times` equally spaced times are kept, the ends included.
+
+    **Other arguments:**
+
+    - `read`: picks the neurons that hold the memory out of the activations; default the only array, or the one named
+      `visible`.
+    - `throw`, `integration`: as in `hopfield_jax.integrate` (`solver`, `dt0`, `adjoint`, `noise`, …).
+
+    **Returns:** a `Retrieval`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+
+    ```python
+    import jax
+    import hopfield_jax as hj
+
+    patterns = hj.random_patterns(5, 100, key=jax.random.key(0))
+    network = hj.associative.graded_network(patterns, beta=4.0)
+    found = hj.associative.retrieve(network, patterns, hj.flip(patterns[2], 0.2, key=jax.random.key(1)))
+    assert found.winner == 2
+    ```
+    """
+    if not isinstance(network, AbstractEnergyDynamics):
+        fail("network", "an energy network", type(network).__name__)
+    patterns = as_inexact(patterns)
+    patterns_fit("patterns", patterns)
+    at_least("num_times", num_times, 2)
+    measure = _Measure(network, patterns, _read_visible if read is None else read)
+    outputs = jax.eval_shape(lambda: measure.output(jtu.tree_map(as_inexact, cue)))
+    shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
+    t1 = as_inexact(t1)
+    path = integrate(
+        network,
+        cue,
+        t1=t1,
+        saveat=jnp.linspace(0.0, 1.0, num_times, dtype=t1.dtype) * t1,
+        statistics=measure,
+        throw=False,
+        **integration,
+    )
+    out = _summarise(measure, path)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+@eqx.filter_jit
+def _summarise(measure, path) -> Retrieval:
+    overlaps, similarities, energies = path.values
+    rate = measure.network.vector_field(path.final_time, path.final, None)
+    final = similarities[-1]
+    return Retrieval(
+        times=path.times,
+        overlap=overlaps,
+        similarity=similarities,
+        energy=energies,
+        winner=jnp.where(jnp.all(jnp.isfinite(final)), jnp.argmax(final), -1),
+        output=measure.output(path.final),
+        state=path.final,
+        speed=jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(rate)])),
+        num_steps=path.stats["num_steps"],
+        result=path.result,
+    )
+
+
+class _Measure(eqx.Module):
+    """Overlaps, similarities and energy of a state."""
+
+    network: AbstractEnergyDynamics
+    patterns: Array
+    read: Callable
+
+    def output(self, y: State) -> Array:
+        return self.read(self.network.activations(y))
+
+    def __call__(self, t, y, args):
+        g = self.output(y)
+        return overlap(self.patterns, g), cosine_similarity(self.patterns, g), self.network.energy(y)
+
+
+def _read_visible(g: State) -> Array:
+    if isinstance(g, dict):
+        if "visible" not in g:
+            fail("read", f"a function that picks one of the layers {sorted(g)}, as none is named 'visible'", None)
+        return g["visible"]
+    return g
