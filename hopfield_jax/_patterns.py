@@ -426,7 +426,8 @@ def _number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
 
 def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
     shape_is("pattern", pattern, (None,), "(neurons,): use `jax.vmap` for more than one")
-    at_least("the size of `pattern`", jnp.size(pattern), 1)
+    if jnp.size(pattern) == 0:
+        fail("pattern", "at least one neuron", "none")
     in_domain("pattern", pattern, "finite")
     return as_inexact(pattern)
 

@@ -1,5 +1,18 @@
 from ._maps import IdentityMap as IdentityMap
 from ._maps import MemoryMap as MemoryMap
+from ._memory import LearningConditions as LearningConditions
+from ._memory import LearningNetwork as LearningNetwork
+from ._memory import LearningRun as LearningRun
+from ._memory import PavlovianPlasticity as PavlovianPlasticity
+from ._memory import SoftmaxPlasticity as SoftmaxPlasticity
+from ._memory import Stream as Stream
+from ._memory import cyclic_protocol as cyclic_protocol
+from ._memory import hebbian_course as hebbian_course
+from ._memory import learn as learn
+from ._memory import learned_memories as learned_memories
+from ._memory import learning_conditions as learning_conditions
+from ._memory import random_protocol as random_protocol
+from ._memory import similarity_curve as similarity_curve
 from ._network import AdiabaticNetwork as AdiabaticNetwork
 from ._network import DenseSynapse as DenseSynapse
 from ._network import LayeredNetwork as LayeredNetwork
@@ -9,3 +22,7 @@ from ._network import graded_network as graded_network
 from ._network import slow_fast_network as slow_fast_network
 from ._retrieve import Retrieval as Retrieval
 from ._retrieve import retrieve as retrieve
+from ._score import RetrievalScore as RetrievalScore
+from ._score import score as score
+from ._spectrum import MemorySpectrum as MemorySpectrum
+from ._spectrum import memory_spectrum as memory_spectrum

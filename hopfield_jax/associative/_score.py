@@ -1,0 +1,205 @@
+"""How well a batch of retrievals went, with standard errors."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jaxtyping import Int as IntOf
+
+from .._checks import fail, in_domain, is_concrete
+from .._misc import as_inexact
+from .._results import is_okay
+from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
+from ._retrieve import Retrieval
+
+
+class RetrievalScore(eqx.Module):
+    r"""What `hopfield_jax.associative.score` returns: one entry a cue, and their means with standard errors.
+
+    Means and counts run over the last axis, the cues, so that a score under `jax.vmap` (over draws of the patterns,
+    say) has one of each for every draw. A failed solve counts as not retrieved and is left out of the other means.
+
+    **Attributes:**
+
+    - `recognised`: whether the winner is the target, shape (cues,).
+    - `retrieved`: whether, besides, the final similarity with the target reaches `threshold`.
+    - `similarity`, `overlap`: final cosine and overlap with the target; NaN where the solve failed.
+    - `num_steps`: steps of the solver. `energy_drop`: $E(0) - E(t_1)$. `energy_rise`: the largest rise of the energy
+      between two kept times, zero where it always falls.
+    - `settled`: whether the network had come to rest. `failed`: whether the solve failed.
+    - `threshold`: see `score`.
+    """
+
+    recognised: Bool[Array, " cues"]
+    retrieved: Bool[Array, " cues"]
+    similarity: Float[Array, " cues"]
+    overlap: Float[Array, " cues"]
+    num_steps: Int[Array, " cues"]
+    energy_drop: Float[Array, " cues"]
+    energy_rise: Float[Array, " cues"]
+    settled: Bool[Array, " cues"]
+    failed: Bool[Array, " cues"]
+    threshold: Scalar
+
+    @property
+    def fraction(self) -> Float[Array, "*draws"]:
+        """Fraction of the cues that were retrieved."""
+        return _mean(self.retrieved)
+
+    @property
+    def fraction_error(self) -> Float[Array, "*draws"]:
+        r"""Binomial standard error of `fraction` after Wilson, which is never zero: for $k$ successes in $n$ cues,
+        $\hat p = k/n$, half of the width of Wilson's interval of one standard deviation,
+
+        $$\frac{\sqrt{\hat p(1 - \hat p)/n + 1/(4n^2)}}{1 + 1/n}.$$
+
+        It takes the cues as independent. Cues of the same stored set are not quite: compare with the spread over draws.
+        """
+        return _wilson(self.retrieved)
+
+    @property
+    def recognised_fraction(self) -> Float[Array, "*draws"]:
+        """Fraction of the cues whose winner is the target, however similar."""
+        return _mean(self.recognised)
+
+    @property
+    def recognised_error(self) -> Float[Array, "*draws"]:
+        """As `fraction_error`, of `recognised_fraction`."""
+        return _wilson(self.recognised)
+
+    @property
+    def mean_similarity(self) -> Float[Array, "*draws"]:
+        """Mean final cosine with the target."""
+        return _mean(self.similarity, ~self.failed)
+
+    @property
+    def similarity_error(self) -> Float[Array, "*draws"]:
+        r"""Standard error of the mean, $s/\sqrt n$; infinite for fewer than two cues."""
+        return _standard_error(self.similarity, ~self.failed)
+
+    @property
+    def mean_overlap(self) -> Float[Array, "*draws"]:
+        """Mean final overlap with the target."""
+        return _mean(self.overlap, ~self.failed)
+
+    @property
+    def overlap_error(self) -> Float[Array, "*draws"]:
+        """As `similarity_error`, of `mean_overlap`."""
+        return _standard_error(self.overlap, ~self.failed)
+
+    @property
+    def mean_steps(self) -> Float[Array, "*draws"]:
+        """Mean number of the solver's steps."""
+        return _mean(self.num_steps, ~self.failed)
+
+    @property
+    def mean_energy_drop(self) -> Float[Array, "*draws"]:
+        """Mean fall of the energy, in the network's own unit."""
+        return _mean(self.energy_drop, ~self.failed)
+
+    @property
+    def num_failed(self) -> Int[Array, "*draws"]:
+        """How many solves failed."""
+        return jnp.sum(self.failed, axis=-1)
+
+    @property
+    def num_unsettled(self) -> Int[Array, "*draws"]:
+        """How many were still moving at the end, failures not counted."""
+        return jnp.sum(~self.settled & ~self.failed, axis=-1)
+
+    def __str__(self) -> str:
+        if isinstance(self.retrieved, jax.core.Tracer):
+            return "RetrievalScore"
+        if self.retrieved.ndim != 1:
+            return f"RetrievalScore: batch of shape {self.retrieved.shape}, the last axis cues"
+        return (
+            f"RetrievalScore: {self.retrieved.size} cues\n"
+            f"  retrieved {self.fraction:.4f} ± {self.fraction_error:.4f} (right winner and similarity of at least "
+            f"{self.threshold:g}), right winner {self.recognised_fraction:.4f} ± {self.recognised_error:.4f}\n"
+            f"  similarity {self.mean_similarity:.4f} ± {self.similarity_error:.4f}, "
+            f"overlap {self.mean_overlap:.4f} ± {self.overlap_error:.4f}\n"
+            f"  {self.mean_steps:.1f} steps, energy drop {self.mean_energy_drop:.4g} "
+            f"(largest rise {jnp.nanmax(self.energy_rise):.1e})\n"
+            f"  {self.num_unsettled} not at rest, {self.num_failed} failed"
+        )
+
+
+def score(
+    retrieval: Retrieval, targets: IntOf[Array, " cues"], *, threshold: ScalarLike = 0.9, rest: ScalarLike = 1e-3
+) -> RetrievalScore:
+    r"""Says how many of a batch of cues were retrieved, and how well.
+
+    A cue counts as retrieved if the winner is its target and the final cosine with it is at least `threshold`. Works
+    under `jax.jit`, and under `jax.vmap` over retrievals of shape (draws, cues).
+
+    **Arguments:**
+
+    - `retrieval`: of `jax.vmap` over `retrieve` with `throw=False`: a leading axis (cues,) on every leaf.
+    - `targets`: the index of the pattern that each cue was made from, shape (cues,).
+    - `threshold`: smallest cosine that counts, in [-1, 1].
+    - `rest`: largest rate of change that counts as rest, relative to the largest entry of the state or to one.
+
+    **Returns:** a `RetrievalScore`.
+
+    **Raises:** `ValueError` if the retrieval has no single batch axis, or the targets or the threshold do not fit.
+
+    ```python
+    import jax
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    patterns = hj.random_patterns(3, 100, key=jax.random.key(0))
+    cues = jax.vmap(lambda x, key: hj.flip(x, 0.2, key=key))(patterns, jax.random.split(jax.random.key(1), 3))
+    network = hj.associative.graded_network(patterns, beta=4.0)
+    found = jax.vmap(lambda cue: hj.associative.retrieve(network, patterns, cue, throw=False))(cues)
+    assert hj.associative.score(found, jnp.arange(3)).fraction == 1
+    ```
+    """
+    if retrieval.winner.ndim != 1:
+        fail("retrieval", "a batch with one leading axis (cues,)", f"winners of shape {retrieval.winner.shape}")
+    targets, num_patterns = jnp.asarray(targets), retrieval.similarity.shape[-1]
+    if targets.shape != retrieval.winner.shape or not jnp.issubdtype(targets.dtype, jnp.integer):
+        fail("targets", f"{retrieval.winner.size} indices, one a cue", f"{targets.dtype} of shape {targets.shape}")
+    if is_concrete(targets) and targets.size and not (0 <= int(targets.min()) <= int(targets.max()) < num_patterns):
+        fail("targets", f"indices from 0 to {num_patterns - 1}", f"{int(targets.min())} to {int(targets.max())}")
+    threshold, rest = as_inexact(threshold), as_inexact(rest)
+    in_domain("threshold", (threshold + 1) / 2 if is_concrete(threshold) else threshold, "probability")
+    in_domain("rest", rest, "positive")
+
+    failed = ~is_okay(retrieval.result) | (retrieval.winner < 0)
+    similarity, overlap = (
+        jnp.where(failed, jnp.nan, jnp.take_along_axis(x[:, -1], targets[:, None], axis=1)[:, 0])
+        for x in (retrieval.similarity, retrieval.overlap)
+    )
+    recognised = (retrieval.winner == targets) & ~failed
+    size = [jnp.max(jnp.abs(x).reshape(len(x), -1), axis=1) for x in jtu.tree_leaves(retrieval.state)]
+    scale = jnp.maximum(1, jnp.max(jnp.stack(size), axis=0))
+    energy = retrieval.energy
+    return RetrievalScore(
+        recognised=recognised,
+        retrieved=recognised & (similarity >= threshold.astype(similarity.dtype)),
+        similarity=similarity,
+        overlap=overlap,
+        num_steps=retrieval.num_steps,
+        energy_drop=jnp.where(failed, jnp.nan, energy[:, 0] - energy[:, -1]),
+        energy_rise=jnp.where(failed, jnp.nan, jnp.maximum(0, jnp.max(energy[:, 1:] - energy[:, :-1], axis=1))),
+        settled=~failed & (retrieval.speed <= rest.astype(scale.dtype) * scale),
+        failed=failed,
+        threshold=threshold,
+    )
+
+
+def _mean(x: Array, where: Array | None = None) -> Array:
+    return jnp.mean(as_inexact(x), axis=-1, where=where)
+
+
+def _standard_error(x: Array, where: Array) -> Array:
+    n = jnp.sum(where, axis=-1).astype(x.dtype)
+    several = jnp.where(n > 1, n, 2)
+    squares = jnp.where(where, jnp.square(x - _mean(x, where)[..., None]), 0)
+    return jnp.where(n > 1, jnp.sqrt(jnp.sum(squares, axis=-1) / (several - 1) / several), jnp.inf)
+
+
+def _wilson(success: Array) -> Array:
+    n, p = success.shape[-1], _mean(success)
+    return jnp.sqrt(p * (1 - p) / n + 1 / (4 * n**2)) / (1 + 1 / n)

@@ -1,0 +1,12 @@
+"""The command `hopfield-jax`: parses, calls a verb, saves, plots."""
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line; says what to install where its libraries are missing."""
+    try:
+        from ._main import app
+    except ModuleNotFoundError as error:
+        sys.exit(f"hopfield-jax: {error.name} is missing; the command line needs `pip install 'hopfield-jax[cli]'`.")
+    app(prog_name="hopfield-jax")

@@ -1,0 +1,25 @@
+"""`hopfield-jax demo`: one step after another, each into its own folder."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import _retrieve
+
+Echo = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A part of the demo: `run(folder, quick, echo)` says what it finds and returns the files it wrote."""
+
+    name: str
+    title: str
+    run: Callable[[Path, bool, Echo], Sequence[Path]]
+
+
+def _retrieve_images(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
+    return _retrieve.run_and_report(_retrieve.prepare((), output=folder, draws=3 if quick else 20), echo)
+
+
+STEPS = (Step("retrieve", "Scanned digits come back from corrupted ones", _retrieve_images),)

@@ -1,0 +1,192 @@
+"""The commands. Each imports what it needs when it runs, so that `--help` is quick."""
+
+import contextlib
+import enum
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Plain messages: without rich's boxes they can be copied, searched and read by scripts.
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+
+Corruption = enum.StrEnum("Corruption", ("half", "top", "flip", "noise"))
+Network = enum.StrEnum("Network", ("hebb", "dense", "softmax"))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from ._report import versions
+
+        typer.echo(f"hopfield-jax {versions()['hopfield-jax']}")
+        raise typer.Exit()
+
+
+@app.callback()
+def hopfield_jax(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hopfield networks in JAX: stored memories come back from corrupted cues.
+
+    \b
+    Begin with
+      hopfield-jax demo
+    """
+
+
+@app.command()
+def retrieve(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="SOURCES",
+            help="Image files, folders of images, or one .npy array of shape (patterns, neurons) or (patterns, height, "
+            "width). Without any: the scanned digits that come with scikit-learn.",
+            show_default=False,
+        ),
+    ] = None,
+    num_patterns: Annotated[
+        int | None,
+        typer.Option(
+            "--num-patterns", "-p", help="Images stored at a time. Default: 64, or all if fewer.", show_default=False
+        ),
+    ] = None,
+    corruption: Annotated[
+        list[Corruption] | None,
+        typer.Option(
+            "--corruption",
+            "-c",
+            help="half: pixels hidden at random; top: upper rows hidden; flip: signs changed; noise: Gaussian noise "
+            "added. May be repeated. Default: half and top.",
+            show_default=False,
+        ),
+    ] = None,
+    amount: Annotated[
+        float | None,
+        typer.Option(
+            "--amount",
+            "-a",
+            help="Fraction hidden or flipped, or strength of the noise in units of the pixels' root mean square. "
+            "Default: half 0.5, top 0.5, flip 0.2, noise 1.",
+            show_default=False,
+        ),
+    ] = None,
+    network: Annotated[
+        list[Network] | None,
+        typer.Option(
+            "--network",
+            "-n",
+            help="hebb: classical Hebbian; dense: rectified power; softmax: LogSumExp. May be repeated. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    beta: Annotated[float, typer.Option("--beta", help="Slope β of hebb, inverse temperature β of softmax.")] = 4.0,
+    power: Annotated[int, typer.Option("--power", help="Power n of the dense network, at least 2.")] = 20,
+    draws: Annotated[int, typer.Option("--draws", help="How often images and corruption are drawn.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is random.")] = 0,
+    threshold: Annotated[float, typer.Option("--threshold", help="Final cosine that counts as retrieved.")] = 0.9,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Side in pixels that image files are resized to. Default: 32.", show_default=False),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
+        "hopfield-retrieve"
+    ),
+) -> None:
+    """Store images, corrupt them, retrieve them.
+
+    Prints a table with errors and writes figures (images.png, energy.png, scores.png) and numbers (retrieve.json,
+    retrieve.npz).
+
+    \b
+    Examples
+      hopfield-jax retrieve
+      hopfield-jax retrieve photos/ --size 48 --corruption top --amount 0.7
+      hopfield-jax retrieve patterns.npy -p 30 -c flip -c noise -n hebb -n softmax
+    """
+    from . import _retrieve
+
+    with _plain_errors():
+        request = _retrieve.prepare(
+            sources or (),
+            output=output,
+            size=size,
+            num_patterns=num_patterns,
+            corruptions=[c.value for c in corruption or (Corruption.half, Corruption.top)],
+            amount=amount,
+            networks=[n.value for n in network or Network],
+            beta=beta,
+            power=power,
+            draws=draws,
+            seed=seed,
+            threshold=threshold,
+        )
+    _say_where(_retrieve.run_and_report(request, typer.echo))
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
+        "hopfield-demo"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer draws: larger errors, sooner done.")] = False,
+) -> None:
+    """Run a tour of everything; leaves figures.
+
+    Stored digits come back from corrupted ones while the energies fall. It takes about a minute.
+
+    \b
+    Example
+      hopfield-jax demo --quick
+    """
+    from . import _demo
+    from ._report import writable_folder
+
+    started = time.perf_counter()
+    files: list[Path] = []
+    with _plain_errors():
+        for step in _demo.STEPS:
+            writable_folder("--output", output / step.name)
+    for number, step in enumerate(_demo.STEPS, 1):
+        typer.echo(f"[{number}/{len(_demo.STEPS)}] {step.title}\n")
+        files += step.run(output / step.name, quick, typer.echo)
+    _say_where(files)
+    typer.echo(f"The demo took {time.perf_counter() - started:.0f} s.")
+
+
+@app.command()
+def doctor() -> None:
+    """Describe this machine and installation.
+
+    Versions, devices, precision, memory and the state of the compilation cache: what a report of a problem needs.
+
+    \b
+    Example
+      hopfield-jax doctor
+    """
+    from ._doctor import doctor_lines
+
+    for line in doctor_lines():
+        typer.echo(line)
+
+
+def _say_where(files: list[Path]) -> None:
+    typer.echo("Figures and numbers")
+    for path in files:
+        typer.echo(f"  {path}")
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turns what is wrong with the user's input into one line and exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        typer.echo(f"hopfield-jax: {error}", err=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,72 @@
+"""What every command does with its results: check the folder, lay out a table, save the numbers."""
+
+import importlib.metadata
+import json
+import math
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._checks import fail
+
+_PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "numpy")
+
+
+def writable_folder(argument: str, folder: Path) -> None:
+    """Makes the folder where it is not there; raises `ValueError` where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        fail(argument, "a folder that can be written", f"{folder} ({error.strerror or error})")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], num_names: int = 1) -> list[str]:
+    """Lines of aligned columns: the first `num_names` to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    pad = [str.ljust] * num_names + [str.rjust] * (len(widths) - num_names)
+
+    def line(cells: Sequence[str]) -> str:
+        return "  " + "  ".join(p(cell, w) for p, cell, w in zip(pad, cells, widths, strict=True)).rstrip()
+
+    return [line(header), "  " + "-" * (len(line(["-" * w for w in widths])) - 2), *map(line, rows)]
+
+
+def plus_minus(value: float, error: float, digits: int) -> str:
+    """A number with its standard error, or a dash where there is none."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{value:.{digits}f}"
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that the numbers come from."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def save_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes plain JSON: numbers of any library become Python's, what is not finite becomes null."""
+    path.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, Path):
+        return str(x)
+    if isinstance(x, list | tuple):
+        return [_plain(v) for v in x]
+    if hasattr(x, "tolist"):
+        return _plain(np.asarray(x).tolist())
+    return None if isinstance(x, float) and not math.isfinite(x) else x

@@ -1,0 +1,11 @@
+"""Figures: one function a result type, which takes it and `ax=None` and returns the Axes drawn on.
+
+Importing this imports no matplotlib; calling a function does (`pip install 'hopfield-jax[plot]'`).
+"""
+
+from ._images import images as images
+from ._memories import learning as learning
+from ._memories import spectrum as spectrum
+from ._retrieval import energy as energy
+from ._retrieval import overlaps as overlaps
+from ._retrieval import scores as scores

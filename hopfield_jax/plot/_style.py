@@ -1,0 +1,53 @@
+"""Colours and axes that all figures share; matplotlib's global settings are left alone."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Real
+
+from .._checks import fail
+from .._types import ArrayLike
+
+Axes = Any
+"""A `matplotlib.axes.Axes` (matplotlib is imported inside functions only)."""
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+"""Okabe and Ito's, distinct for colour-blind readers; the n-th network or memory has the n-th one everywhere."""
+ACCENT = "#D55E00"
+INK = "#333333"
+FAINT = "#B8B8B8"
+
+
+def colour(index: int) -> str:
+    """The colour of the n-th of several things; they repeat after seven."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def axes_for(ax: Axes | None, size: tuple[float, float] = (5.0, 3.5)) -> Axes:
+    """`ax`, or the axes of a new figure of `size` inches."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def finish(ax: Axes, *, title: str, x: str, y: str, legend: bool = False) -> Axes:
+    """Names the axes and takes off what says nothing."""
+    ax.set_title(title, fontsize="medium", color=INK)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.spines[["top", "right"]].set_visible(False)
+    if legend:
+        ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def numbers(argument: str, x: Real[ArrayLike, "..."], *ndim: int) -> np.ndarray:
+    """`x` on the host in double precision, with one of the allowed numbers of axes."""
+    values = np.asarray(x, dtype=np.float64)
+    if values.ndim not in ndim:
+        fail(argument, f"an array of {' or '.join(map(str, ndim))} axes", f"shape {values.shape}")
+    if not values.size:
+        fail(argument, "at least one number", f"shape {values.shape}")
+    return values

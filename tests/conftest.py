@@ -1,0 +1,47 @@
+"""Strictness for every test, and the few fixtures that all share."""
+
+import os
+
+os.environ["MPLBACKEND"] = "Agg"
+
+import hypothesis
+import jax
+import jax.random as jr
+import pytest
+
+from helpers import enable_x64
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """The same key for every test, so that one failing alone sees the numbers it saw in the suite."""
+    return jr.key(0)
+
+
+@pytest.fixture
+def x64():
+    """64-bit mode for one test."""
+    with enable_x64():
+        yield
+
+
+@pytest.hookimpl(trylast=True)  # after the deselection by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _has_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="JAX sees no GPU"))
+
+
+def _has_gpu() -> bool:
+    try:
+        return bool(jax.devices("gpu"))
+    except RuntimeError:
+        return False

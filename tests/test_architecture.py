@@ -1,0 +1,225 @@
+"""The floors, the abstract-or-final rule and the bans of `docs/contributing.md`, read off the syntax of the package."""
+
+import ast
+import functools
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "hopfield_jax"
+ROOT = Path(__file__).parent.parent / PACKAGE
+# A module imports from lower floors, and on its own floor from its own folder or from names further left.
+FLOORS = (
+    ("_types", "_misc", "_checks", "_results"),
+    ("_generating", "_patterns", "_dynamics"),
+    ("_integrate", "_steady_state", "_stability", "_threshold", "_tune", "sweep"),
+    ("theory",),
+    ("associative", "sequential", "dmft"),
+    ("plot", "cli"),
+)
+AREAS = FLOORS[4]
+FACES = FLOORS[5]
+FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
+MAX_DEPTH = 8
+
+Package = dict[str, ast.Module]  # syntax trees by dotted name below the package; "" is the package itself
+
+
+def parse(sources: dict[str, str]) -> Package:
+    return {name: ast.parse(text) for name, text in sources.items()}
+
+
+def read_package() -> Package:
+    names = {path: path.relative_to(ROOT).with_suffix("").parts for path in sorted(ROOT.rglob("*.py"))}
+    return parse({".".join(p for p in parts if p != "__init__"): path.read_text() for path, parts in names.items()})
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def is_folder(package: Package, module: str) -> bool:
+    return (
+        module == "" or (ROOT / module.replace(".", "/")).is_dir() or any(m.startswith(module + ".") for m in package)
+    )
+
+
+def imports(package: Package, module: str) -> set[str]:
+    """The package's own modules that `module` imports, anywhere in its text."""
+    found = set()
+    for node in ast.walk(package[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.split(".")[0] == PACKAGE}
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module.split(".") if node.module else []
+            if node.level:
+                here = module.split(".") if module else []
+                source = here[: len(here) + is_folder(package, module) - node.level] + source
+            elif source[0] == PACKAGE:
+                source = source[1:]
+            else:
+                continue
+            for alias in node.names:
+                deeper = ".".join([*source, alias.name])
+                found.add(deeper if deeper in package else ".".join(source))
+    return found
+
+
+def floor_errors(package: Package) -> Iterator[str]:
+    place = {name: (f, i) for f, floor in enumerate(FLOORS) for i, name in enumerate(floor)}
+    for module in package:
+        if module and room(module) not in place:
+            yield f"{module} stands on no floor"
+        for other in imports(package, module) if module else ():
+            here, there = place.get(room(module), (-1, 0)), place.get(room(other), (len(FLOORS), 0))
+            if room(module) in AREAS and room(other) in AREAS and room(module) != room(other):
+                yield f"{module} imports {other}: areas never import each other"
+            elif room(other) != room(module) and there >= here and not (other == "" and room(module) == "cli"):
+                yield f"{module} imports {other}, which is not below it"
+
+
+def depth(package: Package) -> int:
+    """Links in the longest chain of imports between rooms (a room is a file or a folder next to `__init__.py`)."""
+
+    @functools.cache
+    def below(name: str) -> int:
+        others = {room(other) for m in package if room(m) == name for other in imports(package, m)} - {name}
+        return max((1 + below(other) for other in others), default=0)
+
+    return max(below(room(m)) for m in package)
+
+
+def cycle_errors(package: Package) -> Iterator[str]:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> Iterator[str]:
+        if module in path:
+            yield f"cycle: {' -> '.join([*path[path.index(module) :], module])}"
+        elif module not in done:
+            for other in imports(package, module) & package.keys():
+                yield from visit(other, (*path, module))
+            done.add(module)
+
+    for module in package:
+        yield from visit(module, ())
+
+
+def class_errors(package: Package) -> Iterator[str]:
+    """Abstract or final: no concrete class of the package has a subclass, no concrete method is written again."""
+    trees = package.values()
+    classes = {n.name: n for n in itertools.chain.from_iterable(map(ast.walk, trees)) if isinstance(n, ast.ClassDef)}
+
+    def parents(cls: ast.ClassDef) -> list[str]:
+        bases = [base.value if isinstance(base, ast.Subscript) else base for base in cls.bases]
+        return [b.id for b in bases if isinstance(b, ast.Name) and b.id in classes and b.id != cls.name]
+
+    def concrete_methods(name: str) -> dict[str, str]:
+        inherited = {m: c for parent in parents(classes[name]) for m, c in concrete_methods(parent).items()}
+        functions = [n for n in classes[name].body if isinstance(n, ast.FunctionDef) and n.name != "__check_init__"]
+        return inherited | {
+            f.name: name for f in functions if not any("abstract" in ast.dump(d) for d in f.decorator_list)
+        }
+
+    for name, cls in classes.items():
+        for parent in parents(cls):
+            if not parent.lstrip("_").startswith("Abstract") and parent not in ("Checked", "RESULTS"):
+                yield f"{name} subclasses the concrete class {parent}"
+            for method in concrete_methods(parent).keys() & concrete_methods(name).keys():
+                if concrete_methods(name)[method] == name:
+                    yield f"{name}.{method} overrides a method of {concrete_methods(parent)[method]}"
+
+
+def ban_errors(package: Package) -> Iterator[str]:
+    for module, tree in package.items():
+        inside = {n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f) if n is not f}
+        for node in ast.walk(tree):
+            at = f"{module or PACKAGE}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
+                source = getattr(node, "module", None)
+                libraries = {name.split(".")[0] for name in ([source] if source else [a.name for a in node.names])}
+                for library in libraries & FACE_LIBRARIES:
+                    if not (room(module) in FACES and (node in inside or (room(module), library) == ("cli", "typer"))):
+                        yield f"{at} imports {library} where only functions of plot and cli do"
+                if source == "__future__":
+                    yield f"{at} imports from __future__"
+                if source == "jax" and any(alias.name == "config" for alias in node.names):
+                    yield f"{at} touches jax.config"
+            elif isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.config" and module != "cli._doctor":
+                yield f"{at} touches jax.config"  # cli._doctor reports the settings
+            elif isinstance(node, ast.Assert):
+                yield f"{at} asserts"
+            elif isinstance(node, ast.Name) and node.id == "print":
+                yield f"{at} prints"
+            if "diffeqsolve" in (getattr(node, "attr", ""), getattr(node, "id", "")) and module != "_integrate":
+                yield f"{at} calls diffeqsolve outside _integrate"
+
+
+CHECKS = (floor_errors, cycle_errors, class_errors, ban_errors)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_house_rules_hold(check):
+    assert list(check(read_package())) == []
+
+
+def test_imports_are_shallow():
+    assert depth(read_package()) <= MAX_DEPTH
+
+
+def test_import_touches_no_device_and_no_face_library():
+    code = f"""
+import sys, {PACKAGE}
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized(), "a backend was initialised"
+assert not {FACE_LIBRARIES} & set(sys.modules), "a library of plot or cli was imported"
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT.parent)
+
+
+BASE = (
+    "class AbstractA:\n    def f(self): ...\n    @abc.abstractmethod\n    def g(self): ...\nclass B(AbstractA): pass\n"
+)
+
+
+@pytest.mark.parametrize(
+    "check, sources, error",
+    [
+        (floor_errors, {"_misc": "from . import _integrate", "_integrate": ""}, "_misc imports _integrate"),
+        (floor_errors, {"_generating": "", "_generating.a": "from .._dynamics import X", "_dynamics": ""}, "not below"),
+        (floor_errors, {"dmft.a": "import hopfield_jax.associative.b", "associative.b": ""}, "areas never"),
+        (floor_errors, {"theory.a": "def f():\n    from ..dmft.b import c", "dmft.b": ""}, "not below"),
+        (floor_errors, {"_dynamics": "import hopfield_jax as hj", "": ""}, "not below"),
+        (floor_errors, {"attic": ""}, "no floor"),
+        (cycle_errors, {"dmft.a": "from .b import x", "dmft.b": "from . import a"}, "dmft.a -> dmft.b -> dmft.a"),
+        (class_errors, {"_misc": BASE + "class C(B): pass"}, "C subclasses the concrete class B"),
+        (class_errors, {"_misc": BASE + "class C(AbstractA):\n    def f(self): ..."}, "C.f overrides"),
+        (ban_errors, {"plot.a": "import matplotlib.pyplot as plt"}, "imports matplotlib"),
+        (ban_errors, {"theory.a": "def f():\n    from tqdm import tqdm"}, "imports tqdm"),
+        (ban_errors, {"_misc": "from __future__ import annotations"}, "__future__"),
+        (ban_errors, {"cli.a": "import jax\njax.config.update('jax_enable_x64', True)"}, "jax.config"),
+        (ban_errors, {"_misc": "import jax\nx = jax.config.jax_enable_x64"}, "jax.config"),
+        (ban_errors, {"_misc": "print(1)"}, "prints"),
+        (ban_errors, {"_misc": "assert True"}, "asserts"),
+        (ban_errors, {"_tune": "import diffrax as dfx\ndfx.diffeqsolve()"}, "diffeqsolve"),
+    ],
+)
+def test_the_checker_finds(check, sources, error):
+    assert error in "\n".join(check(parse(sources)))
+
+
+def test_the_checker_accepts():
+    sources = {
+        "": "from ._misc import f as f\nfrom . import associative as associative",
+        "_misc": BASE + "class C(AbstractA):\n    def g(self): ...",
+        "_checks": "from ._misc import C",
+        "associative": "from ._a import f as f",
+        "associative._a": "import diffrax\nfrom .._checks import C",
+        "cli": "import typer\nimport hopfield_jax as hj\ndef f():\n    import tqdm",
+    }
+    for check in CHECKS:
+        assert list(check(parse(sources))) == []
+    assert depth(parse(sources)) == 4  # cli, the package, associative, _checks, _misc

@@ -1,0 +1,104 @@
+"""Every code block of the README, of the docs and of public docstrings runs; everything public is documented."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+import hopfield_jax
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = (
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[cli]' && .venv/bin/hopfield-jax demo",
+    "python3 -m venv .venv && .venv/bin/pip install -q -U pip && .venv/bin/pip install -q --group dev -e '.[cli]' "
+    "&& .venv/bin/python -m pytest",
+)
+BLOCK = re.compile(
+    r"(?P<skip><!-- skip -->[ \t]*\n\s*)?^(?P<indent>[ \t]*)```python\b[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def blocks(text: str, first_line: int = 1) -> Iterator[tuple[int, str]]:
+    """The code of each block that is not skipped, with the line it starts on."""
+    for match in BLOCK.finditer(text):
+        if not match["skip"]:
+            yield first_line + text.count("\n", 0, match.start("code")), inspect.cleandoc("\n" + match["code"])
+
+
+def execute(name: str, code: list[tuple[int, str]], directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the blocks in one namespace as a user would, under JAX's default promotion rules."""
+    monkeypatch.chdir(directory)
+    namespace: dict = {"__name__": "__main__"}
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        for line, block in code:
+            exec(compile("\n" * (line - 1) + block, name, "exec"), namespace)  # lines in tracebacks are the page's
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+def public_objects() -> dict[str, object]:
+    """Functions and classes exported by the package and its public subpackages, and the classes' own public methods."""
+    names = [info.name for info in pkgutil.iter_modules(hopfield_jax.__path__) if not info.name.startswith("_")]
+    found: dict[str, object] = {}
+    for module in [hopfield_jax, *(importlib.import_module(f"hopfield_jax.{name}") for name in names)]:
+        for name, value in vars(module).items():
+            ours = str(getattr(value, "__module__", "")).startswith("hopfield_jax")
+            if ours and callable(value) and not name.startswith("_"):
+                found[f"{module.__name__}.{name}"] = value
+                for method, function in vars(value).items() if inspect.isclass(value) else ():
+                    if not method.startswith("_") and inspect.isfunction(function):
+                        found[f"{module.__name__}.{name}.{method}"] = function
+    return found
+
+
+def documentation(value: object) -> str:
+    """A docstring of its own; dataclasses without one carry their signature there, which does not count."""
+    doc = getattr(value, "__doc__", None) or ""
+    return "" if inspect.isclass(value) and doc.startswith(f"{value.__name__}(") else inspect.cleandoc(doc)
+
+
+PUBLIC = public_objects()
+EXAMPLES = {name: code for name, value in PUBLIC.items() if (code := list(blocks(documentation(value))))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_run(page, tmp_path, monkeypatch):
+    execute(str(page.relative_to(ROOT)), list(blocks(page.read_text())), tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_docstrings_run(name, tmp_path, monkeypatch):
+    execute(f"<docstring of {name}>", EXAMPLES[name], tmp_path, monkeypatch)
+
+
+def test_everything_public_is_documented():
+    assert [name for name, value in PUBLIC.items() if not documentation(value)] == []
+
+
+def test_readme_has_its_two_commands():
+    lines = [line.strip() for line in (ROOT / "README.md").read_text().splitlines()]
+    assert [line for line in lines if line.startswith("python3 -m venv")] == list(COMMANDS)
+
+
+def test_blocks_are_found_and_skipped():
+    text = (
+        "a\n```python\nx = 1\n```\n"
+        "<!-- skip -->\n```python\n1 / 0\n```\n"
+        "    ```python title='b'\n    y = x\n    ```\n"
+        "```text\nz\n```\n"
+    )
+    assert list(blocks(text)) == [(3, "x = 1"), (10, "y = x")]
+
+
+def test_a_failing_block_fails_at_its_line(tmp_path, monkeypatch):
+    with pytest.raises(ZeroDivisionError) as caught:
+        execute("page.md", list(blocks("text\n\n```python\nx = 0\n1 / x\n```\n")), tmp_path, monkeypatch)
+    assert caught.traceback[-1].lineno == 4  # counted from 0
