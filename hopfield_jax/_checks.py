@@ -1,7 +1,8 @@
 """Checks of arguments: one message format, one declaration of what a parameter may be.
 
-A parameter declares its domain once, `beta: Scalar = parameter("positive")`. Construction then checks concrete values and
-raises `ValueError`; verbs check traced values with `is_valid` and answer with `RESULTS.invalid_parameter` and NaN.
+A parameter declares its domain once, `beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))`.
+Construction then checks concrete values and raises `ValueError`; verbs check traced values with `is_valid` and answer
+with `RESULTS.invalid_parameter` and NaN.
 """
 
 import dataclasses
@@ -15,7 +16,6 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from ._misc import as_inexact
 from ._types import Array, Bool, PyTree
 
 _DOMAINS: dict[str, tuple[str, Callable]] = {
@@ -46,9 +46,9 @@ def describe(x: Any) -> str:
     return f"{values.size} numbers of shape {values.shape}{seen}"
 
 
-def in_domain(argument: str, value: Any, domain: str) -> None:
+def in_domain(argument: str, value: Any, name: str) -> None:
     """Raises unless every entry lies in the domain. Traced values are skipped: verbs look at those with `is_valid`."""
-    expected, holds = _DOMAINS[domain]
+    expected, holds = _DOMAINS[name]
     if is_concrete(value):
         with jax.ensure_compile_time_eval():
             fine = bool(jnp.all(holds(value)))
@@ -64,7 +64,7 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
         fail(argument, f"shape {wanted}{' ' + names if names else ''}", f"shape {shape}")
 
 
-def at_least(argument: str, value: int, smallest: int) -> None:
+def at_least(argument: str, value: object, smallest: int) -> None:
     """Raises unless `value` is a whole number not below `smallest`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
         fail(argument, f"a whole number of at least {smallest}", repr(value))
@@ -88,14 +88,13 @@ def increasing(argument: str, times: Array) -> None:
         fail(argument, "strictly increasing times", describe(times))
 
 
-def parameter(domain: str = "finite", *, ndim: int | tuple[int, ...] = 0, **kwargs) -> Any:
-    """A numeric field of a `Checked` module: converted by `as_inexact`, with `ndim` axes and values in `domain`."""
-    allowed = (ndim,) if isinstance(ndim, int) else ndim
-    return eqx.field(converter=as_inexact, metadata={"domain": domain, "ndim": allowed}, **kwargs)
+def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
+    """Metadata of a parameter: the domain its values lie in and the number of axes it may have."""
+    return {"domain": name, "ndim": (ndim,) if isinstance(ndim, int) else ndim}
 
 
 class Checked(eqx.Module):
-    """A module whose `parameter` fields are checked at construction."""
+    """A module whose parameters, the fields with a `domain`, are checked at construction."""
 
     def __check_init__(self):
         for field, value in _parameters(self):

@@ -8,19 +8,14 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import Checked, fail, parameter
+from ._checks import Checked, domain, fail
 from ._generating import AbstractGeneratingFunction
-from ._misc import inner
+from ._misc import as_inexact, inner
 from ._types import Array, Float, PyTree, Scalar, State
 
 
 class AbstractDynamics(Checked):
-    r"""An ordinary differential equation $\dot y = f(t, y)$.
-
-    `stiff` declares that time constants lie far apart, so that verbs choose an implicit solver unless told otherwise.
-    """
-
-    stiff: eqx.AbstractVar[bool]
+    r"""An ordinary differential equation $\dot y = f(t, y)$."""
 
     @abc.abstractmethod
     def vector_field(self, t: Any, y: State, args: Any = None) -> State:
@@ -38,8 +33,8 @@ class Layer(Checked):
     """
 
     units: AbstractGeneratingFunction
-    tau: Scalar = parameter("positive", default=1.0)
-    input: Float[Array, "..."] = parameter("finite", ndim=(0, 1, 2), default=0.0)
+    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1, 2)), default=0.0)
 
     def drive(self, x: Array) -> Array:
         """The input, in the shape of the state `x`."""
@@ -56,8 +51,9 @@ class AbstractEnergyDynamics(AbstractDynamics):
     $$E = \sum_a \big[(y_a - I_a) \cdot g_a - L_a(y_a)\big] + U(g), \qquad
       \tau_a \dot y_a = -y_a + I_a - \nabla_{g_a} U(g).$$
 
-    Then $\nabla_{y_a} E = -\tau_a H_a \dot y_a$ with $H_a = \nabla^2 L_a$, so that $\dot E = -\sum_a \tau_a \dot y_a^\top
-    H_a \dot y_a \le 0$ when every $L_a$ is convex (Lotito 2025, eq. 3 to 7, for one family; Krotov and Hopfield for two).
+    Then $\nabla_{y_a} E = -\tau_a H_a \dot y_a$ with $H_a = \nabla^2 L_a$, so that $\dot E = -\sum_a \tau_a
+    \dot y_a^\top H_a \dot y_a \le 0$ when every $L_a$ is convex (Lotito 2025, eq. 3 to 7, for one family; Krotov and
+    Hopfield for two).
     A subclass says what its `layers` and `interactions` are; all the rest stands here, by differentiation.
     """
 

@@ -10,8 +10,8 @@ from ._types import Array, ArrayLike, Scalar
 def as_inexact(x: ArrayLike) -> Array:
     """Strongly typed real array: `5`, `5.0` and `np.float64(5)` become the same thing, so they share one trace.
 
-    Python and NumPy numbers and integer or boolean arrays take the default float type; real arrays keep theirs, except that
-    float64 arrays become float32 when 64-bit mode is off. Raises `ValueError` for what is not real and numeric.
+    Python and NumPy numbers and integer or boolean arrays take the default float type; real arrays keep theirs, except
+    that float64 arrays become float32 when 64-bit mode is off. Raises `ValueError` for what is not real and numeric.
     """
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating):
         return jnp.asarray(x, dtype=x.dtype)  # drops weak typing

@@ -1,11 +1,13 @@
 """How a computation ended, and the trajectory every integration returns."""
 
+from typing import cast
+
 import diffrax as dfx
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
+from ._checks import is_concrete
 from ._types import Array, Bool, Float, Int, PyTree, Scalar
 
 
@@ -27,9 +29,17 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 
 
-def is_okay(result: RESULTS) -> Bool[Array, ""]:
+def is_okay(result: RESULTS) -> Bool[Array, "*batch"]:
     """Success, or a stop at an event that was asked for."""
     return (result == RESULTS.successful) | (result == RESULTS.event_occurred)
+
+
+def outcome(*failures: tuple[Bool[Array, ""], RESULTS]) -> RESULTS:
+    """Success unless one of the conditions holds; of several the last one counts."""
+    result = cast(RESULTS, RESULTS.successful)
+    for failed, code in failures:
+        result = RESULTS.where(failed, code, result)
+    return result
 
 
 def raise_unless_okay(tree: PyTree, result: RESULTS) -> PyTree:
@@ -60,8 +70,8 @@ class Trajectory(eqx.Module):
     **Attributes:**
 
     - `times`: shape (times,).
-    - `values`: statistics (the state itself by default) at those times, a leading axis (times,) on every leaf; NaN after
-      the end when the integration stopped early.
+    - `values`: statistics (the state itself by default) at those times, a leading axis (times,) on every leaf; NaN
+      after the end when the integration stopped early.
     - `final`: state at the end.
     - `final_time`: the time of `final`.
     - `result`: how it ended.
@@ -80,7 +90,7 @@ class Trajectory(eqx.Module):
     def __str__(self) -> str:
         shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in jtu.tree_leaves(self.values))
         lines = [f"Trajectory: {shapes}, {memory_of(self)}"]
-        if all(not isinstance(x, jax.core.Tracer) for x in jtu.tree_leaves((self.stats, self.times))):
+        if all(map(is_concrete, jtu.tree_leaves((self.stats, self.times)))):
             steps = ", ".join(f"{k.replace('_', ' ')} {describe_count(v)}" for k, v in self.stats.items())
             lines.append(f"  times {jnp.min(self.times):g} to {jnp.max(self.times):g}; {steps}")
             lines.append(f"  result: {describe_result(self.result)}")

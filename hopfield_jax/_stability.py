@@ -9,12 +9,12 @@ import jax.tree_util as jtu
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.flatten_util import ravel_pytree
 
-from ._checks import all_finite, at_least, fail
+from ._checks import all_finite, at_least, fail, is_concrete
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
 from ._integrate import as_state
 from ._misc import inner, matmul
-from ._results import RESULTS, describe_result, raise_unless_okay
+from ._results import RESULTS, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, Float, Int, PyTree, Scalar, State
 
 
@@ -62,7 +62,7 @@ class Linearisation(eqx.Module):
         return self._model.vector_field(jnp.zeros(()), y, self._args)
 
     def __str__(self) -> str:
-        if isinstance(self.leading, jax.core.Tracer):
+        if not is_concrete(self.leading):
             return "Linearisation"
         return (
             f"Linearisation: leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
@@ -85,15 +85,15 @@ def linearise(
 
     For an energy network $J = T^{-1}(-1 + S H)$ with $T$ the time constants, $H = \nabla^2 L \succeq 0$ and $S =
     -\nabla^2_g U$ symmetric, so the spectrum is real, for one family and for several with time constants of their own:
-    it is that of $T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}$, and symmetric solvers are used. (A general eigensolver does
-    not exist on TPUs, runs on the host for GPUs and has no derivatives of eigenvectors.)
+    it is that of $T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}$, and symmetric solvers are used. (A general eigensolver
+    does not exist on TPUs, runs on the host for GPUs and has no derivatives of eigenvectors.)
 
     **Main arguments:**
 
     - `model`, `y`: where to linearise; `args` is handed to the vector field.
     - `num_eigenvalues`: default all, by a dense solver: memory 3 size² numbers, time size³. A number asks for that many
-      leading ones of an energy network, by LOBPCG, fewer than a fifth of the size. It is matrix-free but for layers whose
-      units are not separable (a softmax, say), each of which costs the square of its own size.
+      leading ones of an energy network, by LOBPCG, fewer than a fifth of the size. It is matrix-free but for layers
+      whose units are not separable (a softmax, say), each of which costs the square of its own size.
 
     **Other arguments:**
 
@@ -146,8 +146,7 @@ def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Lineari
         eigenvalues = eigenvalues[jnp.argsort(-eigenvalues.real)]
     real = eigenvalues.real
     num_flat = jnp.sum(jnp.abs(real) <= tolerance)
-    result = RESULTS.where(all_finite(eigenvalues), RESULTS.successful, RESULTS.not_finite)
-    result = RESULTS.where(convex, result, RESULTS.not_convex)
+    result = outcome((~all_finite(eigenvalues), RESULTS.not_finite), (~convex, RESULTS.not_convex))
     usable = result == RESULTS.successful
     eigenvalues = jnp.where(usable, eigenvalues, jnp.nan)
     return Linearisation(
@@ -227,7 +226,8 @@ class DescentReport(eqx.Module):
 
     - `energy`, `energy_rate`: $E$ and $\dot E = \nabla E \cdot \dot y$ at the state.
     - `dissipation`: $-\dot y^\top \tau H \dot y$, which must equal `energy_rate`.
-    - `gradient_residual`: $\lVert\nabla_y E + \tau H \dot y\rVert$ over $\lVert\nabla_y E\rVert + \lVert\tau H\dot y\rVert$.
+    - `gradient_residual`: $\lVert\nabla_y E + \tau H \dot y\rVert$ over $\lVert\nabla_y E\rVert + \lVert\tau H\dot
+      y\rVert$.
       Rounding where the couplings are symmetric and belong to this energy, of order one where they do not.
     - `smallest_curvature`: the smallest $v^\top \tau H v/v^\top v$ over the directions tried, $\dot y$ among them.
     - `consistent`: the residual is rounding (below 100 times the type's precision times the square root of the size).
@@ -244,7 +244,7 @@ class DescentReport(eqx.Module):
     descends: Bool[Array, ""]
 
     def __str__(self) -> str:
-        if isinstance(self.energy, jax.core.Tracer):
+        if not is_concrete(self.energy):
             return "DescentReport"
         verdict = "descends" if self.descends else "RISES"
         causes = [] if self.consistent else ["the vector field is not the gradient flow of this energy"]
@@ -284,8 +284,8 @@ def check_descent(
     directions = jnp.concatenate([flat_rate[None], random, axes])
 
     def curvature(v: Array) -> Scalar:
-        size = inner(v, v)
-        return jnp.where(size > 0, inner(v, ravel_pytree(model.metric(y, restore(v)))[0]) / jnp.where(size > 0, size, 1), 0)
+        size, product = inner(v, v), inner(v, ravel_pytree(model.metric(y, restore(v)))[0])
+        return jnp.where(size > 0, product / jnp.where(size > 0, size, 1), 0)
 
     curvatures = jax.lax.map(curvature, directions)
     rounding = 100 * jnp.finfo(flat_y.dtype).eps * jnp.sqrt(jnp.asarray(flat_y.size, flat_y.dtype))

@@ -10,11 +10,11 @@ import jax.tree_util as jtu
 import lineax as lx
 import optimistix as optx
 
-from ._checks import fail, in_domain
+from ._checks import fail, in_domain, is_concrete
 from ._dynamics import AbstractDynamics
 from ._integrate import Event, as_state, integrate, tolerances
 from ._misc import as_inexact
-from ._results import RESULTS, describe_result, is_okay, memory_of, raise_unless_okay
+from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
 from ._types import Array, Int, PyTree, Scalar, ScalarLike, State
 
 LARGEST_DENSE = 512
@@ -41,11 +41,11 @@ class SteadyState(eqx.Module):
 
     def __str__(self) -> str:
         card = f"SteadyState: {memory_of(self)}"
-        if isinstance(self.residual, jax.core.Tracer):
+        if not is_concrete(self.residual):
             return card
         return (
-            f"{card}\n  largest rate of change {jnp.max(self.residual):.2g}, at rest after time {jnp.max(self.time):.4g}, "
-            f"{jnp.max(self.num_steps)} steps\n  result: {describe_result(self.result)}"
+            f"{card}\n  largest rate of change {jnp.max(self.residual):.2g}, at rest after time "
+            f"{jnp.max(self.time):.4g}, {jnp.max(self.num_steps)} steps\n  result: {describe_result(self.result)}"
         )
 
 
@@ -56,18 +56,18 @@ def steady_state(
     args: Any = None,
     tolerance: ScalarLike | None = None,
     max_time: ScalarLike = 1e4,
-    max_steps: int = 16384,
+    max_steps: int = 65536,
     solver: dfx.AbstractSolver | None = None,
     linear_solver: lx.AbstractLinearSolver | None = None,
     throw: bool = True,
 ) -> SteadyState:
     r"""Follows the dynamics from `y0` to rest, polishes by Newton's method, and differentiates implicitly.
 
-    The integration picks the attractor, so the state belongs to the basin that `y0` lies in; Newton's method then solves
-    $f(y) = 0$ to rounding. Gradients (reverse and forward mode) with respect to everything in the model and `args` come
-    from the implicit function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one
-    linear solve; the gradient with respect to `y0` is zero. At a bifurcation that Jacobian is singular and the gradient
-    is meaningless; `linearise` tells.
+    The integration picks the attractor, so the state belongs to the basin that `y0` lies in (or to a saddle, if the
+    path passes one within the tolerance: `linearise` tells); Newton's method then solves $f(y) = 0$ to rounding.
+    Gradients (reverse and forward mode) with respect to everything in the model and `args` come from the implicit
+    function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one linear solve; the
+    gradient with respect to `y0` is zero. At a bifurcation that Jacobian is singular and the gradient is meaningless.
 
     **Main arguments:**
 
@@ -76,10 +76,12 @@ def steady_state(
 
     **Other arguments:**
 
-    - `tolerance`: largest rate of change that counts as rest, before polishing; default 1e-4 in float32 and 1e-6 in float64.
+    - `tolerance`: largest rate of change that counts as rest, before polishing; default 1e-4 in float32, 1e-6
+      in float64.
     - `max_time`, `max_steps`: how long to follow the dynamics.
     - `solver`: as in `integrate`.
-    - `linear_solver`: for Newton's method and the gradient; default dense LU up to 512 numbers in the state, GMRES beyond.
+    - `linear_solver`: for Newton's method and the gradient; default dense LU up to 512 numbers in the
+      state, GMRES beyond.
     - `throw`: whether an unsuccessful end raises; else it is in `result` and the state is NaN.
 
     **Returns:** a `SteadyState`.
@@ -117,13 +119,20 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newto
     arrived = is_okay(path.result)
     guess = jtu.tree_map(lambda a, b: jnp.where(arrived, a, b), path.final, start)
     root = optx.root_find(
-        _rate, newton, guess, (model, args), max_steps=32, adjoint=optx.ImplicitAdjoint(newton.linear_solver), throw=False
+        _rate,
+        newton,
+        guess,
+        (model, args),
+        max_steps=32,
+        adjoint=optx.ImplicitAdjoint(newton.linear_solver),
+        throw=False,
     )
     state = root.value
     residual = _largest(_rate(*_stop_gradient((state, (model, args)))))
     settled = arrived & (residual <= tolerance)
-    result = RESULTS.where(settled, RESULTS.successful, RESULTS.not_settled)
-    result = RESULTS.where(path.result == RESULTS.invalid_parameter, RESULTS.invalid_parameter, result)
+    result = outcome(
+        (~settled, RESULTS.not_settled), (path.result == RESULTS.invalid_parameter, RESULTS.invalid_parameter)
+    )
     return SteadyState(
         state=jtu.tree_map(lambda x: jnp.where(settled, x, jnp.nan), state),
         residual=residual,

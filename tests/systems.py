@@ -13,6 +13,7 @@ from jaxtyping import Array
 from scipy import special
 
 import hopfield_jax as hj
+from hopfield_jax._misc import as_inexact
 from hopfield_jax.associative import (
     AdiabaticNetwork,
     DenseSynapse,
@@ -158,8 +159,7 @@ CONVEX = [name for name in GENERATING if name != "memory_no_diagonal"]
 class Decay(hj.AbstractDynamics):
     """ẏ = -rate y."""
 
-    rate: Array = hj._checks.parameter("positive", default=1.0)
-    stiff: bool = eqx.field(static=True, default=False)
+    rate: Array = eqx.field(converter=as_inexact, default=1.0)
 
     def vector_field(self, t, y, args=None):
         return -self.rate * y
@@ -168,8 +168,7 @@ class Decay(hj.AbstractDynamics):
 class Oscillator(hj.AbstractDynamics):
     """ẋ = ωp, ṗ = -ωx for the state (x, p): it never rests, and is no energy network."""
 
-    frequency: Array = hj._checks.parameter("positive", default=1.0)
-    stiff: bool = eqx.field(static=True, default=False)
+    frequency: Array = eqx.field(converter=as_inexact, default=1.0)
 
     def vector_field(self, t, y, args=None):
         return self.frequency * jnp.stack([y[1], -y[0]])
@@ -178,8 +177,7 @@ class Oscillator(hj.AbstractDynamics):
 class StepInput(hj.AbstractDynamics):
     """ẏ = -y + 1 from `jump` on, and -y before."""
 
-    jump: Array = hj._checks.parameter()
-    stiff: bool = eqx.field(static=True, default=False)
+    jump: Array = eqx.field(converter=as_inexact)
 
     def vector_field(self, t, y, args=None):
         return jnp.where(t >= self.jump, 1 - y, -y)
@@ -189,7 +187,6 @@ class SideBySide(hj.AbstractDynamics):
     """Independent systems in one state, so that one compilation integrates them all."""
 
     systems: dict[str, Any]
-    stiff: bool = eqx.field(static=True, default=False)
 
     def vector_field(self, t, y, args=None):
         return {name: system.vector_field(t, y[name], args) for name, system in self.systems.items()}

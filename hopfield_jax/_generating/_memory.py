@@ -3,8 +3,8 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import parameter, patterns_fit
-from .._misc import matmul
+from .._checks import domain, patterns_fit
+from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns, Scalar
 from ._base import AbstractGeneratingFunction
 
@@ -21,14 +21,14 @@ class MemoryQuadratic(AbstractGeneratingFunction):
     **Arguments:**
 
     - `patterns`: $\Xi$, shape (patterns, neurons), any number of rows.
-    - `strength`: $\tilde\beta$ > 0; β/patterns is the paper's normalisation, β/neurons the usual one of Hopfield networks.
+    - `strength`: $\tilde\beta$ > 0; β/patterns is the paper's normalisation, β/neurons the one of Hopfield networks.
     - `self_coupling`: whether the diagonal is kept (part of the structure, not traced).
 
     **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix.
     """
 
-    patterns: Patterns = parameter("finite", ndim=2)
-    strength: Scalar = parameter("positive", default=1.0)
+    patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
     self_coupling: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):

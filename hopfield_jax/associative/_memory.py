@@ -12,18 +12,18 @@ from .._checks import (
     all_finite,
     at_least,
     describe,
+    domain,
     fail,
     in_domain,
     is_concrete,
     is_valid,
-    parameter,
     patterns_fit,
     shape_is,
 )
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact, matmul
 from .._patterns import cosine_similarity
-from .._results import RESULTS, describe_result, memory_of, raise_unless_okay
+from .._results import RESULTS, describe_result, memory_of, outcome, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PRNGKey, Scalar, ScalarLike, State
 
 
@@ -40,10 +40,9 @@ class SoftmaxPlasticity(AbstractDynamics):
     - `bias`: $\Lambda$, one number or shape (patterns, neurons).
     """
 
-    beta: Scalar = parameter("positive")
-    tau_memory: Scalar = parameter("positive")
-    bias: Float[Array, "..."] = parameter("finite", ndim=(0, 2), default=0.0)
-    stiff: bool = eqx.field(static=True, default=False)
+    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    tau_memory: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 2)), default=0.0)
 
     def weights(self, memories: Patterns, v: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$w = \mathrm{softmax}(\beta\,\Xi v)$ (eq. 13)."""
@@ -68,10 +67,9 @@ class PavlovianPlasticity(AbstractDynamics):
     - `observed`: $\Xi'$, shape (patterns, neurons). `probabilities`: $p$, shape (patterns,). `tau` > 0.
     """
 
-    observed: Patterns = parameter("finite", ndim=2)
-    probabilities: Float[Array, " patterns"] = parameter("probability", ndim=1)
-    tau: Scalar = parameter("positive", default=1.0)
-    stiff: bool = eqx.field(static=True, default=False)
+    observed: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    probabilities: Float[Array, " patterns"] = eqx.field(converter=as_inexact, metadata=domain("probability", ndim=1))
+    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def __check_init__(self):
         patterns_fit("PavlovianPlasticity.observed", self.observed)
@@ -128,7 +126,7 @@ class LearningRun(eqx.Module):
     result: RESULTS
 
     def __str__(self) -> str:
-        if isinstance(self.times, jax.core.Tracer) or jnp.ndim(self.times) != 1:
+        if not is_concrete(self.times) or jnp.ndim(self.times) != 1:
             return f"LearningRun: {memory_of(self)}"
         return (
             f"LearningRun: {self.similarity.shape[1]} memories, time {self.times[-1]:g}, similarity "
@@ -175,7 +173,7 @@ def learn(
     import hopfield_jax as hj
 
     memories = hj.orthogonal_patterns(4, 50, key=jax.random.key(0))
-    observed = hj.add_noise(memories, 0.4, key=jax.random.key(1))
+    observed = jax.vmap(lambda m, key: hj.add_noise(m, 0.4, key=key))(memories, jax.random.split(jax.random.key(1), 4))
     rule = hj.associative.SoftmaxPlasticity(beta=2.0, tau_memory=250.0)
     run = hj.associative.learn(rule, memories, observed, hj.associative.cyclic_protocol(4, 2000))
     assert run.similarity[-1].min() > 0.99
@@ -217,13 +215,12 @@ def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_e
     carry = (memories, visits)
     carry, (similarity, all_visits) = jax.lax.scan(block, carry, protocol.reshape(-1, save_every))
     valid = is_valid(rule) & all_finite((memories, observed, dwell)) & (dwell > 0)
-    result = RESULTS.where(all_finite(carry[0]), RESULTS.successful, RESULTS.not_finite)
     return LearningRun(
         times=dwell * jnp.arange(0, protocol.size + 1, save_every).astype(dwell.dtype),
         similarity=jnp.where(valid, jnp.concatenate([_similarity(memories, observed)[None], similarity]), jnp.nan),
         visits=jnp.concatenate([visits[None], all_visits]),
         memories=jnp.where(valid, carry[0], jnp.nan),
-        result=RESULTS.where(valid, result, RESULTS.invalid_parameter),
+        result=outcome((~all_finite(carry[0]), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
     )
 
 
@@ -279,13 +276,13 @@ def hebbian_course(
     probabilities: Float[Array, " patterns"],
     tau_memory: ScalarLike,
 ) -> Float[Array, "neurons neurons"]:
-    r"""$\Xi(t)^\top\Xi(t)$ under the prediction of `learned_memories` (eq. 24), for any time up to infinity (eq. 25)."""
+    r"""$\Xi(t)^\top\Xi(t)$ under the prediction of `learned_memories` (eq. 24), up to infinite time (eq. 25)."""
     learned = learned_memories(t, memories, observed, probabilities=probabilities, tau_memory=tau_memory)
     return matmul(learned.T, learned)
 
 
 class LearningConditions(eqx.Module):
-    r"""What `hopfield_jax.associative.learning_conditions` returns: the conditions of sections 4, 5.3.2 and B.2, measured.
+    r"""What `hopfield_jax.associative.learning_conditions` returns: the conditions of sections 4, 5.3.2 and B.2.
 
     **Attributes:**
 
@@ -305,7 +302,7 @@ class LearningConditions(eqx.Module):
     dwell_ratio: Scalar
 
     def __str__(self) -> str:
-        if isinstance(self.interference, jax.core.Tracer):
+        if not is_concrete(self.interference):
             return "LearningConditions"
         rows = (
             ("interference between memories (eq. 15: 0)", self.interference),
@@ -354,7 +351,7 @@ def learning_conditions(
 class Stream(eqx.Module):
     """A stream of inputs: pattern `protocol[k]` times `amplitude` during the k-th interval of length `dwell`.
 
-    Called with a time it returns the input, shape (neurons,). The jumps lie at `jump_times()`; hand them to `integrate`.
+    Called with a time it returns the input, shape (neurons,). Hand the `jump_times()` to `integrate`.
     """
 
     patterns: Patterns
@@ -407,7 +404,6 @@ class LearningNetwork(AbstractDynamics):
     rule: SoftmaxPlasticity
     stimulus: Callable
     read: Callable | None = None
-    stiff: bool = eqx.field(static=True, default=True)
 
     def vector_field(self, t: Any, y: State, args: Any = None) -> State:
         """Rates of neurons and memories."""

@@ -7,10 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import Checked, fail, parameter, patterns_fit, shape_is
+from .._checks import Checked, domain, fail, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
-from .._misc import inner, matmul
+from .._misc import as_inexact, inner, matmul
 from .._types import Array, Float, Patterns, Scalar, ScalarLike
 from ._maps import IdentityMap
 
@@ -44,9 +44,8 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
     hidden_map: Callable
     visible: AbstractGeneratingFunction
     hidden: AbstractGeneratingFunction
-    input: Float[Array, "..."] = parameter("finite", ndim=(0, 1, 2))
-    tau_visible: Scalar = parameter("positive")
-    stiff: bool = eqx.field(static=True)
+    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1, 2)))
+    tau_visible: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
 
     def __init__(
         self,
@@ -56,14 +55,12 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         hidden: AbstractGeneratingFunction | None = None,
         input: ScalarLike | Array = 0.0,
         tau_visible: ScalarLike = 1.0,
-        stiff: bool = False,
     ):
         self.hidden_map = _callable("hidden_map", hidden_map)
         self.visible = Quadratic() if visible is None else visible
         self.hidden = LogSumExp() if hidden is None else hidden
-        self.input = input
-        self.tau_visible = tau_visible
-        self.stiff = stiff
+        self.input = as_inexact(input)
+        self.tau_visible = as_inexact(tau_visible)
 
     def layers(self) -> Layer:
         """The visible family."""
@@ -85,7 +82,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
 class DenseSynapse(Checked):
     r"""Energy $-g_a^\top W g_b$ between two layers; `weight` $W$ has shape (neurons of a, neurons of b)."""
 
-    weight: Float[Array, "a b"] = parameter("finite", ndim=2)
+    weight: Float[Array, "a b"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
 
     def __call__(self, g_a: Float[Array, " a"], g_b: Float[Array, " b"]) -> Scalar:
         r"""$-g_a^\top W g_b$."""
@@ -117,7 +114,6 @@ class LayeredNetwork(AbstractEnergyDynamics):
     - `layers`: name → `Layer`; the state is a dict with the same names.
     - `synapses`: name → (energy, names of the layers whose activations it takes, in order). An energy is a
       `DenseSynapse`, a `MapSynapse` or any function of activations that returns a scalar.
-    - `stiff`: set it where time constants lie far apart; verbs then choose an implicit solver.
 
     ```python
     import jax.numpy as jnp
@@ -135,14 +131,11 @@ class LayeredNetwork(AbstractEnergyDynamics):
     named_layers: dict[str, Layer]
     synapses: dict[str, Callable]
     joins: tuple[tuple[str, tuple[str, ...]], ...] = eqx.field(static=True)
-    stiff: bool = eqx.field(static=True)
 
     def __init__(
         self,
         layers: Mapping[str, Layer],
         synapses: Mapping[str, tuple[Callable, tuple[str, ...]]],
-        *,
-        stiff: bool = False,
     ):
         if not layers:
             fail("layers", "at least one layer", "none")
@@ -160,7 +153,6 @@ class LayeredNetwork(AbstractEnergyDynamics):
         self.named_layers = dict(layers)
         self.synapses = {name: energy for name, (energy, _) in synapses.items()}
         self.joins = tuple((name, tuple(joined)) for name, (_, joined) in synapses.items())
-        self.stiff = stiff
 
     def layers(self) -> dict[str, Layer]:
         """The families by name."""
@@ -189,7 +181,8 @@ def slow_fast_network(
       E = [(v - I)\cdot g - L_v] + [h \cdot f - L_h] - f \cdot h(g).$$
 
     With `MemoryMap(patterns)` it is Krotov and Hopfield's two-family network; as `tau_hidden` → 0 it tends to
-    `AdiabaticNetwork`, at first order. The state is `{"visible": v, "hidden": h}`. The network declares itself stiff.
+    `AdiabaticNetwork`, at first order. The state is `{"visible": v, "hidden": h}`. Integration needs about
+    1/(3.3 `tau_hidden`) steps a unit of time.
 
     **Arguments:** as `AdiabaticNetwork`, and `tau_hidden` > 0.
 
@@ -201,7 +194,6 @@ def slow_fast_network(
             "hidden": Layer(LogSumExp() if hidden is None else hidden, tau_hidden),
         },
         synapses={"synapse": (MapSynapse(_callable("hidden_map", hidden_map)), ("visible", "hidden"))},
-        stiff=True,
     )
 
 
@@ -220,8 +212,8 @@ def conditioning_network(
 
     - `patterns`: $\Xi$, shape (patterns, neurons).
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
-    - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of the
-      energy is promised: `hopfield_jax.check_descent` says where it fails.
+    - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of
+      the energy is promised: `hopfield_jax.check_descent` says where it fails.
     """
     patterns_fit("patterns", jnp.asarray(patterns))
     beta = jnp.asarray(beta)
@@ -241,10 +233,10 @@ def graded_network(
     tau_visible: ScalarLike = 1.0,
     self_coupling: bool = False,
 ) -> AdiabaticNetwork:
-    r"""Hopfield's graded-response network, $\tau \dot v = -v + u + J \tanh(\beta v)$ with $J = \Xi^\top\Xi/N$ for $N$ neurons.
+    r"""Hopfield's graded-response network, $\tau \dot v = -v + u + J \tanh(\beta v)$ with $J = \Xi^\top\Xi/N$.
 
-    (In the shifted variable $v - u$ it reads $\tau \dot v = -v + J\tanh(\beta v + \beta u)$.) The classical network: its
-    energy falls with and without the diagonal of $J$.
+    $N$ is the number of neurons. (In the shifted variable $v - u$ the equation reads $\tau \dot v = -v + J\tanh(\beta v
+    + \beta u)$.) The classical network: its energy falls with and without the diagonal of $J$.
 
     **Arguments:**
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import at_least, fail, patterns_fit, shape_is
+from .._checks import at_least, fail, is_concrete, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
 from .._misc import as_inexact
@@ -45,8 +45,8 @@ class Retrieval(eqx.Module):
 
     def __str__(self) -> str:
         card = f"Retrieval: {memory_of(self)}"
-        if isinstance(self.winner, jax.core.Tracer) or jnp.ndim(self.winner):
-            return card if isinstance(self.winner, jax.core.Tracer) else f"{card}, batch of shape {self.winner.shape}"
+        if not is_concrete(self.winner) or jnp.ndim(self.winner):
+            return card if not is_concrete(self.winner) else f"{card}, batch of shape {self.winner.shape}"
         return (
             f"{card}\n  winner {self.winner} with similarity {jnp.max(self.similarity[-1]):.4f}, energy "
             f"{self.energy[0]:.4g} -> {self.energy[-1]:.4g}, {self.num_steps} steps, rate of change at the end "

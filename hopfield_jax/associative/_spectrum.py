@@ -1,10 +1,9 @@
 """Random memories: the spectrum of Hebb's couplings beside the law of Marchenko and Pastur."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
-from .._checks import patterns_fit
+from .._checks import is_concrete, patterns_fit
 from .._misc import as_inexact, matmul
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
@@ -37,7 +36,7 @@ class MemorySpectrum(eqx.Module):
     all_exceed_one: Bool[Array, ""]
 
     def __str__(self) -> str:
-        if isinstance(self.load, jax.core.Tracer):
+        if not is_concrete(self.load):
             return "MemorySpectrum"
         return (
             f"MemorySpectrum: load {self.load:.4g}, {self.eigenvalues.size} eigenvalues from {self.eigenvalues[0]:.4g} "

@@ -104,7 +104,7 @@ def _read_images(files: Sequence[Path], size: int) -> np.ndarray:
     from tqdm import tqdm
 
     stack = []
-    for path in tqdm(files, desc="reading images", delay=2, leave=False):
+    for path in tqdm(files, desc="reading images", delay=2, leave=False, disable=None):
         try:
             with Image.open(path) as image:
                 stack.append(_grey(image, size))

@@ -10,9 +10,7 @@ from typing import Annotated
 import typer
 
 # Plain messages: without rich's boxes they can be copied, searched and read by scripts.
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-)
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Corruption = enum.StrEnum("Corruption", ("half", "top", "flip", "noise"))
 Network = enum.StrEnum("Network", ("hebb", "dense", "softmax"))

@@ -38,9 +38,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], num_names: int =
 
 
 def plus_minus(value: float, error: float, digits: int) -> str:
-    """A number with its standard error, or a dash where there is none."""
+    """A number with its standard error to at least `digits` digits, more if the error would vanish; - for none."""
     if not math.isfinite(value):
         return "-"
+    if math.isfinite(error) and error > 0:
+        digits = max(digits, -math.floor(math.log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{value:.{digits}f}"
 
 

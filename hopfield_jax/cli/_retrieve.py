@@ -15,7 +15,7 @@ import jax.tree_util as jtu
 import numpy as np
 
 from .. import plot
-from .._checks import at_least, describe, fail, in_domain
+from .._checks import at_least, fail, in_domain
 from .._dynamics import AbstractEnergyDynamics
 from .._generating import LogSumExp, RectifiedPower, Spherical
 from .._misc import as_inexact, default_float
@@ -25,12 +25,13 @@ from ..associative import AdiabaticNetwork, MemoryMap, Retrieval, RetrievalScore
 from ._data import Images, load
 from ._report import plus_minus, save_json, table, versions, writable_folder
 
-DURATION = 40.0
+DURATION = 30.0
 """How long a network runs, in units of τ."""
-_NUM_TIMES = 161
+_NUM_TIMES = 201
 _REACH = 1.25
 """The dense network's memories have this norm, so that activations of norm 1 excite the right one to at most this."""
 _NUM_SHOWN = 10
+_BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"
 _BUDGET = 256 * 2**20
 """Bytes that the cues integrated at the same time may take."""
 
@@ -220,7 +221,7 @@ def run(request: Request) -> list[Outcome]:
     blank = jnp.zeros((num_cues, num_neurons), default_float())
     total = len(request.networks) * (1 + sum(map(request.draws_of, request.amounts)))
     outcomes = []
-    with tqdm(total=total, delay=2, leave=False) as progress:
+    with tqdm(total=total, delay=2, leave=False, disable=None, bar_format=_BAR) as progress:
         for name in request.networks:
             progress.set_description(f"{name}: compiling")
             network, started = NETWORKS[name], time.perf_counter()
@@ -439,7 +440,7 @@ def _figures(request: Request, outcomes: Sequence[Outcome]) -> list[Path]:
     shown = slice(0, min(_NUM_SHOWN, len(patterns)))
     height, width = request.images.shape
     tall = 0.72 * (len(names) + 2) * (max(height / width, 0.3) + 0.3) + 0.4
-    figure = Figure((0.8 * min(_NUM_SHOWN, len(patterns)) + 1.2, tall * len(corruptions) + 0.3), layout="constrained")
+    figure = Figure((0.8 * min(_NUM_SHOWN, len(patterns)) + 1.2, tall * len(corruptions) + 0.3), layout="compressed")
     panels = figure.subplots(len(corruptions), 1, squeeze=False)[:, 0]
     for ax, corruption in zip(panels, corruptions, strict=True):
         amount, key = as_inexact(request.amounts[corruption]), request.cue_key(0, corruption)
@@ -467,14 +468,14 @@ def _figures(request: Request, outcomes: Sequence[Outcome]) -> list[Path]:
     last = max(_settling_time(o.first) for o in outcomes)
     for row, corruption in zip(panels, corruptions, strict=True):
         for n, (ax, name) in enumerate(zip(row, names, strict=True)):
-            plot.energy(of[corruption, name].first, ax, color=plot.colour(n))
+            plot.energy(of[corruption, name].first, ax, color=plot.COLOURS[n])
             ax.set(xlim=(0, last), title=f"{name}, {corruption} {request.amounts[corruption]:g}")
             ax.title.set_fontsize("medium")
     title = f"Energy along the {request.num_patterns} retrievals of the first draw, median thick; {setting}"
     figure.suptitle(title, fontsize="medium")
     files.append(_write(figure, request.output / "energy.png"))
 
-    figure = Figure((2.2 + 0.65 * len(names) * len(corruptions), 3.8), layout="constrained")
+    figure = Figure((3.0 + 0.65 * len(names) * len(corruptions), 3.8), layout="constrained")
     ax = figure.subplots()
     labelled = {
         f"{corruption} {request.amounts[corruption]:g}": {name: of[corruption, name].score for name in names}

@@ -9,3 +9,4 @@ from ._memories import spectrum as spectrum
 from ._retrieval import energy as energy
 from ._retrieval import overlaps as overlaps
 from ._retrieval import scores as scores
+from ._style import COLOURS as COLOURS

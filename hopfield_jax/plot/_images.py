@@ -78,7 +78,7 @@ def images(
             if name in found:
                 cosine = _cosine(stored[i], stacks[name][i])
                 style = {"color": INK} if cosine >= threshold else {"color": ACCENT, "weight": "bold"}
-                ax.text(left + 0.5, top + height + 0.05, f"{cosine:.2f}", ha="center", va="top", fontsize=7, **style)
+                ax.text(left + 0.5, top + height + 0.05, f"{cosine:.3f}", ha="center", va="top", fontsize=7, **style)
         centres.append(top + height / 2)
         top += height + (0.34 if name in found else _GAP)
     ax.set(xlim=(-0.05, count * (1 + _GAP) - _GAP + 0.05), ylim=(top, -0.05), aspect="equal", xticks=[])

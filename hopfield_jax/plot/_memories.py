@@ -9,9 +9,7 @@ from ..theory import marchenko_pastur_density, marchenko_pastur_edges
 from ._style import ACCENT, COLOURS, INK, Axes, axes_for, colour, finish, numbers
 
 
-def spectrum(
-    eigenvalues: Real[ArrayLike, " modes"], load: float | Real[ArrayLike, ""], ax: Axes | None = None
-) -> Axes:
+def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: float | Real[ArrayLike, ""], ax: Axes | None = None) -> Axes:
     r"""Draws the non-zero eigenvalues of $\Xi^\top\Xi$ beside Marchenko and Pastur's density and its edges.
 
     **Arguments:**
@@ -80,4 +78,6 @@ def learning(
         ax.plot([], [], color=INK, linewidth=1.4, linestyle="--", label="theory")
     ax.set_xlim(times[0], times[-1])
     title = f"Learning of {num_patterns} memories" + ("" if few or predicted is None else " (dashed: theory)")
-    return finish(ax, title=title, x="time t (unit of the time constants)", y="cosine with the observed pattern", legend=few)
+    return finish(
+        ax, title=title, x="time t (unit of the time constants)", y="cosine with the observed pattern", legend=few
+    )

@@ -24,7 +24,7 @@ def energy(retrieval: Retrieval, ax: Axes | None = None, *, color: str | None = 
     times = np.atleast_2d(numbers("retrieval.times", retrieval.times, 1, 2))[0]
     ax, color = axes_for(ax), colour(0) if color is None else color
     if len(curves) > 1:
-        ax.plot(times, curves.T, color=color, alpha=min(0.5, 8 / len(curves)), linewidth=0.8)
+        ax.plot(times, curves.T, color=color, alpha=min(0.5, 16 / len(curves)), linewidth=0.8)
         median = np.nanmedian(curves, axis=0) if np.any(np.isfinite(curves)) else curves[0]
         ax.plot(times, median, color=color, linewidth=2.5, label="median")
     else:
@@ -63,6 +63,8 @@ def overlaps(retrieval: Retrieval, ax: Axes | None = None) -> Axes:
 def scores(scores: Mapping[str, Mapping[str, RetrievalScore]], ax: Axes | None = None) -> Axes:
     """Draws the fraction retrieved with its binomial error, a group of bars a corruption, a bar a network.
 
+    The faint part of a bar reaches up to the fraction whose winner is right, however similar.
+
     **Arguments:**
 
     - `scores`: corruption → network → `RetrievalScore` of one axis (cues,).
@@ -73,7 +75,7 @@ def scores(scores: Mapping[str, Mapping[str, RetrievalScore]], ax: Axes | None =
     networks = list(dict.fromkeys(name for group in scores.values() for name in group))
     if not networks:
         fail("scores", "at least one corruption with at least one network", dict(scores))
-    ax = axes_for(ax, (1.6 + 0.65 * len(networks) * len(scores), 3.5))
+    ax = axes_for(ax, (2.6 + 0.65 * len(networks) * len(scores), 3.5))
     width = 0.8 / len(networks)
     for n, network in enumerate(networks):
         places = [g for g, group in enumerate(scores.values()) if network in group]
@@ -81,15 +83,17 @@ def scores(scores: Mapping[str, Mapping[str, RetrievalScore]], ax: Axes | None =
         heights = np.array([100 * float(s.fraction) for s in of_network])
         errors = np.array([100 * float(s.fraction_error) for s in of_network])
         at = np.array(places) + (n - (len(networks) - 1) / 2) * width
+        recognised = [100 * float(s.recognised_fraction) for s in of_network]
+        ax.bar(at, recognised, 0.92 * width, color=colour(n), alpha=0.3)
         ax.bar(at, heights, 0.92 * width, color=colour(n), label=network)
         ax.errorbar(at, heights, errors, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
-        for x, height, error in zip(at, heights, errors, strict=True):
+        for x, height, error, faint in zip(at, heights, errors, recognised, strict=True):
             label = f"{height:.1f}" if error < 5 else f"{height:.0f}"
-            ax.text(x, height + error + 1.5, label, ha="center", va="bottom", fontsize=8, color=INK)
+            ax.text(x, max(height + error, faint) + 1.5, label, ha="center", va="bottom", fontsize=8, color=INK)
     some = next(s for group in scores.values() for s in group.values())
     ax.set_xticks(range(len(scores)), labels=list(scores))
     ax.set(ylim=(0, 112), yticks=range(0, 101, 20))
-    title = f"Retrieved out of {some.retrieved.size} cues each: right winner, cosine ≥ {float(some.threshold):g}"
-    finish(ax, title=title, x="corruption of the cue", y="retrieved (%), ± binomial error")
-    ax.legend(frameon=False, fontsize="small", ncols=len(networks), loc="lower center", bbox_to_anchor=(0.5, -0.36))
+    title = f"Retrieved out of {some.retrieved.size} cues each: right winner and cosine ≥ {float(some.threshold):g}"
+    finish(ax, title=title, x="corruption of the cue", y="retrieved (%), faint: right winner")
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax

@@ -29,7 +29,7 @@ def axes_for(ax: Axes | None, size: tuple[float, float] = (5.0, 3.5)) -> Axes:
         return ax
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return plt.subplots(figsize=size, layout="compressed")[1]
 
 
 def finish(ax: Axes, *, title: str, x: str, y: str, legend: bool = False) -> Axes:
