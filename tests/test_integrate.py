@@ -78,7 +78,7 @@ def test_stiff_networks_are_solved_by_default_and_the_solvers_agree(bits):
 
 def test_a_jump_at_a_known_time_costs_fewer_steps(x64):
     model, y0 = StepInput(jnp.array(1.3)), jnp.array(1.0)
-    known = hj.integrate(model, y0, t1=3.0, jump_times=[1.3], adjoint=FORWARD)
+    known = hj.integrate(model, y0, t1=3.0, jump_times=np.array([1.3]), adjoint=FORWARD)
     unknown = hj.integrate(model, y0, t1=3.0, adjoint=FORWARD)
     exact = 1 + (np.exp(-1.3) - 1) * np.exp(-1.7)
     np.testing.assert_allclose(known.final, exact, atol=1e-7)
@@ -232,7 +232,7 @@ def test_noise_has_the_variance_of_an_ornstein_uhlenbeck_process_and_fresh_incre
 
 
 def test_too_few_steps_are_told(x64):
-    saveat = [0.0, 0.1, 50.0]
+    saveat = np.array([0.0, 0.1, 50.0])
     path = hj.integrate(Oscillator(), TURN, t1=50.0, saveat=saveat, max_steps=4, throw=False)
     assert path.result == hj.RESULTS.max_steps_reached
     assert np.all(np.isfinite(path.values[:2])) and np.all(np.isnan(path.values[2])) and np.all(np.isnan(path.final))
@@ -250,7 +250,7 @@ class Explosion(hj.AbstractDynamics):
 
 def test_a_solution_that_leaves_the_range_is_told():
     path = hj.integrate(
-        Explosion(), jnp.array([1.0]), t1=20.0, dt0=0.1, solver=dfx.Euler(), saveat=[0.1, 19.0], adjoint=FORWARD, throw=False
+        Explosion(), jnp.array([1.0]), t1=20.0, dt0=0.1, solver=dfx.Euler(), saveat=np.array([0.1, 19.0]), adjoint=FORWARD, throw=False
     )
     assert path.result == hj.RESULTS.not_finite and np.all(np.isnan(path.final))
     np.testing.assert_allclose(path.values[0], 1.1, rtol=1e-5)
@@ -284,17 +284,16 @@ def test_traced_bad_values_give_their_code_and_nan_for_the_bad_members_only():
         ({"t0": 5.0}, r"`t1`.*after t0 = 5"),
         ({"t1": np.nan}, r"`t1`.*finite"),
         ({"t0": np.inf}, r"`t0`.*finite"),
-        ({"saveat": [0.0, 1.0, 1.0]}, r"`saveat`.*increasing"),
-        ({"saveat": [1.0, 0.5]}, r"`saveat`.*increasing"),
-        ({"saveat": []}, r"`saveat`.*at least one"),
-        ({"saveat": [[0.0, 1.0]]}, r"`saveat`.*shape"),
-        ({"saveat": [0.0, np.nan]}, r"`saveat`.*finite"),
-        ({"saveat": [-0.1, 1.0]}, r"`saveat`.*between"),
-        ({"saveat": [0.0, 2.1]}, r"`saveat`.*between t0 = 0 and t1 = 2"),
-        ({"jump_times": [1.0, 0.5]}, r"`jump_times`.*increasing"),
+        ({"saveat": np.array([0.0, 1.0, 1.0])}, r"`saveat`.*increasing"),
+        ({"saveat": np.array([1.0, 0.5])}, r"`saveat`.*increasing"),
+        ({"saveat": np.array([])}, r"`saveat`.*at least one"),
+        ({"saveat": np.array([[0.0, 1.0]])}, r"`saveat`.*shape"),
+        ({"saveat": np.array([0.0, np.nan])}, r"`saveat`.*finite"),
+        ({"saveat": np.array([-0.1, 1.0])}, r"`saveat`.*between"),
+        ({"saveat": np.array([0.0, 2.1])}, r"`saveat`.*between t0 = 0 and t1 = 2"),
+        ({"jump_times": np.array([1.0, 0.5])}, r"`jump_times`.*increasing"),
         ({"y0": jnp.array([1.0, jnp.nan])}, r"`y0`.*finite"),
         ({"y0": jnp.array([1.0, jnp.inf])}, r"`y0`.*finite"),
-        ({"y0": jnp.array([1j, 0.0])}, r"real numbers"),
         ({"dt0": 0.0}, r"`dt0`.*positive"),
         ({"dt0": -1.0}, r"`dt0`.*positive"),
         ({"solver": dfx.Euler()}, r"`dt0`.*Euler has constant steps"),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .._checks import (
+    Checked,
     all_finite,
     at_least,
     describe,
@@ -187,13 +188,9 @@ def learn(
     shape_is("observed", observed, memories.shape, "(that of the memories)")
     in_domain("dwell", dwell, "positive")
     protocol = jnp.asarray(protocol)
-    shape_is("protocol", protocol, (None,), "(intervals,)")
-    if not jnp.issubdtype(protocol.dtype, jnp.integer):
-        fail("protocol", "whole numbers, the index of the pattern shown in each interval", str(protocol.dtype))
-    if is_concrete(protocol) and protocol.size and not 0 <= protocol.min() <= protocol.max() < len(observed):
-        fail("protocol", f"indices from 0 to {len(observed) - 1}", describe(protocol))
+    _protocol_fits("protocol", protocol, len(observed))
     at_least("save_every", save_every, 1)
-    if protocol.size == 0 or protocol.size % save_every:
+    if protocol.size % save_every:
         fail("save_every", f"a divisor of the number of intervals, {protocol.size}", save_every)
     at_least("steps_per_interval", steps_per_interval, 1)
     out = _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_every)
@@ -348,16 +345,20 @@ def learning_conditions(
     )
 
 
-class Stream(eqx.Module):
+class Stream(Checked):
     """A stream of inputs: pattern `protocol[k]` times `amplitude` during the k-th interval of length `dwell`.
 
     Called with a time it returns the input, shape (neurons,). Hand the `jump_times()` to `integrate`.
     """
 
-    patterns: Patterns
+    patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
     protocol: Int[Array, " intervals"]
-    dwell: Scalar = eqx.field(converter=as_inexact)
-    amplitude: Scalar = eqx.field(converter=as_inexact, default=1.0)
+    dwell: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    amplitude: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=1.0)
+
+    def __check_init__(self):
+        patterns_fit("Stream.patterns", self.patterns)
+        _protocol_fits("Stream.protocol", self.protocol, len(self.patterns))
 
     def __call__(self, t: ScalarLike) -> Float[Array, " neurons"]:
         """The input at time `t`; the last pattern stays after the end."""
@@ -420,6 +421,16 @@ class LearningNetwork(AbstractDynamics):
 
 def _visible(y: State) -> Array:
     return y["visible"] if isinstance(y, dict) else y
+
+
+def _protocol_fits(argument: str, protocol: Array, num_patterns: int) -> None:
+    shape_is(argument, protocol, (None,), "(intervals,)")
+    if not jnp.issubdtype(protocol.dtype, jnp.integer):
+        fail(argument, "whole numbers, the index of the pattern shown in each interval", str(protocol.dtype))
+    if protocol.size == 0:
+        fail(argument, "at least one interval", "none")
+    if is_concrete(protocol) and not 0 <= protocol.min() <= protocol.max() < num_patterns:
+        fail(argument, f"indices from 0 to {num_patterns - 1}", describe(protocol))
 
 
 def _probabilities_fit(argument: str, probabilities: Array, size: int) -> None:

@@ -1,7 +1,6 @@
 """How well a batch of retrievals went, with standard errors."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Int as IntOf
@@ -108,7 +107,7 @@ class RetrievalScore(eqx.Module):
         return jnp.sum(~self.settled & ~self.failed, axis=-1)
 
     def __str__(self) -> str:
-        if isinstance(self.retrieved, jax.core.Tracer):
+        if not is_concrete(self.retrieved):
             return "RetrievalScore"
         if self.retrieved.ndim != 1:
             return f"RetrievalScore: batch of shape {self.retrieved.shape}, the last axis cues"

@@ -12,8 +12,18 @@ import typer
 # Plain messages: without rich's boxes they can be copied, searched and read by scripts.
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-Corruption = enum.StrEnum("Corruption", ("half", "top", "flip", "noise"))
-Network = enum.StrEnum("Network", ("hebb", "dense", "softmax"))
+
+class Corruption(enum.StrEnum):
+    half = "half"
+    top = "top"
+    flip = "flip"
+    noise = "noise"
+
+
+class Network(enum.StrEnum):
+    hebb = "hebb"
+    dense = "dense"
+    softmax = "softmax"
 
 
 def _show_version(wanted: bool) -> None:

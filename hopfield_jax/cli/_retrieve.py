@@ -140,6 +140,10 @@ class Request:
             fail("SOURCES", "images that differ from the mean of the stored ones", "one that equals it")
         return (rows - mean) * (rows.shape[1] ** 0.5 / norms)[:, None], mean, norms
 
+    def sign_cosine(self) -> float:
+        """Mean cosine between the stored patterns of the first draw and their signs."""
+        return float(np.abs(self.stored(0)[0]).mean())  # for patterns of norm √N
+
     def cue_key(self, draw: int, corruption: str) -> Array:
         """The same for all networks, so that they meet the same cues."""
         return jr.fold_in(jr.fold_in(jr.key(self.seed), draw), 1 + list(CORRUPTIONS).index(corruption))
@@ -226,12 +230,13 @@ def run(request: Request) -> list[Outcome]:
             progress.set_description(f"{name}: compiling")
             network, started = NETWORKS[name], time.perf_counter()
             arguments = (network.build, network.read, request.power, chunk, request.threshold)
-            compiled = _retrieve_cues.lower(*arguments, beta, blank, blank).compile()
+            jitted: Any = eqx.filter_jit(_retrieve_cues)
+            compiled = jitted.lower(*arguments, beta, blank, blank).compile()
             compile_s = time.perf_counter() - started
             progress.update()
             for corruption, amount in request.amounts.items():
                 progress.set_description(f"{name}: {corruption}")
-                scores, first, run_s = [], None, 0.0
+                scores, firsts, run_s = [], [], 0.0
                 for draw in range(request.draws_of(corruption)):
                     patterns = as_inexact(request.stored(draw)[0])
                     key = request.cue_key(draw, corruption)
@@ -240,15 +245,14 @@ def run(request: Request) -> list[Outcome]:
                     found, scored = jax.block_until_ready(compiled(*arguments, beta, patterns, cues))
                     run_s += time.perf_counter() - started
                     scores.append(scored)
-                    first = found if first is None else first
+                    firsts = firsts or [found]
                     progress.update()
                 together = jtu.tree_map(lambda *x: jnp.concatenate(x) if x[0].ndim else x[0], *scores)
                 by_draw = np.array([float(s.fraction) for s in scores])
-                outcomes.append(Outcome(name, corruption, together, by_draw, first, compile_s, run_s))
+                outcomes.append(Outcome(name, corruption, together, by_draw, firsts[0], compile_s, run_s))
     return outcomes
 
 
-@eqx.filter_jit
 def _retrieve_cues(
     build: Callable,
     read: Callable,
@@ -284,7 +288,7 @@ def _retrieve_cues(
 
 
 def _chunk(num_patterns: int, num_neurons: int) -> int:
-    """Cues at a time: about 40 states of a cue are alive in the solver, and two numbers a pattern at every kept time."""
+    """Cues at a time: the solver holds about 40 states of each, and two numbers a pattern at every kept time."""
     size = np.dtype(default_float()).itemsize * (40 * num_neurons + 2 * _NUM_TIMES * num_patterns)
     rounds = -(-num_patterns * size // _BUDGET)
     return -(-num_patterns // rounds)
@@ -337,20 +341,26 @@ def describe_outcomes(request: Request, outcomes: Sequence[Outcome]) -> list[str
         )
     rows.sort(key=lambda row: list(request.amounts).index(row[0].split()[0]))
     compile_s = {o.network: o.compile_s for o in outcomes}
-    return [
+    lines = [
         *table(header, rows, num_names=2),
         "",
         f"retrieved: the winner is the right image and its final cosine is at least {request.threshold:g}; ± binomial "
         "standard error (Wilson).",
-        f"similarity, overlap: means over {_cue_counts(request, outcomes)} a row ± standard error. Energies are in each "
+        f"similarity, overlap: means over {_cue_counts(outcomes)} a row ± standard error. Energies are in each "
         "network's own unit.",
         f"moving: not yet at rest after {DURATION:g} τ. Compilation: "
         + ", ".join(f"{name} {s:.1f} s" for name, s in compile_s.items())
         + f"; all runs {sum(o.run_s for o in outcomes):.1f} s.",
     ]
+    if "hebb" in request.networks:
+        lines.append(
+            f"hebb: its neurons saturate, and the signs of a stored image have a cosine of {request.sign_cosine():.2f} "
+            "with it on average: compare right winners."
+        )
+    return lines
 
 
-def _cue_counts(request: Request, outcomes: Sequence[Outcome]) -> str:
+def _cue_counts(outcomes: Sequence[Outcome]) -> str:
     counts = sorted({o.score.retrieved.size for o in outcomes})
     return " or ".join(map(str, counts)) + " cues"
 
@@ -382,6 +392,7 @@ def _content(request: Request, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "beta": request.beta,
         "power": request.power,
         "dense_memory_norm": _REACH,
+        "mean_cosine_with_signs": request.sign_cosine(),
         "draws": request.draws,
         "seed": request.seed,
         "threshold": request.threshold,

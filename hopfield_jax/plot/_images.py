@@ -47,7 +47,7 @@ def images(
     """
     from matplotlib import colormaps
 
-    found = retrieved if isinstance(retrieved, Mapping) else {"retrieved": retrieved}
+    found = dict(retrieved) if isinstance(retrieved, Mapping) else {"retrieved": retrieved}
     rows = {"original": originals, "cue": cues} | found
     stacks = {name: numbers(name, rows_of, 2) for name, rows_of in rows.items()}
     stored = stacks["original"]
@@ -62,12 +62,12 @@ def images(
     drawn = {name: offset + scale * stack for name, stack in stacks.items()}
     low, high = drawn["original"].min(), drawn["original"].max()
     count, height = len(stored), max(shape[0] / shape[1], 0.3)  # a long strip is drawn thick enough to be seen
-    ax = axes_for(ax, (0.75 * count + 1.2, 0.75 * len(rows) * (height + 0.35) + 0.5))
+    axes = axes_for(ax, (0.75 * count + 1.2, 0.75 * len(rows) * (height + 0.35) + 0.5))
     top, centres = 0.0, []
     for name, stack in drawn.items():
         for i, pixels in enumerate(stack):
             left = i * (1 + _GAP)
-            ax.imshow(
+            axes.imshow(
                 pixels.reshape(shape),
                 extent=(left, left + 1, top + height, top),
                 cmap=shades,
@@ -78,15 +78,15 @@ def images(
             if name in found:
                 cosine = _cosine(stored[i], stacks[name][i])
                 style = {"color": INK} if cosine >= threshold else {"color": ACCENT, "weight": "bold"}
-                ax.text(left + 0.5, top + height + 0.05, f"{cosine:.3f}", ha="center", va="top", fontsize=7, **style)
+                axes.text(left + 0.5, top + height + 0.05, f"{cosine:.3f}", ha="center", va="top", fontsize=7, **style)
         centres.append(top + height / 2)
         top += height + (0.34 if name in found else _GAP)
-    ax.set(xlim=(-0.05, count * (1 + _GAP) - _GAP + 0.05), ylim=(top, -0.05), aspect="equal", xticks=[])
-    ax.set_yticks(centres, labels=list(rows))
-    ax.tick_params(left=False)
-    ax.spines[:].set_visible(False)
-    ax.set_title(f"{count} of the stored images; cosine with the original below", fontsize="medium", color=INK)
-    return ax
+    axes.set(xlim=(-0.05, count * (1 + _GAP) - _GAP + 0.05), ylim=(top, -0.05), aspect="equal", xticks=[])
+    axes.set_yticks(centres, labels=list(rows))
+    axes.tick_params(left=False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{count} of the stored images; cosine with the original below", fontsize="medium", color=INK)
+    return axes
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from ..theory import marchenko_pastur_density, marchenko_pastur_edges
 from ._style import ACCENT, COLOURS, INK, Axes, axes_for, colour, finish, numbers
 
 
-def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: float | Real[ArrayLike, ""], ax: Axes | None = None) -> Axes:
+def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: Real[ArrayLike, ""], ax: Axes | None = None) -> Axes:
     r"""Draws the non-zero eigenvalues of $\Xi^\top\Xi$ beside Marchenko and Pastur's density and its edges.
 
     **Arguments:**
@@ -20,23 +20,25 @@ def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: float | Real[ArrayLik
 
     **Returns:** the Axes.
     """
-    values, load = numbers("eigenvalues", eigenvalues, 1), float(load)
+    values, load = numbers("eigenvalues", eigenvalues, 1), float(numbers("load", load, 0))
     values = values[np.abs(values) > values.size * np.finfo(np.float32).eps * np.abs(values).max()]
     if not values.size:
         fail("eigenvalues", "at least one that is not zero", "zeros only")
     lower, upper = (float(edge) for edge in marchenko_pastur_edges(load))
     # Denser towards the edges, where the density is steep.
     grid = lower + (upper - lower) * 0.5 * (1 - np.cos(np.linspace(0, np.pi, 400)[1:-1]))
-    ax = axes_for(ax)
+    axes = axes_for(ax)
     bins = int(np.clip(2 * values.size ** (1 / 2), 10, 80))
-    ax.hist(values, bins=bins, density=True, color=colour(0), alpha=0.45, label=f"{values.size} eigenvalues")
-    ax.plot(grid, np.asarray(marchenko_pastur_density(grid, load)), color=ACCENT, linewidth=2, label="Marchenko–Pastur")
+    axes.hist(values, bins=bins, density=True, color=colour(0), alpha=0.45, label=f"{values.size} eigenvalues")
+    axes.plot(
+        grid, np.asarray(marchenko_pastur_density(grid, load)), color=ACCENT, linewidth=2, label="Marchenko–Pastur"
+    )
     for edge, name in ((lower, f"edges {lower:.3g}, {upper:.3g}"), (upper, None)):
-        ax.axvline(edge, ymax=0.85, color=INK, linestyle=":", linewidth=1.2, label=name)
-    ax.set_ylim(0, 1.18 * ax.get_ylim()[1])  # room for the legend
-    finish(ax, title=f"Non-zero spectrum of ΞᵀΞ, load P/N = {load:.3g}", x="eigenvalue λ", y="density")
-    ax.legend(frameon=False, fontsize="small", ncols=3, loc="upper center", columnspacing=1.0, handlelength=1.2)
-    return ax
+        axes.axvline(edge, ymax=0.85, color=INK, linestyle=":", linewidth=1.2, label=name)
+    axes.set_ylim(0, 1.18 * axes.get_ylim()[1])  # room for the legend
+    finish(axes, title=f"Non-zero spectrum of ΞᵀΞ, load P/N = {load:.3g}", x="eigenvalue λ", y="density")
+    axes.legend(frameon=False, fontsize="small", ncols=3, loc="upper center", columnspacing=1.0, handlelength=1.2)
+    return axes
 
 
 def learning(
@@ -63,21 +65,21 @@ def learning(
         fail("similarity", f"shape ({len(times)}, patterns), as there are times", f"shape {curves.shape}")
     if predicted is not None and predicted.shape != curves.shape:
         fail("theory", f"shape {curves.shape}, as the similarity has", f"shape {predicted.shape}")
-    ax, num_patterns = axes_for(ax), curves.shape[1]
+    axes, num_patterns = axes_for(ax), curves.shape[1]
     few = num_patterns <= len(COLOURS)
     for i in range(num_patterns):
         # Theory on top, thin and dark, so that it is seen where the two agree.
         wide = {"linewidth": 1.6} if predicted is None else {"linewidth": 4.0, "alpha": 0.4}
-        ax.plot(times, curves[:, i], color=colour(i), **wide)
+        axes.plot(times, curves[:, i], color=colour(i), **wide)
         if predicted is not None:
-            ax.plot(times, predicted[:, i], color=colour(i), linewidth=1.4, linestyle="--")
+            axes.plot(times, predicted[:, i], color=colour(i), linewidth=1.4, linestyle="--")
         if few:
-            ax.plot([], [], color=colour(i), linewidth=1.6, label=f"memory {i}")
+            axes.plot([], [], color=colour(i), linewidth=1.6, label=f"memory {i}")
     if predicted is not None:
-        ax.plot([], [], color=INK, linewidth=4.0, alpha=0.4, label="simulation")
-        ax.plot([], [], color=INK, linewidth=1.4, linestyle="--", label="theory")
-    ax.set_xlim(times[0], times[-1])
+        axes.plot([], [], color=INK, linewidth=4.0, alpha=0.4, label="simulation")
+        axes.plot([], [], color=INK, linewidth=1.4, linestyle="--", label="theory")
+    axes.set_xlim(times[0], times[-1])
     title = f"Learning of {num_patterns} memories" + ("" if few or predicted is None else " (dashed: theory)")
     return finish(
-        ax, title=title, x="time t (unit of the time constants)", y="cosine with the observed pattern", legend=few
+        axes, title=title, x="time t (unit of the time constants)", y="cosine with the observed pattern", legend=few
     )
