@@ -22,72 +22,11 @@ from .._checks import (
     shape_is,
 )
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact, matmul
-from .._patterns import cosine_similarity
+from .._misc import as_inexact
 from .._results import RESULTS, describe_result, memory_of, outcome, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PRNGKey, Scalar, ScalarLike, State
-
-
-class SoftmaxPlasticity(AbstractDynamics):
-    r"""Memories drift towards what the visible neurons show, the more the better they match (eq. 12 to 14):
-
-    $$\tau_\Xi \dot\Xi_\mu = w_\mu\,(-\Xi_\mu + \Lambda_\mu + v), \qquad w = \mathrm{softmax}(\beta\,\Xi v).$$
-
-    The state is the memories $\Xi$, shape (patterns, neurons); `args` of the vector field is $v$, shape (neurons,).
-
-    **Arguments:**
-
-    - `beta`: selectivity $\beta$ > 0. `tau_memory`: $\tau_\Xi$ > 0.
-    - `bias`: $\Lambda$, one number or shape (patterns, neurons).
-    """
-
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
-    tau_memory: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 2)), default=0.0)
-
-    def weights(self, memories: Patterns, v: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
-        r"""$w = \mathrm{softmax}(\beta\,\Xi v)$ (eq. 13)."""
-        return jax.nn.softmax(self.beta * matmul(memories, v))
-
-    def vector_field(self, t: Any, y: Patterns, args: Float[Array, " neurons"]) -> Patterns:  # pyright: ignore
-        r"""$\dot\Xi$ (eq. 14), with $v$ = `args`."""
-        pull = jnp.broadcast_to(args, y.shape) + jnp.broadcast_to(self.bias, y.shape) - y
-        return self.weights(y, args)[:, None] * pull / self.tau_memory
-
-
-class PavlovianPlasticity(AbstractDynamics):
-    r"""The rule of classical conditioning, on the couplings themselves (eq. 23):
-
-    $$\tau \frac{d}{dt}(\Xi^\top\Xi) = -\Xi^\top\Xi + P\,\Xi'^\top \mathrm{diag}(p)\,\Xi'$$
-
-    for $P$ observed patterns. It ends in the generalised Hebb rule, `target()`; `SoftmaxPlasticity` ends in
-    $\Xi'^\top\Xi'$ whatever $p$ is, and the two agree only for $p_\mu = 1/P$. The state has shape (neurons, neurons).
-
-    **Arguments:**
-
-    - `observed`: $\Xi'$, shape (patterns, neurons). `probabilities`: $p$, shape (patterns,). `tau` > 0.
-    """
-
-    observed: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
-    probabilities: Float[Array, " patterns"] = eqx.field(converter=as_inexact, metadata=domain("probability", ndim=1))
-    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
-
-    def __check_init__(self):
-        patterns_fit("PavlovianPlasticity.observed", self.observed)
-        _probabilities_fit("PavlovianPlasticity.probabilities", self.probabilities, len(self.observed))
-
-    def target(self) -> Float[Array, "neurons neurons"]:
-        r"""$P\,\Xi'^\top \mathrm{diag}(p)\,\Xi'$."""
-        return len(self.observed) * matmul(self.observed.T, self.probabilities[:, None] * self.observed)
-
-    def vector_field(self, t: Any, y: State, args: Any = None) -> State:
-        r"""Rate of change of $\Xi^\top\Xi$ (eq. 23)."""
-        return (self.target() - y) / self.tau
-
-    def solution(self, t: ScalarLike, y0: Float[Array, "neurons neurons"]) -> Float[Array, "neurons neurons"]:
-        r"""$e^{-t/\tau} y_0 + (1 - e^{-t/\tau})\,\mathrm{target}$."""
-        decay = jnp.exp(-as_inexact(t) / self.tau)
-        return decay * y0 + (1 - decay) * self.target()
+from ._plasticity import SoftmaxPlasticity, probabilities_fit
+from ._prediction import own_similarity
 
 
 def cyclic_protocol(num_patterns: int, num_intervals: int) -> Int[Array, " intervals"]:
@@ -103,7 +42,7 @@ def random_protocol(
     """Which pattern is shown in each interval, drawn independently with `probabilities`; shape (num_intervals,)."""
     probabilities = as_inexact(probabilities)
     shape_is("probabilities", probabilities, (None,), "(patterns,)")
-    _probabilities_fit("probabilities", probabilities, len(probabilities))
+    probabilities_fit("probabilities", probabilities, len(probabilities))
     at_least("num_intervals", num_intervals, 1)
     return jr.choice(key, len(probabilities), (num_intervals,), p=probabilities)
 
@@ -206,7 +145,7 @@ def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_e
 
     def block(carry, shown):
         carry, _ = jax.lax.scan(interval, carry, shown)
-        return carry, (_similarity(carry[0], observed), carry[1])
+        return carry, (own_similarity(carry[0], observed), carry[1])
 
     visits = jnp.zeros(len(observed), jnp.int32)
     carry = (memories, visits)
@@ -214,134 +153,10 @@ def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_e
     valid = is_valid(rule) & all_finite((memories, observed, dwell)) & (dwell > 0)
     return LearningRun(
         times=dwell * jnp.arange(0, protocol.size + 1, save_every).astype(dwell.dtype),
-        similarity=jnp.where(valid, jnp.concatenate([_similarity(memories, observed)[None], similarity]), jnp.nan),
+        similarity=jnp.where(valid, jnp.concatenate([own_similarity(memories, observed)[None], similarity]), jnp.nan),
         visits=jnp.concatenate([visits[None], all_visits]),
         memories=jnp.where(valid, carry[0], jnp.nan),
         result=outcome((~all_finite(carry[0]), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
-    )
-
-
-def _similarity(memories: Patterns, observed: Patterns) -> Float[Array, " patterns"]:
-    return jax.vmap(lambda m, o: cosine_similarity(m[None], o)[0])(memories, observed)
-
-
-def similarity_curve(
-    exponent: Float[Array, "*times"] | ScalarLike,
-    initial: Float[Array, "*times"] | ScalarLike,
-    norm_ratio: Float[Array, "*times"] | ScalarLike = 1.0,
-) -> Float[Array, "*times"]:
-    r"""Cosine between a memory and its target while it learns (eq. 40, corrected for norms):
-
-    $$\frac{e^{-s}a + \rho(1 - e^{-s})}{\sqrt{e^{-2s} + \rho^2(1 - e^{-s})^2 + 2\rho e^{-s}(1 - e^{-s})a}}.$$
-
-    **Arguments** (which broadcast):
-
-    - `exponent`: $s = t/\tau_\mu$ with $\tau_\mu = \tau_\Xi/p_\mu$ (eq. 35), or the realised visits · dwell/$\tau_\Xi$.
-    - `initial`: the initial cosine $a$.
-    - `norm_ratio`: $\rho = \lVert\xi'_\mu\rVert/\lVert\Xi_\mu(0)\rVert$; 1 gives the paper's equation.
-    """
-    s, a, rho = jnp.broadcast_arrays(*(as_inexact(x) for x in (exponent, initial, norm_ratio)))
-    kept, taken = jnp.exp(-s), -rho * jnp.expm1(-s)
-    return (kept * a + taken) / jnp.sqrt(jnp.square(kept) + jnp.square(taken) + 2 * kept * taken * a)
-
-
-def learned_memories(
-    t: ScalarLike,
-    memories: Patterns,
-    observed: Patterns,
-    *,
-    probabilities: Float[Array, " patterns"],
-    tau_memory: ScalarLike,
-) -> Patterns:
-    r"""Prediction for large β: $\Xi_\mu(t) = e^{-t/\tau_\mu}\Xi_\mu(0) + (1 - e^{-t/\tau_\mu})\xi'_\mu$, $\tau_\mu =
-    \tau_\Xi/p_\mu$ (eq. 34 and 35; section 4 of the paper calls the rate $\tau_\mu$).
-
-    $\Xi(t)^\top\Xi(t)$ of it is the Hebbian time course of eq. 24, which ends in $\Xi'^\top\Xi'$ (eq. 25):
-    `hebbian_course`.
-    """
-    probabilities = as_inexact(probabilities)
-    _probabilities_fit("probabilities", probabilities, len(memories))
-    kept = jnp.exp(-as_inexact(t) * probabilities / as_inexact(tau_memory))[:, None]
-    return kept * memories + (1 - kept) * observed
-
-
-def hebbian_course(
-    t: ScalarLike,
-    memories: Patterns,
-    observed: Patterns,
-    *,
-    probabilities: Float[Array, " patterns"],
-    tau_memory: ScalarLike,
-) -> Float[Array, "neurons neurons"]:
-    r"""$\Xi(t)^\top\Xi(t)$ under the prediction of `learned_memories` (eq. 24), up to infinite time (eq. 25)."""
-    learned = learned_memories(t, memories, observed, probabilities=probabilities, tau_memory=tau_memory)
-    return matmul(learned.T, learned)
-
-
-class LearningConditions(eqx.Module):
-    r"""What `hopfield_jax.associative.learning_conditions` returns: the conditions of sections 4, 5.3.2 and B.2.
-
-    **Attributes:**
-
-    - `interference`: largest |cosine| between two memories; eq. 15 wants 0.
-    - `initial_similarity`: smallest cosine between an observed pattern and its own memory.
-    - `selectivity`: smallest weight $w_\mu$ that memory μ has when its own pattern is shown; 1 is perfect.
-    - `leakage`: largest $p_\nu w_\mu$ from a foreign pattern ν, summed over ν, relative to $p_\mu w_\mu$.
-    - `smallest_probability`: a memory with 0 never learns.
-    - `dwell_ratio`: largest dwell/$\tau_\mu$; should be far below 1.
-    """
-
-    interference: Scalar
-    initial_similarity: Scalar
-    selectivity: Scalar
-    leakage: Scalar
-    smallest_probability: Scalar
-    dwell_ratio: Scalar
-
-    def __str__(self) -> str:
-        if not is_concrete(self.interference):
-            return "LearningConditions"
-        rows = (
-            ("interference between memories (eq. 15: 0)", self.interference),
-            ("smallest similarity of a pattern to its memory", self.initial_similarity),
-            ("smallest weight of the right memory (1)", self.selectivity),
-            ("largest share learned from foreign patterns (0)", self.leakage),
-            ("smallest probability (> 0)", self.smallest_probability),
-            ("largest dwell/tau_mu (<< 1)", self.dwell_ratio),
-        )
-        return "LearningConditions:\n" + "\n".join(f"  {name:<50}{float(value):.4g}" for name, value in rows)
-
-
-def learning_conditions(
-    rule: SoftmaxPlasticity,
-    memories: Patterns,
-    observed: Patterns,
-    *,
-    probabilities: Float[Array, " patterns"],
-    dwell: ScalarLike = 1.0,
-) -> LearningConditions:
-    """Measures the conditions under which each memory converges to its own observed pattern.
-
-    **Arguments:** as `learn`, and the `probabilities` with which patterns are shown (uniform for the cyclic protocol).
-
-    **Returns:** a `LearningConditions`.
-    """
-    memories, observed, probabilities = as_inexact(memories), as_inexact(observed), as_inexact(probabilities)
-    patterns_fit("memories", memories)
-    shape_is("observed", observed, memories.shape, "(that of the memories)")
-    _probabilities_fit("probabilities", probabilities, len(memories))
-    cosines = jax.vmap(lambda m: cosine_similarity(memories, m))(memories)
-    weights = jax.vmap(lambda v: rule.weights(memories, v))(observed).T  # [memory, shown]
-    share = weights * probabilities[None, :]
-    own, own_weight = jnp.diagonal(share), jnp.diagonal(weights)
-    foreign = jnp.sum(share, axis=1) - own
-    return LearningConditions(
-        interference=jnp.max(jnp.abs(cosines - jnp.diag(jnp.diagonal(cosines)))),
-        initial_similarity=jnp.min(_similarity(memories, observed)),
-        selectivity=jnp.min(own_weight),
-        leakage=jnp.max(jnp.where(own > 0, foreign / jnp.where(own > 0, own, 1), jnp.inf)),
-        smallest_probability=jnp.min(probabilities),
-        dwell_ratio=as_inexact(dwell) * jnp.max(probabilities * own_weight) / rule.tau_memory,
     )
 
 
@@ -431,10 +246,3 @@ def _protocol_fits(argument: str, protocol: Array, num_patterns: int) -> None:
         fail(argument, "at least one interval", "none")
     if is_concrete(protocol) and not 0 <= protocol.min() <= protocol.max() < num_patterns:
         fail(argument, f"indices from 0 to {num_patterns - 1}", describe(protocol))
-
-
-def _probabilities_fit(argument: str, probabilities: Array, size: int) -> None:
-    shape_is(argument, probabilities, (size,), "(one a pattern)")
-    in_domain(argument, probabilities, "probability")
-    if is_concrete(probabilities) and abs(float(jnp.sum(probabilities)) - 1) > 1e-5:
-        fail(argument, "numbers that add up to 1", f"a sum of {float(jnp.sum(probabilities)):g}")

@@ -162,7 +162,8 @@ def score(
     if is_concrete(targets) and targets.size and not (0 <= int(targets.min()) <= int(targets.max()) < num_patterns):
         fail("targets", f"indices from 0 to {num_patterns - 1}", f"{int(targets.min())} to {int(targets.max())}")
     threshold, rest = as_inexact(threshold), as_inexact(rest)
-    in_domain("threshold", (threshold + 1) / 2 if is_concrete(threshold) else threshold, "probability")
+    if is_concrete(threshold) and not -1 <= threshold <= 1:
+        fail("threshold", "a cosine, within [-1, 1]", f"{threshold:g}")
     in_domain("rest", rest, "positive")
 
     failed = ~is_okay(retrieval.result) | (retrieval.winner < 0)

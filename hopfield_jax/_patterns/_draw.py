@@ -1,13 +1,12 @@
-"""Patterns to store, ways to corrupt them into cues, and how much of them a state holds."""
+"""Patterns to store."""
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Real
 
-from ._checks import at_least, fail, in_domain, patterns_fit, shape_is
-from ._misc import as_inexact, default_float, matmul
-from ._types import Array, ArrayLike, Bool, Float, Patterns, PRNGKey, ScalarLike
+from .._checks import at_least, fail, in_domain, shape_is
+from .._misc import as_inexact, default_float
+from .._types import Array, ArrayLike, Float, Patterns, PRNGKey, ScalarLike
 
 
 def random_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> Patterns:
@@ -94,7 +93,7 @@ def sparse_patterns(num_patterns: int, num_neurons: int, activity: ScalarLike, *
     ```
     """
     _counts(num_patterns, num_neurons)
-    activity = _number("activity", activity, "probability")
+    activity = number("activity", activity, "probability")
     return jr.bernoulli(key, activity, (num_patterns, num_neurons)).astype(default_float())
 
 
@@ -128,7 +127,7 @@ def correlated_patterns(num_patterns: int, num_neurons: int, correlation: Scalar
     ```
     """
     _counts(num_patterns, num_neurons)
-    return _descendants(1, num_patterns, num_neurons, _number("correlation", correlation, "probability"), key)
+    return _descendants(1, num_patterns, num_neurons, number("correlation", correlation, "probability"), key)
 
 
 def hierarchical_patterns(
@@ -165,7 +164,7 @@ def hierarchical_patterns(
     at_least("num_ancestors", num_ancestors, 1)
     at_least("num_descendants", num_descendants, 1)
     at_least("num_neurons", num_neurons, 1)
-    correlation = _number("correlation", correlation, "probability")
+    correlation = number("correlation", correlation, "probability")
     return _descendants(num_ancestors, num_descendants, num_neurons, correlation, key)
 
 
@@ -236,7 +235,7 @@ def orthogonal_patterns(
     """
     _counts(num_patterns, num_neurons)
     _no_more_than_neurons(num_patterns, num_neurons)
-    norm = _number("norm", num_neurons**0.5 if norm is None else norm, "positive")
+    norm = number("norm", num_neurons**0.5 if norm is None else norm, "positive")
     columns, triangle = jnp.linalg.qr(gaussian_patterns(num_patterns, num_neurons, key=key).T)
     signs = jnp.where(
         jnp.diagonal(triangle) < 0, -1, 1
@@ -244,168 +243,10 @@ def orthogonal_patterns(
     return columns.T * (norm.astype(columns.dtype) * signs)[:, None]
 
 
-def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
-    """Changes the sign of a given number of neurons, chosen at random.
-
-        x_i = −ξ_i for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
-
-    One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
-
-    **Arguments:**
-
-    - `pattern`: shape (neurons,).
-    - `fraction`: how much of the pattern to flip, in [0, 1]; may be traced.
-    - `key`: random key.
-
-    **Returns:** the cue, of the same shape.
-
-    **Raises:** `ValueError` if `pattern` is not one finite pattern or `fraction` is outside [0, 1].
-
-    **Example:**
-
-    ```python
-    import jax.random as jr
-    import hopfield_jax as hj
-
-    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
-    cue = hj.flip(pattern, 0.2, key=jr.key(1))
-    assert (cue != pattern).sum() == 20
-    ```
-    """
-    pattern = _pattern(pattern)
-    return jnp.where(_chosen(pattern.size, fraction, key), -pattern, pattern)
-
-
-def mask(
-    pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, fill: ScalarLike = 0.0, key: PRNGKey
-) -> Float[Array, " neurons"]:
-    """Hides a given number of neurons, chosen at random, behind one value.
-
-        x_i = fill for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
-
-    One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
-
-    **Arguments:**
-
-    - `pattern`: shape (neurons,).
-    - `fraction`: how much of the pattern to hide, in [0, 1]; may be traced.
-    - `fill`: value of a hidden neuron; may be traced.
-    - `key`: random key.
-
-    **Returns:** the cue, of the same shape.
-
-    **Raises:** `ValueError` if `pattern` is not one finite pattern, `fraction` is outside [0, 1], or `fill` is not
-    finite.
-
-    **Example:**
-
-    ```python
-    import jax.random as jr
-    import hopfield_jax as hj
-
-    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
-    cue = hj.mask(pattern, 0.5, key=jr.key(1))
-    assert (cue == 0).sum() == 50
-    ```
-    """
-    pattern = _pattern(pattern)
-    fill = _number("fill", fill, "finite").astype(pattern.dtype)
-    return jnp.where(_chosen(pattern.size, fraction, key), fill, pattern)
-
-
-def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
-    """Adds independent Gaussian noise to every neuron.
-
-        x_i = ξ_i + strength · z_i,    z_i ~ N(0, 1)
-
-    One pattern at a time: map over patterns and keys with `jax.vmap`.
-
-    **Arguments:**
-
-    - `pattern`: shape (neurons,).
-    - `strength`: standard deviation of the noise, not negative; may be traced.
-    - `key`: random key.
-
-    **Returns:** the cue, of the same shape.
-
-    **Raises:** `ValueError` if `pattern` is not one finite pattern, or `strength` is negative or not finite.
-
-    **Example:**
-
-    ```python
-    import jax.random as jr
-    import hopfield_jax as hj
-
-    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
-    cue = hj.add_noise(pattern, 0.4, key=jr.key(1))
-    ```
-    """
-    pattern = _pattern(pattern)
-    strength = _number("strength", strength, "nonnegative").astype(pattern.dtype)
-    return pattern + strength * jr.normal(key, pattern.shape, pattern.dtype)
-
-
-def overlap(
-    patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
-) -> Float[Array, " patterns"]:
-    """Measures how much of each pattern a state holds.
-
-        m^μ = (1/N) Σ_i ξ^μ_i x_i
-
-    For patterns and states of ±1 it lies in [−1, 1], and is 1 where the state is the pattern.
-
-    **Arguments:**
-
-    - `patterns`: shape (patterns, neurons).
-    - `state`: shape (neurons,).
-
-    **Returns:** the overlaps, of shape (patterns,).
-
-    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
-
-    **Example:**
-
-    ```python
-    import hopfield_jax as hj
-
-    patterns = hj.hadamard_patterns(3, 8)
-    assert hj.overlap(patterns, patterns[1]).tolist() == [0, 1, 0]
-    ```
-    """
-    patterns, state = _patterns_and_state(patterns, state)
-    return matmul(patterns, state) / state.size
-
-
-def cosine_similarity(
-    patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
-) -> Float[Array, " patterns"]:
-    """Measures the cosine of the angle between each pattern and a state.
-
-        c^μ = ξ^μ·x/(‖ξ^μ‖ ‖x‖),    c^μ = 0 where a norm is zero
-
-    The gradient is zero, too, where a norm is zero.
-
-    **Arguments:**
-
-    - `patterns`: shape (patterns, neurons).
-    - `state`: shape (neurons,).
-
-    **Returns:** the cosines, in [−1, 1], of shape (patterns,).
-
-    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
-
-    **Example:**
-
-    ```python
-    import hopfield_jax as hj
-
-    patterns = hj.hadamard_patterns(3, 8)
-    assert abs(hj.cosine_similarity(patterns, 5 * patterns[1])[1] - 1) < 1e-6
-    ```
-    """
-    patterns, state = _patterns_and_state(patterns, state)
-    cosine = matmul(_unit(patterns), _unit(state))
-    return cosine + jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
+def number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
+    shape_is(argument, value, ())
+    in_domain(argument, value, domain)
+    return as_inexact(value)
 
 
 def _counts(num_patterns: int, num_neurons: int) -> None:
@@ -418,29 +259,6 @@ def _no_more_than_neurons(num_patterns: int, num_neurons: int) -> None:
         fail("num_patterns", f"at most {num_neurons} orthogonal patterns of {num_neurons} neurons", num_patterns)
 
 
-def _number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
-    shape_is(argument, value, ())
-    in_domain(argument, value, domain)
-    return as_inexact(value)
-
-
-def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
-    shape_is("pattern", pattern, (None,), "(neurons,): use `jax.vmap` for more than one")
-    if jnp.size(pattern) == 0:
-        fail("pattern", "at least one neuron", "none")
-    in_domain("pattern", pattern, "finite")
-    return as_inexact(pattern)
-
-
-def _patterns_and_state(
-    patterns: ArrayLike, state: ArrayLike
-) -> tuple[Float[Array, "patterns neurons"], Float[Array, " neurons"]]:
-    patterns, state = as_inexact(patterns), as_inexact(state)
-    patterns_fit("patterns", patterns)
-    shape_is("state", state, (patterns.shape[1],), "(neurons,)")
-    return patterns, state
-
-
 def _descendants(
     num_ancestors: int, num_descendants: int, num_neurons: int, correlation: Float[Array, ""], key: PRNGKey
 ) -> Patterns:
@@ -448,17 +266,3 @@ def _descendants(
     ancestors = jr.rademacher(ancestor_key, (num_ancestors, 1, num_neurons), default_float())
     kept = jr.bernoulli(copy_key, (1 + jnp.sqrt(correlation)) / 2, (num_ancestors, num_descendants, num_neurons))
     return jnp.where(kept, ancestors, -ancestors).reshape(num_ancestors * num_descendants, num_neurons)
-
-
-def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> Bool[Array, " neurons"]:
-    count = jnp.round(_number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
-    order = jr.permutation(key, num_neurons)
-    return order < count.astype(order.dtype)
-
-
-def _unit(vectors: Float[Array, "*batch neurons"]) -> Float[Array, "*batch neurons"]:
-    """Vectors of norm one, or zero where the vector is zero; neither squares nor gradients overflow."""
-    size = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1, keepdims=True))  # direction does not depend on size
-    zero = size < jnp.finfo(size.dtype).tiny
-    scaled = jnp.where(zero, 1, vectors) / jnp.where(zero, 1, size)
-    return jnp.where(zero, 0, scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True))

@@ -8,66 +8,20 @@ import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import jax.tree_util as jtu
-import lineax as lx
-import optimistix as optx
 
-from ._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid
-from ._dynamics import AbstractDynamics
-from ._misc import as_inexact
-from ._results import RESULTS, Occurrences, Trajectory, is_okay, outcome, raise_unless_okay
-from ._types import Array, ArrayLike, PRNGKey, PyTree, Scalar, ScalarLike, State
+from .._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid
+from .._dynamics import AbstractDynamics
+from .._misc import as_inexact
+from .._results import RESULTS, Occurrences, Trajectory, is_okay, outcome, raise_unless_okay
+from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
+from ._event import Event, Locate
+from ._noise import Diagonal, Noise, StepNoise
 
 _FORWARD_ONLY = (
     "`adjoint`: reverse-mode differentiation (jax.grad, jax.vjp) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, "
     "the default; got ForwardMode."
 )
-
-
-class Event(eqx.Module):
-    r"""Something to locate in time: a sign change of `condition(t, y, args, mode)`.
-
-    Integration restarts after each occurrence and stops at the last one there is room for. With `direction=None` both
-    signs count; `True` means from negative to positive, `False` from positive to negative.
-
-    An event may carry a discrete state, `mode` (which memory leads, say): `condition` sees it and
-    `update(t, y, args, mode)` gives the next one at every occurrence. Such an event needs a direction, and the
-    condition must have returned to its other side before it can occur again.
-
-    **Arguments:**
-
-    - `condition`: `(t, y, args, mode) -> real scalar`, continuous in time between occurrences.
-    - `direction`: see above.
-    - `max_occurrences`: how many there is room for (part of the structure, not traced).
-    - `mode`, `update`: the discrete state and how it changes.
-    """
-
-    condition: Callable
-    direction: bool | None = eqx.field(static=True, default=None)
-    max_occurrences: int = eqx.field(static=True, default=1)
-    mode: PyTree = None
-    update: Callable | None = None
-
-    def __check_init__(self):
-        at_least("Event.max_occurrences", self.max_occurrences, 1)
-        if (self.update is not None) and self.direction is None:
-            fail("Event.direction", "True or False for an event whose mode changes", None)
-
-
-class Noise(eqx.Module):
-    r"""Gaussian white noise: $dy = f\,dt + \mathrm{diffusion}(t, y)\,dW$ in the sense of Itô for the default solver.
-
-    **Arguments:**
-
-    - `diffusion`: `(t, y, args) -> ` standard deviation per square root of time, in the structure of `y` (independent
-      noise for every component).
-    - `key`: the key of the increments. Every step draws afresh from it and the step's starting time; equal keys and
-      steps give equal paths.
-    """
-
-    diffusion: Callable
-    key: PRNGKey
 
 
 def integrate(
@@ -105,9 +59,9 @@ def integrate(
     - `args`: handed to the vector field.
     - `dt0`: first step; **the** step for solvers without error estimate and for noise (then it must be given).
     - `solver`: default `diffrax.Tsit5()`, for fast–slow networks too: stability holds its steps to about 3.3 times the
-      shortest time constant, and at ratios of 1e-1 and 1e-3 that was still 6 times or more quicker than Kvaerno's implicit
-      methods, which in float32 stall on the rounding of $h(g)/\tau_h$ (docs, sharp bits). `diffrax.Euler()` with
-      noise.
+      shortest time constant, and at ratios of 1e-1 and 1e-3 that was still 6 times or more quicker than Kvaerno's
+      implicit methods, which in float32 stall on the rounding of $h(g)/\tau_h$ (docs, sharp bits). `diffrax.Euler()`
+      with noise.
     - `stepsize_controller`: default a PID controller with relative tolerance 1e-5 in float32 and 1e-8 in float64
       (absolute: a tenth of it), constant steps where the solver has no error estimate.
     - `adjoint`: default `diffrax.RecursiveCheckpointAdjoint()`, for `jax.grad`; `jax.jvp` and `jax.jacfwd` need
@@ -256,8 +210,8 @@ def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=Non
     """One call of Diffrax; `times` outside [t0, t1] are clipped into it."""
     terms = dfx.ODETerm(model.vector_field)
     if setup.noise is not None:
-        path = _StepNoise(shape=jax.eval_shape(lambda: y0), key=setup.noise.key)  # pyright: ignore
-        terms = dfx.MultiTerm(terms, dfx.ControlTerm(_Diagonal(setup.noise.diffusion), path))
+        path = StepNoise(shape=jax.eval_shape(lambda: y0), key=setup.noise.key)  # pyright: ignore
+        terms = dfx.MultiTerm(terms, dfx.ControlTerm(Diagonal(setup.noise.diffusion), path))
     controller = setup.stepsize_controller
     if jump_times is not None:
         controller = dfx.ClipStepSizeController(controller, jump_ts=jump_times)
@@ -276,7 +230,7 @@ def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=Non
         saveat=saveat,
         stepsize_controller=controller,
         adjoint=setup.adjoint,
-        event=None if condition is None else dfx.Event(condition, _Locate(), direction=False),
+        event=None if condition is None else dfx.Event(condition, Locate(), direction=False),
         max_steps=setup.max_steps,
         throw=False,
         progress_meter=setup.progress_meter,
@@ -359,80 +313,3 @@ def _nothing(shape, dtype) -> Array:
 def _keep(tree: PyTree, mask: Array) -> PyTree:
     """NaN (or -1) where the mask, which covers the leading axes of every leaf, is false."""
     return jtu.tree_map(lambda x: jnp.where(_like(mask, x), x, _nothing((), x.dtype)), tree)
-
-
-class _Diagonal(eqx.Module):
-    """The diffusion of a `Noise` as a linear operator."""
-
-    diffusion: Callable
-
-    def __call__(self, t, y, args):
-        strength = self.diffusion(t, y, args)
-        return lx.DiagonalLinearOperator(jtu.tree_map(lambda s, x: jnp.broadcast_to(s, x.shape), strength, y))
-
-
-class _StepNoise(dfx.AbstractBrownianPath):
-    """Independent increments for constant steps, keyed by all bits of the step's starting time.
-
-    Diffrax 0.7.2's own path for constant steps keeps 32 bits of a 64-bit time and so repeats increments (issue 733).
-    """
-
-    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
-    key: PRNGKey
-    levy_area: type = eqx.field(static=True, default=dfx.BrownianIncrement)
-
-    @property
-    def t0(self):  # pyright: ignore
-        return -jnp.inf
-
-    @property
-    def t1(self):  # pyright: ignore
-        return jnp.inf
-
-    def evaluate(self, t0, t1=None, left: bool = True, use_levy: bool = False):
-        t0, t1 = jax.lax.stop_gradient((t0, t1))
-        words = jax.lax.bitcast_convert_type(t0, jnp.uint32).reshape(-1)
-        key = self.key
-        for i in range(words.size):
-            key = jr.fold_in(key, words[i])
-        leaves, structure = jtu.tree_flatten(self.shape)
-        scale = jnp.sqrt(t1 - t0)  # pyright: ignore
-        draws = [
-            jr.normal(k, leaf.shape, leaf.dtype) * scale.astype(leaf.dtype)
-            for k, leaf in zip(jr.split(key, len(leaves)), leaves, strict=True)
-        ]
-        increment = jtu.tree_unflatten(structure, draws)
-        if not use_levy:
-            return increment
-        return dfx.BrownianIncrement(dt=t1 - t0, W=increment)  # pyright: ignore
-
-
-class _Locate(optx.AbstractRootFinder):
-    """Bisection, to the last bits of time, of what falls from positive at `lower` to not positive at `upper`.
-
-    Starts at `upper`, where a root that lies there exactly ends it (that is how an absent event is spelled), and stops
-    on the bracket's width alone: a steep or jumping condition need not come close to zero.
-    """
-
-    rtol: float = 0.0
-    atol: float = 0.0
-    norm: Callable = eqx.field(static=True, default=jnp.abs)
-
-    def init(self, fn, y, args, options, f_struct, aux_struct, tags):
-        return jnp.asarray(options["lower"], y.dtype), jnp.asarray(options["upper"], y.dtype)
-
-    def step(self, fn, y, args, options, state, tags):
-        lower, upper = state
-        value, aux = fn(y, args)
-        value = jtu.tree_leaves(value)[0]
-        lower = jnp.where(value > 0, y, jnp.where(value == 0, y, lower))
-        upper = jnp.where(value > 0, upper, y)
-        return jnp.where(lower == upper, y, 0.5 * (lower + upper)), (lower, upper), aux
-
-    def terminate(self, fn, y, args, options, state, tags):
-        lower, upper = state
-        width = 2 * jnp.finfo(y.dtype).eps * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
-        return upper - lower <= width, optx.RESULTS.successful
-
-    def postprocess(self, fn, y, aux, args, options, state, tags, result):
-        return y, aux, {}

@@ -1,0 +1,5 @@
+from ._event import Event as Event
+from ._noise import Noise as Noise
+from ._solve import as_state as as_state
+from ._solve import integrate as integrate
+from ._solve import tolerances as tolerances

@@ -1,0 +1,12 @@
+from ._cues import add_noise as add_noise
+from ._cues import cosine_similarity as cosine_similarity
+from ._cues import flip as flip
+from ._cues import mask as mask
+from ._cues import overlap as overlap
+from ._draw import correlated_patterns as correlated_patterns
+from ._draw import gaussian_patterns as gaussian_patterns
+from ._draw import hadamard_patterns as hadamard_patterns
+from ._draw import hierarchical_patterns as hierarchical_patterns
+from ._draw import orthogonal_patterns as orthogonal_patterns
+from ._draw import random_patterns as random_patterns
+from ._draw import sparse_patterns as sparse_patterns

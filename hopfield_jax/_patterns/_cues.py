@@ -1,0 +1,206 @@
+"""Ways to corrupt patterns into cues, and how much of a pattern a state holds."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Real
+
+from .._checks import fail, in_domain, patterns_fit, shape_is
+from .._misc import as_inexact, default_float, matmul
+from .._types import Array, ArrayLike, Bool, Float, PRNGKey, ScalarLike
+from ._draw import number
+
+
+def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
+    """Changes the sign of a given number of neurons, chosen at random.
+
+        x_i = −ξ_i for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
+
+    One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
+
+    **Arguments:**
+
+    - `pattern`: shape (neurons,).
+    - `fraction`: how much of the pattern to flip, in [0, 1]; may be traced.
+    - `key`: random key.
+
+    **Returns:** the cue, of the same shape.
+
+    **Raises:** `ValueError` if `pattern` is not one finite pattern or `fraction` is outside [0, 1].
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
+    cue = hj.flip(pattern, 0.2, key=jr.key(1))
+    assert (cue != pattern).sum() == 20
+    ```
+    """
+    pattern = _pattern(pattern)
+    return jnp.where(_chosen(pattern.size, fraction, key), -pattern, pattern)
+
+
+def mask(
+    pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, fill: ScalarLike = 0.0, key: PRNGKey
+) -> Float[Array, " neurons"]:
+    """Hides a given number of neurons, chosen at random, behind one value.
+
+        x_i = fill for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
+
+    One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
+
+    **Arguments:**
+
+    - `pattern`: shape (neurons,).
+    - `fraction`: how much of the pattern to hide, in [0, 1]; may be traced.
+    - `fill`: value of a hidden neuron; may be traced.
+    - `key`: random key.
+
+    **Returns:** the cue, of the same shape.
+
+    **Raises:** `ValueError` if `pattern` is not one finite pattern, `fraction` is outside [0, 1], or `fill` is not
+    finite.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
+    cue = hj.mask(pattern, 0.5, key=jr.key(1))
+    assert (cue == 0).sum() == 50
+    ```
+    """
+    pattern = _pattern(pattern)
+    fill = number("fill", fill, "finite").astype(pattern.dtype)
+    return jnp.where(_chosen(pattern.size, fraction, key), fill, pattern)
+
+
+def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
+    """Adds independent Gaussian noise to every neuron.
+
+        x_i = ξ_i + strength · z_i,    z_i ~ N(0, 1)
+
+    One pattern at a time: map over patterns and keys with `jax.vmap`.
+
+    **Arguments:**
+
+    - `pattern`: shape (neurons,).
+    - `strength`: standard deviation of the noise, not negative; may be traced.
+    - `key`: random key.
+
+    **Returns:** the cue, of the same shape.
+
+    **Raises:** `ValueError` if `pattern` is not one finite pattern, or `strength` is negative or not finite.
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    pattern = hj.random_patterns(1, 100, key=jr.key(0))[0]
+    cue = hj.add_noise(pattern, 0.4, key=jr.key(1))
+    ```
+    """
+    pattern = _pattern(pattern)
+    strength = number("strength", strength, "nonnegative").astype(pattern.dtype)
+    return pattern + strength * jr.normal(key, pattern.shape, pattern.dtype)
+
+
+def overlap(
+    patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
+) -> Float[Array, " patterns"]:
+    """Measures how much of each pattern a state holds.
+
+        m^μ = (1/N) Σ_i ξ^μ_i x_i
+
+    For patterns and states of ±1 it lies in [−1, 1], and is 1 where the state is the pattern.
+
+    **Arguments:**
+
+    - `patterns`: shape (patterns, neurons).
+    - `state`: shape (neurons,).
+
+    **Returns:** the overlaps, of shape (patterns,).
+
+    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(3, 8)
+    assert hj.overlap(patterns, patterns[1]).tolist() == [0, 1, 0]
+    ```
+    """
+    patterns, state = _patterns_and_state(patterns, state)
+    return matmul(patterns, state) / state.size
+
+
+def cosine_similarity(
+    patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
+) -> Float[Array, " patterns"]:
+    """Measures the cosine of the angle between each pattern and a state.
+
+        c^μ = ξ^μ·x/(‖ξ^μ‖ ‖x‖),    c^μ = 0 where a norm is zero
+
+    The gradient is zero, too, where a norm is zero.
+
+    **Arguments:**
+
+    - `patterns`: shape (patterns, neurons).
+    - `state`: shape (neurons,).
+
+    **Returns:** the cosines, in [−1, 1], of shape (patterns,).
+
+    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(3, 8)
+    assert abs(hj.cosine_similarity(patterns, 5 * patterns[1])[1] - 1) < 1e-6
+    ```
+    """
+    patterns, state = _patterns_and_state(patterns, state)
+    cosine = matmul(_unit(patterns), _unit(state))
+    return cosine + jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
+
+
+def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
+    shape_is("pattern", pattern, (None,), "(neurons,): use `jax.vmap` for more than one")
+    if jnp.size(pattern) == 0:
+        fail("pattern", "at least one neuron", "none")
+    in_domain("pattern", pattern, "finite")
+    return as_inexact(pattern)
+
+
+def _patterns_and_state(
+    patterns: ArrayLike, state: ArrayLike
+) -> tuple[Float[Array, "patterns neurons"], Float[Array, " neurons"]]:
+    patterns, state = as_inexact(patterns), as_inexact(state)
+    patterns_fit("patterns", patterns)
+    shape_is("state", state, (patterns.shape[1],), "(neurons,)")
+    return patterns, state
+
+
+def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> Bool[Array, " neurons"]:
+    count = jnp.round(number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
+    order = jr.permutation(key, num_neurons)
+    return order < count.astype(order.dtype)
+
+
+def _unit(vectors: Float[Array, "*batch neurons"]) -> Float[Array, "*batch neurons"]:
+    """Vectors of norm one, or zero where the vector is zero; neither squares nor gradients overflow."""
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1, keepdims=True))  # direction does not depend on size
+    zero = size < jnp.finfo(size.dtype).tiny
+    scaled = jnp.where(zero, 1, vectors) / jnp.where(zero, 1, size)
+    return jnp.where(zero, 0, scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True))

@@ -1,0 +1,88 @@
+"""Rules by which memories and couplings change (Lotito 2025, eq. 12 to 14 and 23)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._checks import (
+    domain,
+    fail,
+    in_domain,
+    is_concrete,
+    patterns_fit,
+    shape_is,
+)
+from .._dynamics import AbstractDynamics
+from .._misc import as_inexact, matmul
+from .._types import Array, Float, Patterns, Scalar, ScalarLike, State
+
+
+class SoftmaxPlasticity(AbstractDynamics):
+    r"""Memories drift towards what the visible neurons show, the more the better they match (eq. 12 to 14):
+
+    $$\tau_\Xi \dot\Xi_\mu = w_\mu\,(-\Xi_\mu + \Lambda_\mu + v), \qquad w = \mathrm{softmax}(\beta\,\Xi v).$$
+
+    The state is the memories $\Xi$, shape (patterns, neurons); `args` of the vector field is $v$, shape (neurons,).
+
+    **Arguments:**
+
+    - `beta`: selectivity $\beta$ > 0. `tau_memory`: $\tau_\Xi$ > 0.
+    - `bias`: $\Lambda$, one number or shape (patterns, neurons).
+    """
+
+    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    tau_memory: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 2)), default=0.0)
+
+    def weights(self, memories: Patterns, v: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
+        r"""$w = \mathrm{softmax}(\beta\,\Xi v)$ (eq. 13)."""
+        return jax.nn.softmax(self.beta * matmul(memories, v))
+
+    def vector_field(self, t: Any, y: Patterns, args: Float[Array, " neurons"]) -> Patterns:  # pyright: ignore
+        r"""$\dot\Xi$ (eq. 14), with $v$ = `args`."""
+        pull = jnp.broadcast_to(args, y.shape) + jnp.broadcast_to(self.bias, y.shape) - y
+        return self.weights(y, args)[:, None] * pull / self.tau_memory
+
+
+class PavlovianPlasticity(AbstractDynamics):
+    r"""The rule of classical conditioning, on the couplings themselves (eq. 23):
+
+    $$\tau \frac{d}{dt}(\Xi^\top\Xi) = -\Xi^\top\Xi + P\,\Xi'^\top \mathrm{diag}(p)\,\Xi'$$
+
+    for $P$ observed patterns. It ends in the generalised Hebb rule, `target()`; `SoftmaxPlasticity` ends in
+    $\Xi'^\top\Xi'$ whatever $p$ is, and the two agree only for $p_\mu = 1/P$. The state has shape (neurons, neurons).
+
+    **Arguments:**
+
+    - `observed`: $\Xi'$, shape (patterns, neurons). `probabilities`: $p$, shape (patterns,). `tau` > 0.
+    """
+
+    observed: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    probabilities: Float[Array, " patterns"] = eqx.field(converter=as_inexact, metadata=domain("probability", ndim=1))
+    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+
+    def __check_init__(self):
+        patterns_fit("PavlovianPlasticity.observed", self.observed)
+        probabilities_fit("PavlovianPlasticity.probabilities", self.probabilities, len(self.observed))
+
+    def target(self) -> Float[Array, "neurons neurons"]:
+        r"""$P\,\Xi'^\top \mathrm{diag}(p)\,\Xi'$."""
+        return len(self.observed) * matmul(self.observed.T, self.probabilities[:, None] * self.observed)
+
+    def vector_field(self, t: Any, y: State, args: Any = None) -> State:
+        r"""Rate of change of $\Xi^\top\Xi$ (eq. 23)."""
+        return (self.target() - y) / self.tau
+
+    def solution(self, t: ScalarLike, y0: Float[Array, "neurons neurons"]) -> Float[Array, "neurons neurons"]:
+        r"""$e^{-t/\tau} y_0 + (1 - e^{-t/\tau})\,\mathrm{target}$."""
+        decay = jnp.exp(-as_inexact(t) / self.tau)
+        return decay * y0 + (1 - decay) * self.target()
+
+
+def probabilities_fit(argument: str, probabilities: Array, size: int) -> None:
+    shape_is(argument, probabilities, (size,), "(one a pattern)")
+    in_domain(argument, probabilities, "probability")
+    if is_concrete(probabilities) and abs(float(jnp.sum(probabilities)) - 1) > 1e-5:
+        fail(argument, "numbers that add up to 1", f"a sum of {float(jnp.sum(probabilities)):g}")

@@ -1,0 +1,138 @@
+"""What learning memories should do: closed forms and their conditions (Lotito 2025, section 4 and appendix B)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._checks import (
+    is_concrete,
+    patterns_fit,
+    shape_is,
+)
+from .._misc import as_inexact, matmul
+from .._types import Array, Float, Patterns, Scalar, ScalarLike
+from ._plasticity import SoftmaxPlasticity, probabilities_fit
+
+
+def similarity_curve(
+    exponent: Float[Array, "*times"] | ScalarLike,
+    initial: Float[Array, "*times"] | ScalarLike,
+    norm_ratio: Float[Array, "*times"] | ScalarLike = 1.0,
+) -> Float[Array, "*times"]:
+    r"""Cosine between a memory and its target while it learns (eq. 40, corrected for norms):
+
+    $$\frac{e^{-s}a + \rho(1 - e^{-s})}{\sqrt{e^{-2s} + \rho^2(1 - e^{-s})^2 + 2\rho e^{-s}(1 - e^{-s})a}}.$$
+
+    **Arguments** (which broadcast):
+
+    - `exponent`: $s = t/\tau_\mu$ with $\tau_\mu = \tau_\Xi/p_\mu$ (eq. 35), or the realised visits · dwell/$\tau_\Xi$.
+    - `initial`: the initial cosine $a$.
+    - `norm_ratio`: $\rho = \lVert\xi'_\mu\rVert/\lVert\Xi_\mu(0)\rVert$; 1 gives the paper's equation.
+    """
+    s, a, rho = jnp.broadcast_arrays(*(as_inexact(x) for x in (exponent, initial, norm_ratio)))
+    kept, taken = jnp.exp(-s), -rho * jnp.expm1(-s)
+    return (kept * a + taken) / jnp.sqrt(jnp.square(kept) + jnp.square(taken) + 2 * kept * taken * a)
+
+
+def learned_memories(
+    t: ScalarLike,
+    memories: Patterns,
+    observed: Patterns,
+    *,
+    probabilities: Float[Array, " patterns"],
+    tau_memory: ScalarLike,
+) -> Patterns:
+    r"""Prediction for large β: $\Xi_\mu(t) = e^{-t/\tau_\mu}\Xi_\mu(0) + (1 - e^{-t/\tau_\mu})\xi'_\mu$, $\tau_\mu =
+    \tau_\Xi/p_\mu$ (eq. 34 and 35; section 4 of the paper calls the rate $\tau_\mu$).
+
+    $\Xi(t)^\top\Xi(t)$ of it is the Hebbian time course of eq. 24, which ends in $\Xi'^\top\Xi'$ (eq. 25):
+    `hebbian_course`.
+    """
+    probabilities = as_inexact(probabilities)
+    probabilities_fit("probabilities", probabilities, len(memories))
+    kept = jnp.exp(-as_inexact(t) * probabilities / as_inexact(tau_memory))[:, None]
+    return kept * memories + (1 - kept) * observed
+
+
+def hebbian_course(
+    t: ScalarLike,
+    memories: Patterns,
+    observed: Patterns,
+    *,
+    probabilities: Float[Array, " patterns"],
+    tau_memory: ScalarLike,
+) -> Float[Array, "neurons neurons"]:
+    r"""$\Xi(t)^\top\Xi(t)$ under the prediction of `learned_memories` (eq. 24), up to infinite time (eq. 25)."""
+    learned = learned_memories(t, memories, observed, probabilities=probabilities, tau_memory=tau_memory)
+    return matmul(learned.T, learned)
+
+
+class LearningConditions(eqx.Module):
+    r"""What `hopfield_jax.associative.learning_conditions` returns: the conditions of sections 4, 5.3.2 and B.2.
+
+    **Attributes:**
+
+    - `interference`: largest |cosine| between two memories; eq. 15 wants 0.
+    - `initial_similarity`: smallest cosine between an observed pattern and its own memory.
+    - `selectivity`: smallest weight $w_\mu$ that memory μ has when its own pattern is shown; 1 is perfect.
+    - `leakage`: largest $p_\nu w_\mu$ from a foreign pattern ν, summed over ν, relative to $p_\mu w_\mu$.
+    - `smallest_probability`: a memory with 0 never learns.
+    - `dwell_ratio`: largest dwell/$\tau_\mu$; should be far below 1.
+    """
+
+    interference: Scalar
+    initial_similarity: Scalar
+    selectivity: Scalar
+    leakage: Scalar
+    smallest_probability: Scalar
+    dwell_ratio: Scalar
+
+    def __str__(self) -> str:
+        if not is_concrete(self.interference):
+            return "LearningConditions"
+        rows = (
+            ("interference between memories (eq. 15: 0)", self.interference),
+            ("smallest similarity of a pattern to its memory", self.initial_similarity),
+            ("smallest weight of the right memory (1)", self.selectivity),
+            ("largest share learned from foreign patterns (0)", self.leakage),
+            ("smallest probability (> 0)", self.smallest_probability),
+            ("largest dwell/tau_mu (<< 1)", self.dwell_ratio),
+        )
+        return "LearningConditions:\n" + "\n".join(f"  {name:<50}{float(value):.4g}" for name, value in rows)
+
+
+def learning_conditions(
+    rule: SoftmaxPlasticity,
+    memories: Patterns,
+    observed: Patterns,
+    *,
+    probabilities: Float[Array, " patterns"],
+    dwell: ScalarLike = 1.0,
+) -> LearningConditions:
+    """Measures the conditions under which each memory converges to its own observed pattern.
+
+    **Arguments:** as `learn`, and the `probabilities` with which patterns are shown (uniform for the cyclic protocol).
+
+    **Returns:** a `LearningConditions`.
+    """
+    memories, observed, probabilities = as_inexact(memories), as_inexact(observed), as_inexact(probabilities)
+    patterns_fit("memories", memories)
+    shape_is("observed", observed, memories.shape, "(that of the memories)")
+    probabilities_fit("probabilities", probabilities, len(memories))
+    cosines = jax.vmap(lambda m: cosine_similarity(memories, m))(memories)
+    weights = jax.vmap(lambda v: rule.weights(memories, v))(observed).T  # [memory, shown]
+    share = weights * probabilities[None, :]
+    own, own_weight = jnp.diagonal(share), jnp.diagonal(weights)
+    foreign = jnp.sum(share, axis=1) - own
+    return LearningConditions(
+        interference=jnp.max(jnp.abs(cosines - jnp.diag(jnp.diagonal(cosines)))),
+        initial_similarity=jnp.min(own_similarity(memories, observed)),
+        selectivity=jnp.min(own_weight),
+        leakage=jnp.max(jnp.where(own > 0, foreign / jnp.where(own > 0, own, 1), jnp.inf)),
+        smallest_probability=jnp.min(probabilities),
+        dwell_ratio=as_inexact(dwell) * jnp.max(probabilities * own_weight) / rule.tau_memory,
+    )
+
+
+def own_similarity(memories: Patterns, observed: Patterns) -> Float[Array, " patterns"]:
+    return jax.vmap(lambda m, o: cosine_similarity(m[None], o)[0])(memories, observed)

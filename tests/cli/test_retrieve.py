@@ -1,0 +1,325 @@
+"""The command line: what it prints, writes and refuses."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from hopfield_jax.cli import _data, _retrieve
+from hopfield_jax.cli._main import app
+
+NUM_IMAGES, SIDE = 12, 6
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def shades() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, SIDE, SIDE)).astype(np.uint8)
+
+
+@pytest.fixture
+def array(tmp_path, shades):
+    np.save(tmp_path / "patterns.npy", shades)
+    return tmp_path / "patterns.npy"
+
+
+@pytest.fixture
+def folder(tmp_path, shades):
+    (tmp_path / "images" / "more").mkdir(parents=True)
+    for i, image in enumerate(shades):
+        Image.fromarray(image).save(tmp_path / "images" / ("more" if i % 2 else ".") / f"{i:02}.png")
+    (tmp_path / "images" / "readme.txt").write_text("no image")
+    return tmp_path / "images"
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, shades):
+    """One run with everything: three networks, four corruptions, two draws."""
+    home = tmp_path_factory.mktemp("run")
+    np.save(home / "patterns.npy", shades)
+    options = ["--num-patterns", 8, "--draws", 2, "--seed", 3, "--output", home / "out"]
+    options += [x for name in _retrieve.CORRUPTIONS for x in ("--corruption", name)]
+    result = call("retrieve", home / "patterns.npy", *options)
+    assert result.exit_code == 0, result.output
+    return result.stdout, home / "out"
+
+
+def test_files_can_be_read(whole_run):
+    printed, out = whole_run
+    files = {"images.png", "energy.png", "scores.png", "retrieve.json", "retrieve.npz"}
+    assert {path.name for path in out.iterdir()} == files
+    for name in files:
+        assert str(out / name) in printed
+        if name.endswith(".png"):
+            with Image.open(out / name) as image:
+                assert min(image.size) > 300 and len(set(np.asarray(image.convert("L")).ravel())) > 20
+
+
+def test_the_table_says_what_the_file_says(whole_run):
+    printed, out = whole_run
+    saved = json.loads((out / "retrieve.json").read_text())
+    assert len(saved["results"]) == 12
+    for row in saved["results"]:
+        pattern = (
+            rf"{row['corruption']} {row['amount']:g} +{row['network']} +(\S+) ± (\S+) +(\S+) ± (\S+) +(\S+) ± (\S+)"
+        )
+        found = re.search(pattern, printed)
+        assert found, pattern
+        shown = [float(x) for x in found.groups()]
+        expected = [100 * row["retrieved"], 100 * row["retrieved_error"], 100 * row["right_winner"]]
+        expected += [100 * row["right_winner_error"], row["similarity"], row["similarity_error"]]
+        # One digit of per cents, three of cosines.
+        np.testing.assert_allclose(shown[:4], expected[:4], atol=0.051)
+        np.testing.assert_allclose(shown[4:], expected[4:], atol=0.00051)
+        assert row["num_cues"] == 16 and row["num_retrieved"] == round(16 * row["retrieved"])
+        assert np.isclose(np.mean(row["retrieved_by_draw"]), row["retrieved"])
+        assert row["retrieved_error"] > 0 and row["compile_s"] > 0 and row["run_s"] > 0
+    parameters = saved["parameters"]
+    assert (parameters["num_patterns"], parameters["num_neurons"], parameters["seed"]) == (8, SIDE**2, 3)
+    assert parameters["amounts"] == {"half": 0.5, "top": 0.5, "flip": 0.2, "noise": 1.0}
+    assert saved["versions"]["jax"] and saved["dtype"] == "float32"
+    for fact in ("P = 8", "N = 36", "2 draws", "seed 3", "β = 4", "n = 20", "at least 0.9", "16 cues", "Compilation"):
+        assert fact in printed
+
+
+def test_every_cue_is_kept(whole_run):
+    _, out = whole_run
+    saved = json.loads((out / "retrieve.json").read_text())
+    with np.load(out / "retrieve.npz") as arrays:
+        for row in saved["results"]:
+            name = f"{row['corruption']}.{row['network']}"
+            assert arrays[f"{name}.retrieved"].mean() == pytest.approx(row["retrieved"])
+            assert arrays[f"{name}.similarity"].mean() == pytest.approx(row["similarity"], abs=1e-6)
+            energy = arrays[f"{name}.first_draw_energy"]
+            assert energy.shape == (8, len(arrays["times"]))
+            # Rounding of an energy in float32, by far.
+            assert np.all(np.diff(energy, axis=1) <= 1e-5 * np.abs(energy).max())
+
+
+def test_memories_of_high_order_retrieve_what_hebbs_rule_does_not(whole_run):
+    _, out = whole_run
+    rows = json.loads((out / "retrieve.json").read_text())["results"]
+    retrieved = {(row["corruption"], row["network"]): row["retrieved"] for row in rows}
+    assert retrieved["half", "softmax"] >= 0.9 and retrieved["top", "softmax"] >= 0.9
+    assert retrieved["half", "dense"] >= 0.8
+    assert retrieved["half", "hebb"] < 0.5
+
+
+SMALL = ("--draws", 1, "--network", "softmax", "--corruption", "top")
+
+
+def test_the_seed_decides_everything(array, tmp_path):
+    numbers = []
+    for seed, name in ((0, "a"), (0, "b"), (1, "c")):
+        options = (
+            "-p",
+            5,
+            "--draws",
+            1,
+            "-n",
+            "softmax",
+            "-c",
+            "noise",
+            "-a",
+            2,
+            "--seed",
+            seed,
+            "-o",
+            tmp_path / name,
+        )
+        assert call("retrieve", array, *options).exit_code == 0
+        with np.load(tmp_path / name / "retrieve.npz") as arrays:
+            numbers.append(arrays["noise.softmax.first_draw_energy"])
+    assert np.array_equal(numbers[0], numbers[1]) and not np.array_equal(numbers[0], numbers[2])
+
+
+def test_folders_of_images(folder, tmp_path):
+    result = call("retrieve", folder, "--size", 5, *SMALL, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "12 of 12 images from 12 image files" in result.stdout and "5 × 5 pixels" in result.stdout
+    assert "Every draw stores all images" in result.stdout
+
+
+def test_the_digits_are_there_without_sources(tmp_path):
+    result = call("retrieve", "-p", 4, *SMALL, "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "4 of 1797 images from scikit-learn's scanned digits" in result.stdout
+
+
+def test_chunks_do_not_change_the_answer(array, tmp_path, monkeypatch):
+    request = _retrieve.prepare(
+        [array], output=tmp_path, num_patterns=7, corruptions=("half",), networks=("softmax",), draws=1
+    )
+    whole = _retrieve.run(request)[0]
+    monkeypatch.setattr(_retrieve, "_BUDGET", 3 * _retrieve._BUDGET // 10**5)
+    assert _retrieve._chunk(7, SIDE**2) < 7
+    chunked = _retrieve.run(request)[0]
+    # Products in another order, in float32.
+    np.testing.assert_allclose(chunked.first.energy, whole.first.energy, rtol=1e-5, atol=1e-4)
+    assert np.array_equal(chunked.score.retrieved, whole.score.retrieved)
+
+
+def test_all_images_stored_and_nothing_random_is_one_draw(array, tmp_path):
+    request = _retrieve.prepare([array], output=tmp_path, draws=5)
+    assert (request.draws_of("top"), request.draws_of("half")) == (1, 5)
+
+
+# --- what is read ---
+
+
+def test_patterns_are_centred_and_of_equal_norm(array, tmp_path, shades):
+    patterns, mean, norms = _retrieve.prepare([array], output=tmp_path, num_patterns=8).stored(0)
+    # Rounding in float64 of numbers of order one.
+    np.testing.assert_allclose((patterns * norms[:, None]).mean(0), 0, atol=1e-10)
+    np.testing.assert_allclose(np.linalg.norm(patterns, axis=1), SIDE, rtol=1e-12)
+    restored = mean + patterns * norms[:, None] / SIDE
+    known = {tuple(image.ravel()) for image in shades}
+    assert all(tuple(image) in known for image in np.round(restored).astype(np.uint8))
+
+
+@pytest.mark.parametrize("shape, expected", [((5, 16), (4, 4)), ((5, 12), (1, 12)), ((5, 3, 4), (3, 4))])
+def test_arrays_of_every_kind(tmp_path, shape, expected):
+    for kind in ("?", "i2", "u1", "f2", "f8"):
+        values = (np.arange(np.prod(shape)).reshape(shape) % 7 % 2).astype(kind)
+        np.save(tmp_path / "a.npy", values)
+        images = _data.load([tmp_path / "a.npy"], None)
+        assert images.shape == expected and images.rows.shape[1] == np.prod(expected)
+        assert len(images.rows) + images.num_copies == 5
+
+
+def test_copies_are_left_out_in_order(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[3.0, 1.0], [0.0, 2.0], [3.0, 1.0], [1.0, 1.0]]))
+    images = _data.load([tmp_path / "a.npy"], None)
+    assert images.rows.tolist() == [[3, 1], [0, 2], [1, 1]] and images.num_copies == 1
+
+
+def test_images_of_every_mode_and_size_become_grey_squares(tmp_path):
+    half = np.full((9, 7), 128, np.uint8)
+    Image.fromarray(half).save(tmp_path / "L.png")
+    Image.fromarray(np.stack([half] * 3, -1)).save(tmp_path / "RGB.jpg", quality=100)
+    Image.fromarray((half.astype(np.uint16) * 257)).save(tmp_path / "I16.png")
+    Image.fromarray(half.astype(np.float32)).save(tmp_path / "F.tiff")
+    # Half transparent black on white.
+    Image.fromarray(np.stack([0 * half] * 3 + [half - 1], -1)).save(tmp_path / "RGBA.png")
+    for path in sorted(tmp_path.iterdir()):
+        # JPEG and the transparency are rounded to whole shades.
+        np.testing.assert_allclose(_data._read_images([path], 4), np.full((1, 4, 4), 128), atol=1.01, err_msg=path.name)
+
+
+# --- what is refused ---
+
+
+def _files(tmp_path, shades):
+    """What sources may look like, good and bad."""
+    np.save(tmp_path / "good.npy", shades)
+    np.save(tmp_path / "flat.npy", np.ones(5))
+    np.save(tmp_path / "empty.npy", np.ones((0, 5)))
+    np.save(tmp_path / "text.npy", np.array([["a", "b"]]))
+    np.save(tmp_path / "complex.npy", np.ones((2, 3)) * 1j)
+    np.save(tmp_path / "nan.npy", np.array([[1.0, np.nan, 2.0], [1.0, 2.0, 3.0]]))
+    np.save(tmp_path / "same.npy", np.ones((3, 4)))
+    np.save(tmp_path / "object.npy", np.array([[None, 1]], dtype=object), allow_pickle=True)
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY nothing")
+    (tmp_path / "notes.png").write_text("no image")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:80])
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "file").write_text("in the way")
+
+
+BAD = [
+    ((), ("--num-patterns", 0), "--num-patterns", "at least 2", "0"),
+    ((), ("--num-patterns", 1), "--num-patterns", "at least 2", "1"),
+    ((), ("--num-patterns", 1798), "--num-patterns", "at most 1797", "1798"),
+    (("good.npy",), ("--num-patterns", 13), "--num-patterns", "at most 12", "13"),
+    ((), ("--amount", 1.1), "--amount (of half)", "within [0, 1]", "1.1"),
+    ((), ("--amount", "nan"), "--amount (of half)", "within [0, 1]", "nan"),
+    ((), ("-c", "noise", "--amount", -0.5), "--amount (of noise)", "not negative", "-0.5"),
+    ((), ("--beta", 0), "--beta", "positive", "0"),
+    ((), ("--power", 1), "--power", "at least 2", "1"),
+    ((), ("--draws", 0), "--draws", "at least 1", "0"),
+    ((), ("--seed", -1), "--seed", "at least 0", "-1"),
+    ((), ("--threshold", 2), "--threshold", "within [-1, 1]", "2"),
+    ((), ("--size", 16), "--size", "image files", "16"),
+    (("good.npy",), ("--size", 16), "--size", "image files", "16"),
+    (("whole.png", "whole.png"), ("--size", 1), "--size", "at least 2", "1"),
+    (("nowhere.png",), (), "SOURCES", "images, folders of images or a .npy array", "nowhere.png"),
+    (("notes.png",), (), "SOURCES", "an image that can be read", "notes.png (not an image)"),
+    (("cut.png",), (), "SOURCES", "an image that can be read", "cut.png"),
+    (("nothing",), (), "SOURCES", "a folder with images", "nothing"),
+    (("whole.png", "whole.png"), (), "SOURCES", "at least 2 different images", "1"),
+    (("same.npy",), (), "SOURCES", "at least 2 different images", "1"),
+    (("good.npy", "whole.png"), (), "SOURCES", "one .npy array", "good.npy"),
+    (("flat.npy",), (), "SOURCES", "(patterns, neurons)", "(5,)"),
+    (("empty.npy",), (), "SOURCES", "(patterns, neurons)", "(0, 5)"),
+    (("text.npy",), (), "SOURCES", "real numbers", "<U1"),
+    (("complex.npy",), (), "SOURCES", "real numbers", "complex128"),
+    (("nan.npy",), (), "SOURCES", "finite numbers", "1 of them not finite"),
+    (("object.npy",), (), "SOURCES", "a .npy array of numbers", "object.npy"),
+    (("broken.npy",), (), "SOURCES", "a .npy array of numbers", "broken.npy"),
+    (("none.npy",), (), "SOURCES", "a .npy array of numbers", "No such file"),
+    ((), ("--output", "file"), "--output", "a folder that can be written", "file"),
+    ((), ("--output", "file/below"), "--output", "a folder that can be written", "file/below"),
+]
+
+
+@pytest.mark.parametrize("sources, options, argument, expected, got", BAD)
+def test_bad_input_is_one_clear_line(sources, options, argument, expected, got, tmp_path, shades, monkeypatch):
+    Image.fromarray(shades[0]).save(tmp_path / "whole.png")
+    _files(tmp_path, shades)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_retrieve, "run", lambda request: pytest.fail("it began to compute"))
+    result = call("retrieve", *sources, *options)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == "" and result.stderr.count("\n") == 1
+    message, _, what_was_got = result.stderr.partition(", got ")
+    assert message.startswith(f"hopfield-jax: `{argument}`: expected ")
+    assert expected in message + what_was_got and got in what_was_got
+
+
+@pytest.mark.parametrize("options", [("--corruption", "rust"), ("--network", "tree"), ("--draws", "many")])
+def test_unknown_choices_are_refused(options, tmp_path):
+    result = call("retrieve", *options, "-o", tmp_path)
+    assert result.exit_code == 2 and options[0] in result.stderr and "Traceback" not in result.stderr
+
+
+# --- the other commands ---
+
+
+def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        _retrieve, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"]
+    )
+    for quick in ((), ("--quick",)):
+        result = call("demo", *quick, "--output", tmp_path / "demo")
+        assert result.exit_code == 0, result.output
+        assert "[1/1]" in result.stdout and str(tmp_path / "x.png") in result.stdout
+    assert [request.draws for request in asked] == [20, 3]
+    assert asked[0].output == tmp_path / "demo" / "retrieve" and asked[0].output.is_dir()
+    assert set(asked[0].networks) == {"hebb", "dense", "softmax"} and set(asked[0].amounts) == {"half", "top"}
+
+
+def test_demo_checks_its_folder_first(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = call("demo", "--output", tmp_path / "file")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("hopfield-jax: `--output`: expected a folder that can be written, got ")
+
+
+def test_help_teaches_and_the_version_is_shown():
+    for command in ((), ("retrieve",), ("demo",), ("doctor",)):
+        result = call(*command, "--help")
+        assert result.exit_code == 0
+        assert re.search(r"\n +hopfield-jax (demo|retrieve|doctor)", result.stdout)
+    assert re.fullmatch(r"hopfield-jax \S+\n", call("--version").stdout)
+
+
+def test_doctor_prints_its_lines():
+    result = call("doctor")
+    assert result.exit_code == 0 and "jax" in result.stdout
