@@ -10,6 +10,7 @@ from .._checks import (
     shape_is,
 )
 from .._misc import as_inexact, matmul
+from .._patterns import cosine_similarity
 from .._types import Array, Float, Patterns, Scalar, ScalarLike
 from ._plasticity import SoftmaxPlasticity, probabilities_fit
 
