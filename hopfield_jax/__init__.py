@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from . import associative as associative
+from . import plot as plot
 from . import theory as theory
 from ._dynamics import AbstractDynamics as AbstractDynamics
 from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics

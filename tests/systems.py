@@ -76,14 +76,16 @@ def _power(n: int) -> Generating:
 
 def _rectified(n: int) -> Generating:
     relu = lambda x: np.maximum(x, 0)  # noqa: E731
-    return Generating(
-        hj.RectifiedPower, {}, {"n": n}, lambda x: np.sum(relu(x) ** n) / n, lambda x: relu(x) ** (n - 1)
-    )
+    return Generating(hj.RectifiedPower, {}, {"n": n}, lambda x: np.sum(relu(x) ** n) / n, lambda x: relu(x) ** (n - 1))
 
 
 GENERATING = {
     "quadratic": Generating(
-        hj.Quadratic, {"strength": 1.7}, {}, lambda x, strength: 0.5 * strength * x @ x, lambda x, strength: strength * x
+        hj.Quadratic,
+        {"strength": 1.7},
+        {},
+        lambda x, strength: 0.5 * strength * x @ x,
+        lambda x, strength: strength * x,
     ),
     "log_cosh": Generating(
         hj.LogCosh,
@@ -328,8 +330,8 @@ def networks() -> dict[str, Network]:
 
 
 NETWORKS = (
-    "krotov_hopfield", "slow_fast_nonlinear", "adiabatic", "attention", "dense_memory", "exponential_memory", "identity",
-    "identity_fewer_hidden", "identity_more_hidden", "user_map", "conditioning", "graded", "graded_self_coupling",
-    "three_layers", "tokens", "softmax_visible", "spherical", "layer_norm", "collective_layers",
+    "krotov_hopfield", "slow_fast_nonlinear", "adiabatic", "attention", "dense_memory", "exponential_memory",
+    "identity", "identity_fewer_hidden", "identity_more_hidden", "user_map", "conditioning", "graded",
+    "graded_self_coupling", "three_layers", "tokens", "softmax_visible", "spherical", "layer_norm", "collective_layers",
 )  # fmt: skip
 """The names in `networks()`, known without building any."""

@@ -275,8 +275,10 @@ SLOPED = [hj.LogCosh, hj.HardTanh, hj.Softplus, hj.Erf, hj.Exponential, hj.LogSu
 @pytest.mark.parametrize("kind", SLOPED)
 @pytest.mark.parametrize("beta", [0, -1.0, np.nan, np.inf, np.ones(2), np.ones((1, 1)), 1j])
 def test_a_bad_slope_names_itself(kind, beta):
-    with pytest.raises(ValueError, match="beta" if beta != 1j else "real numbers") if np.ndim(beta) == 0 else (
-        pytest.raises(ValueError, match=rf"{kind.__name__}\.beta.*number.*shape")
+    with (
+        pytest.raises(ValueError, match="beta" if beta != 1j else "real numbers")
+        if np.ndim(beta) == 0
+        else (pytest.raises(ValueError, match=rf"{kind.__name__}\.beta.*number.*shape"))
     ):
         kind(beta)
 

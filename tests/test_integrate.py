@@ -35,7 +35,7 @@ def test_closed_solutions_statistics_and_counts(bits):
             saveat=saveat,
             statistics=lambda t, y, args: {"time": t, "y": y, "norm": jnp.sum(y["oscillator"] ** 2)},
         )
-        assert path.times.dtype == path.final["decay"].dtype == f"float{bits}"
+        assert path.times.dtype == path.final["decay"].dtype == f"float{bits}" and "ok" in str(path)
     t = np.asarray(saveat) - 0.5
     decay = np.exp(-0.7 * t)[:, None] * np.array([1.0, -2.0, 0.5])
     angle = 2 * t
@@ -49,12 +49,12 @@ def test_closed_solutions_statistics_and_counts(bits):
     np.testing.assert_allclose(path.times, saveat, rtol=1e-6)
     np.testing.assert_allclose(path.final["decay"], np.exp(-0.7 * 5.5) * np.array([1.0, -2.0, 0.5]), atol=tolerance)
     assert float(path.final_time) == 6.0 and path.result == hj.RESULTS.successful and path.occurrences is None
-    steps = path.stats
-    assert steps["num_steps"] == steps["num_accepted_steps"] + steps["num_rejected_steps"] and 5 < steps["num_steps"] < 400
-    assert "ok" in str(path)
+    steps = {name: int(count) for name, count in path.stats.items()}
+    assert steps["num_steps"] == steps["num_accepted_steps"] + steps["num_rejected_steps"]
+    assert 5 < steps["num_steps"] < 400
 
 
-@precisions
+@pytest.mark.parametrize("bits", [32, pytest.param(64, marks=pytest.mark.slow)])
 def test_stiff_networks_are_solved_by_default_and_the_solvers_agree(bits):
     with enable_x64(bits == 64):
         patterns = hj.random_patterns(2, 8, key=jr.key(0))
@@ -130,14 +130,18 @@ def test_sign_changes_are_located_in_a_batch_with_different_numbers_of_them(dire
         assert paths.occurrences.count[i] == expected.size, (phase, found)
         # At the solver's tolerance of 1e-8 a step.
         np.testing.assert_allclose(found[: expected.size], expected, atol=1e-6)
-        assert np.all(np.isnan(found[expected.size :])) and np.all(np.isnan(paths.occurrences.states[i][expected.size :]))
+        assert np.all(np.isnan(found[expected.size :])) and np.all(
+            np.isnan(paths.occurrences.states[i][expected.size :])
+        )
         np.testing.assert_allclose(paths.occurrences.states[i][: expected.size, 0], 0, atol=1e-6)
         stopped = expected.size == room
         end = expected[-1] if stopped else 10.0
         assert (paths.result == hj.RESULTS.event_occurred)[i] == stopped
         assert (paths.result == hj.RESULTS.successful)[i] != stopped
         np.testing.assert_allclose(paths.final_time[i], end, atol=1e-6)
-        exact = np.stack([np.cos(frequency * paths.times[i] - phase), -np.sin(frequency * paths.times[i] - phase)], axis=1)
+        exact = np.stack(
+            [np.cos(frequency * paths.times[i] - phase), -np.sin(frequency * paths.times[i] - phase)], axis=1
+        )
         kept = np.asarray(paths.times[i]) <= end
         np.testing.assert_allclose(np.asarray(paths.values[i])[kept], exact[kept], atol=1e-6)
         assert np.all(np.isnan(np.asarray(paths.values[i])[~kept]))
@@ -154,11 +158,14 @@ def change(t, y, args, mode):
 
 def leader_changes(frequency, adjoint):
     event = hj.Event(leads, direction=True, max_occurrences=3, mode=jnp.array(0), update=change)
-    path = hj.integrate(Oscillator(frequency), jnp.array([1.0, -0.5]), t1=20.0, event=event, adjoint=adjoint, throw=False)
+    path = hj.integrate(
+        Oscillator(frequency), jnp.array([1.0, -0.5]), t1=20.0, event=event, adjoint=adjoint, throw=False
+    )
+    assert path.occurrences is not None
     return path.occurrences.times, path.occurrences
 
 
-# x = cos ωt - sin(ωt)/2 and p = -sin ωt - cos(ωt)/2 are equal at ωt = atan2(-3/2, 1/2) + kπ, which is 1.8925… for k = 1.
+# x = cos ωt - sin(ωt)/2 and p = -sin ωt - cos(ωt)/2 are equal at ωt = atan2(-3/2, 1/2) + kπ, first for k = 1.
 FIRST_CHANGE = np.arctan2(-1.5, 0.5) + np.pi
 
 
@@ -250,7 +257,14 @@ class Explosion(hj.AbstractDynamics):
 
 def test_a_solution_that_leaves_the_range_is_told():
     path = hj.integrate(
-        Explosion(), jnp.array([1.0]), t1=20.0, dt0=0.1, solver=dfx.Euler(), saveat=np.array([0.1, 19.0]), adjoint=FORWARD, throw=False
+        Explosion(),
+        jnp.array([1.0]),
+        t1=20.0,
+        dt0=0.1,
+        solver=dfx.Euler(),
+        saveat=np.array([0.1, 19.0]),
+        adjoint=FORWARD,
+        throw=False,
     )
     assert path.result == hj.RESULTS.not_finite and np.all(np.isnan(path.final))
     np.testing.assert_allclose(path.values[0], 1.1, rtol=1e-5)
@@ -308,12 +322,23 @@ def test_bad_arguments_are_named(change, argument):
 
 
 @pytest.mark.parametrize(
-    "y0", [jnp.ones(3), {"visible": jnp.ones(4)}, {"visible": jnp.ones(4), "hidden": jnp.ones(3)}, [jnp.ones(4), jnp.ones(2)]]
+    "y0",
+    [
+        jnp.ones(3),
+        {"visible": jnp.ones(4)},
+        {"visible": jnp.ones(4), "hidden": jnp.ones(3)},
+        [jnp.ones(4), jnp.ones(2)],
+    ],
 )
 def test_a_state_that_does_not_fit_the_model_is_named(y0):
     network = slow_fast_network(MemoryMap(jnp.ones((2, 4))))
     with pytest.raises(ValueError, match=r"`(y|y0|hidden_map)`"):
         hj.integrate(network, y0, t1=1.0)
+
+
+def test_a_state_that_does_not_fit_a_memory_dependent_network_is_named():
+    with pytest.raises(ValueError, match=r"`y0?`.*4.*5"):
+        hj.integrate(graded_network(jnp.ones((2, 4))), jnp.ones(5), t1=1.0)
 
 
 @pytest.mark.parametrize(
@@ -349,8 +374,8 @@ class Counted(hj.AbstractDynamics):
     traces: list = eqx.field(static=True)
 
     def __init__(self, tau, beta, traces):
-        network = graded_network(jnp.ones((1, 2)), beta=beta, tau_visible=tau)
-        self.tau, self.beta, self.traces = network.tau_visible, network.visible.beta, traces
+        self.tau = graded_network(jnp.ones((1, 2)), tau_visible=tau).tau_visible
+        self.beta, self.traces = hj.LogCosh(beta).beta, traces
 
     def vector_field(self, t, y, args=None):
         self.traces.append(1)
@@ -360,7 +385,8 @@ class Counted(hj.AbstractDynamics):
 class Traces(list):
     """Compares and hashes by identity."""
 
-    __hash__ = object.__hash__
+    def __hash__(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return id(self)
 
     def __eq__(self, other):
         return self is other

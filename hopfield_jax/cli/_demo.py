@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import _retrieve
+from . import _present, _retrieve
 
 Echo = Callable[[str], None]
 
@@ -19,7 +19,7 @@ class Step:
 
 
 def _retrieve_images(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
-    return _retrieve.run_and_report(_retrieve.prepare((), output=folder, draws=3 if quick else 20), echo)
+    return _present.run_and_report(_retrieve.prepare((), output=folder, draws=3 if quick else 20), echo)
 
 
 STEPS = (Step("retrieve", "Scanned digits come back from corrupted ones", _retrieve_images),)

@@ -26,12 +26,13 @@ class Network(enum.StrEnum):
     softmax = "softmax"
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         from ._report import versions
 
         typer.echo(f"hopfield-jax {versions()['hopfield-jax']}")
         raise typer.Exit()
+    return wanted
 
 
 @app.callback()
@@ -118,7 +119,7 @@ def retrieve(
       hopfield-jax retrieve photos/ --size 48 --corruption top --amount 0.7
       hopfield-jax retrieve patterns.npy -p 30 -c flip -c noise -n hebb -n softmax
     """
-    from . import _retrieve
+    from . import _present, _retrieve
 
     with _plain_errors():
         request = _retrieve.prepare(
@@ -135,7 +136,7 @@ def retrieve(
             seed=seed,
             threshold=threshold,
         )
-    _say_where(_retrieve.run_and_report(request, typer.echo))
+    _say_where(_present.run_and_report(request, typer.echo))
 
 
 @app.command()

@@ -42,7 +42,7 @@ def plus_minus(value: float, error: float, digits: int) -> str:
     if not math.isfinite(value):
         return "-"
     if math.isfinite(error) and error > 0:
-        digits = max(digits, -math.floor(math.log10(error)))
+        digits = max(digits, min(5, -math.floor(math.log10(error))))
     return f"{value:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{value:.{digits}f}"
 
 

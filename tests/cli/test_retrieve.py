@@ -3,12 +3,14 @@
 import json
 import re
 
+import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hopfield_jax.cli import _data, _retrieve
+from hopfield_jax.cli import _data, _present, _retrieve
 from hopfield_jax.cli._main import app
 
 NUM_IMAGES, SIDE = 12, 6
@@ -29,25 +31,24 @@ def array(tmp_path, shades):
     return tmp_path / "patterns.npy"
 
 
-@pytest.fixture
-def folder(tmp_path, shades):
-    (tmp_path / "images" / "more").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, shades):
+    home = tmp_path_factory.mktemp("images")
     for i, image in enumerate(shades):
-        Image.fromarray(image).save(tmp_path / "images" / ("more" if i % 2 else ".") / f"{i:02}.png")
-    (tmp_path / "images" / "readme.txt").write_text("no image")
-    return tmp_path / "images"
+        Image.fromarray(image).save(home / f"{i:02}.png")
+    (home / "readme.txt").write_text("no image")
+    return home
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory, shades):
-    """One run with everything: three networks, four corruptions, two draws."""
-    home = tmp_path_factory.mktemp("run")
-    np.save(home / "patterns.npy", shades)
-    options = ["--num-patterns", 8, "--draws", 2, "--seed", 3, "--output", home / "out"]
+def whole_run(tmp_path_factory, folder):
+    """One run with everything: a folder of images, three networks, four corruptions, two draws."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    options = ["--size", SIDE, "--num-patterns", 8, "--draws", 2, "--seed", 3, "--output", out]
     options += [x for name in _retrieve.CORRUPTIONS for x in ("--corruption", name)]
-    result = call("retrieve", home / "patterns.npy", *options)
+    result = call("retrieve", folder, *options)
     assert result.exit_code == 0, result.output
-    return result.stdout, home / "out"
+    return result.stdout, out
 
 
 def test_files_can_be_read(whole_run):
@@ -98,8 +99,8 @@ def test_every_cue_is_kept(whole_run):
             assert arrays[f"{name}.similarity"].mean() == pytest.approx(row["similarity"], abs=1e-6)
             energy = arrays[f"{name}.first_draw_energy"]
             assert energy.shape == (8, len(arrays["times"]))
-            # Rounding of an energy in float32, by far.
-            assert np.all(np.diff(energy, axis=1) <= 1e-5 * np.abs(energy).max())
+            # The energies' terms are of order 100 at most, their rounding in float32 of order 1e-5.
+            assert np.all(np.diff(energy, axis=1) <= 1e-3)
 
 
 def test_memories_of_high_order_retrieve_what_hebbs_rule_does_not(whole_run):
@@ -111,63 +112,64 @@ def test_memories_of_high_order_retrieve_what_hebbs_rule_does_not(whole_run):
     assert retrieved["half", "hebb"] < 0.5
 
 
-SMALL = ("--draws", 1, "--network", "softmax", "--corruption", "top")
+def test_arrays_and_images_and_chunks_of_cues_make_no_difference(whole_run, array, tmp_path, monkeypatch):
+    _, out = whole_run
+    request = _retrieve.prepare(
+        [array], output=tmp_path, num_patterns=8, corruptions=("half",), networks=("softmax",), draws=1, seed=3
+    )
+    monkeypatch.setattr(_retrieve, "_BUDGET", 60_000)
+    assert _retrieve._chunk(8, SIDE**2) == 3  # in three rounds, the last one filled up
+    chunked = _retrieve.run(request)[0]
+    with np.load(out / "retrieve.npz") as arrays:
+        # Products in another order, in float32.
+        np.testing.assert_allclose(chunked.first.energy, arrays["half.softmax.first_draw_energy"], rtol=1e-5, atol=1e-4)
+        assert np.array_equal(chunked.score.retrieved, arrays["half.softmax.retrieved"][:8])
 
 
-def test_the_seed_decides_everything(array, tmp_path):
-    numbers = []
-    for seed, name in ((0, "a"), (0, "b"), (1, "c")):
-        options = (
-            "-p",
-            5,
-            "--draws",
-            1,
-            "-n",
-            "softmax",
-            "-c",
-            "noise",
-            "-a",
-            2,
-            "--seed",
-            seed,
-            "-o",
-            tmp_path / name,
-        )
-        assert call("retrieve", array, *options).exit_code == 0
-        with np.load(tmp_path / name / "retrieve.npz") as arrays:
-            numbers.append(arrays["noise.softmax.first_draw_energy"])
-    assert np.array_equal(numbers[0], numbers[1]) and not np.array_equal(numbers[0], numbers[2])
+@pytest.mark.parametrize("corruption", list(_retrieve.CORRUPTIONS))
+def test_the_seed_decides_everything(array, tmp_path, corruption):
+    def cues(seed, draw):
+        request = _retrieve.prepare([array], output=tmp_path, num_patterns=5, corruptions=(corruption,), seed=seed)
+        patterns, amount = jnp.asarray(request.stored(draw)[0], jnp.float32), jnp.asarray(0.4)
+        return _retrieve.corrupt(corruption, patterns, amount, (SIDE, SIDE), request.cue_key(draw, corruption))
+
+    assert np.array_equal(cues(0, 1), cues(0, 1))
+    assert not np.array_equal(cues(0, 1), cues(1, 1)) and not np.array_equal(cues(0, 1), cues(0, 0))
 
 
-def test_folders_of_images(folder, tmp_path):
-    result = call("retrieve", folder, "--size", 5, *SMALL, "-o", tmp_path / "out")
-    assert result.exit_code == 0, result.output
-    assert "12 of 12 images from 12 image files" in result.stdout and "5 × 5 pixels" in result.stdout
-    assert "Every draw stores all images" in result.stdout
+def test_corruptions_do_what_they_say():
+    patterns, key = jnp.ones((3, 24)), jr.key(0)
+
+    def corrupt(kind, amount, shape=(4, 6)):
+        return np.asarray(_retrieve.corrupt(kind, patterns, jnp.asarray(amount), shape, key))
+
+    assert np.all((corrupt("half", 0.25) == 0).sum(1) == 6) and not np.array_equal(*corrupt("half", 0.25)[:2])
+    assert np.all(corrupt("top", 0.5)[:, :12] == 0) and np.all(corrupt("top", 0.5)[:, 12:] == 1)
+    assert np.all(corrupt("top", 0.25, (1, 24))[:, :6] == 0) and np.all(corrupt("top", 0.25, (1, 24))[:, 6:] == 1)
+    assert np.all((corrupt("flip", 0.5) == -1).sum(1) == 12)
+    # 72 normal numbers of standard deviation 2.
+    assert abs(np.std(corrupt("noise", 2.0)) - 2) < 5 * 2 / np.sqrt(2 * 72)
 
 
 def test_the_digits_are_there_without_sources(tmp_path):
-    result = call("retrieve", "-p", 4, *SMALL, "-o", tmp_path)
-    assert result.exit_code == 0, result.output
-    assert "4 of 1797 images from scikit-learn's scanned digits" in result.stdout
+    request = _retrieve.prepare((), output=tmp_path)
+    lines = "\n".join(_present.describe_request(request))
+    assert "P = 64 of 1797 images from scikit-learn's scanned digits, 8 × 8 pixels: N = 64" in lines
+    assert request.images.ink and 0.6 < request.sign_cosine() < 0.8
 
 
-def test_chunks_do_not_change_the_answer(array, tmp_path, monkeypatch):
-    request = _retrieve.prepare(
-        [array], output=tmp_path, num_patterns=7, corruptions=("half",), networks=("softmax",), draws=1
-    )
-    whole = _retrieve.run(request)[0]
-    monkeypatch.setattr(_retrieve, "_BUDGET", 3 * _retrieve._BUDGET // 10**5)
-    assert _retrieve._chunk(7, SIDE**2) < 7
-    chunked = _retrieve.run(request)[0]
-    # Products in another order, in float32.
-    np.testing.assert_allclose(chunked.first.energy, whole.first.energy, rtol=1e-5, atol=1e-4)
-    assert np.array_equal(chunked.score.retrieved, whole.score.retrieved)
+def test_folders_are_read_to_their_depth(folder, tmp_path, shades):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    Image.fromarray(shades[0]).save(tmp_path / "a" / "1.PNG")
+    Image.fromarray(shades[1]).save(tmp_path / "a" / "b" / "0.bmp")
+    images = _data.load([tmp_path / "a", folder / "02.png"], SIDE)
+    assert np.array_equal(images.rows, shades[:3].reshape(3, -1)) and images.source == "3 image files"
 
 
 def test_all_images_stored_and_nothing_random_is_one_draw(array, tmp_path):
     request = _retrieve.prepare([array], output=tmp_path, draws=5)
     assert (request.draws_of("top"), request.draws_of("half")) == (1, 5)
+    assert "Every draw stores all images: draws differ by the corruption alone." in _present.describe_request(request)
 
 
 # --- what is read ---
@@ -203,7 +205,7 @@ def test_images_of_every_mode_and_size_become_grey_squares(tmp_path):
     half = np.full((9, 7), 128, np.uint8)
     Image.fromarray(half).save(tmp_path / "L.png")
     Image.fromarray(np.stack([half] * 3, -1)).save(tmp_path / "RGB.jpg", quality=100)
-    Image.fromarray((half.astype(np.uint16) * 257)).save(tmp_path / "I16.png")
+    Image.fromarray(half.astype(np.uint16) * 257).save(tmp_path / "I16.png")
     Image.fromarray(half.astype(np.float32)).save(tmp_path / "F.tiff")
     # Half transparent black on white.
     Image.fromarray(np.stack([0 * half] * 3 + [half - 1], -1)).save(tmp_path / "RGBA.png")
@@ -273,7 +275,7 @@ def test_bad_input_is_one_clear_line(sources, options, argument, expected, got, 
     Image.fromarray(shades[0]).save(tmp_path / "whole.png")
     _files(tmp_path, shades)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_retrieve, "run", lambda request: pytest.fail("it began to compute"))
+    monkeypatch.setattr(_present, "run", lambda request: pytest.fail("it began to compute"))
     result = call("retrieve", *sources, *options)
     assert result.exit_code == 2, result.output
     assert result.stdout == "" and result.stderr.count("\n") == 1
@@ -293,9 +295,7 @@ def test_unknown_choices_are_refused(options, tmp_path):
 
 def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        _retrieve, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"]
-    )
+    monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"])
     for quick in ((), ("--quick",)):
         result = call("demo", *quick, "--output", tmp_path / "demo")
         assert result.exit_code == 0, result.output
@@ -317,7 +317,7 @@ def test_help_teaches_and_the_version_is_shown():
         result = call(*command, "--help")
         assert result.exit_code == 0
         assert re.search(r"\n +hopfield-jax (demo|retrieve|doctor)", result.stdout)
-    assert re.fullmatch(r"hopfield-jax \S+\n", call("--version").stdout)
+    assert re.fullmatch(r"hopfield-jax \S.*\n", call("--version").stdout)
 
 
 def test_doctor_prints_its_lines():
