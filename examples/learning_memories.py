@@ -44,7 +44,7 @@ def run(key, beta, sigma, probabilities, num_neurons, num_patterns):
     else:
         protocol = A.random_protocol(probabilities, length, key=protocol_key)
     rule = A.SoftmaxPlasticity(beta=beta, tau_memory=TAU)
-    done = A.learn(rule, memories, observed, protocol, throw=False)
+    done = A.learn(rule, memories, observed, protocol, save_every=num_patterns if num_patterns > 4 else 1, throw=False)
     ratio = jnp.linalg.norm(observed, axis=1) / jnp.linalg.norm(memories, axis=1)
     start, time = done.similarity[0], done.times[:, None] / (num_patterns * TAU)
     return {
@@ -56,7 +56,7 @@ def run(key, beta, sigma, probabilities, num_neurons, num_patterns):
 
 
 @partial(jax.jit, static_argnames=("num_neurons", "num_patterns"))
-def draws(beta=2.0, sigma=0.4, probabilities=None, *, num_neurons=50, num_patterns=4):
+def draws(beta, sigma, probabilities=None, *, num_neurons=50, num_patterns=4):
     one = lambda key: run(key, beta, sigma, probabilities, num_neurons, num_patterns)  # noqa: E731
     return jax.vmap(one)(jr.split(jr.key(0), num_draws))
 
@@ -65,7 +65,7 @@ def draws(beta=2.0, sigma=0.4, probabilities=None, *, num_neurons=50, num_patter
 # The reference run: largest deviation from each theory at any time, over draws.
 
 # %%
-reference = {"cyclic": draws(), "random": draws(probabilities=jnp.full(4, 0.25))}
+reference = {"cyclic": draws(2.0, 0.4), "random": draws(2.0, 0.4, probabilities=jnp.full(4, 0.25))}
 for protocol, runs in reference.items():
     for name in (PAPER, NORMS, COUNTS):
         worst = np.max(np.abs(runs["simulation"] - runs[name]), axis=(1, 2))
