@@ -103,7 +103,7 @@ for ax, name in zip(axes, reference, strict=False):
     times, one = np.arange(2001), {k: v[0] for k, v in reference[name].items()}
     plot.learning(times, one["simulation"], one[theory], ax)
     ax.set_title(f"{name.capitalize()} protocol and {theory}", fontsize="medium")
-betas = np.geomspace(0.01, 2.0, 6 if options.quick else 15)
+betas = np.geomspace(0.01, 0.5, 6 if options.quick else 15)
 for i, sigma in enumerate((0.4, 1.0, 2.0)):
     points = [fractions(beta, sigma)[1] for beta in betas]
     height, error = np.transpose(points)
@@ -111,5 +111,5 @@ for i, sigma in enumerate((0.4, 1.0, 2.0)):
 axes[2].set(xscale="log", xlabel="selectivity β", ylabel="fraction of draws that follow theory", ylim=(-0.05, 1.08))
 axes[2].set_title("Learning needs a selective rule", fontsize="medium")
 axes[2].spines[["top", "right"]].set_visible(False)
-axes[2].legend(frameon=False, fontsize="small")
+axes[2].legend(frameon=False, fontsize="small", loc="lower right")
 figure.savefig(options.output, dpi=150)

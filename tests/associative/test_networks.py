@@ -167,7 +167,7 @@ TOTAL = sum(math.prod(shape) for shape in SHAPES)
 
 
 @given(hnp.arrays(np.float64, (TOTAL,), elements=st.floats(-3, 3)))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_the_energy_of_every_network_never_rises(flat):
     check_energies_fall(flat)
 
@@ -266,8 +266,8 @@ def test_the_two_family_system_is_krotov_and_hopfields(x64):
     y = {"visible": jnp.asarray(v), "hidden": jnp.asarray(h)}
     rate: Any = network.vector_field(0.0, y)
     g, f = np.tanh(2 * v), special.softmax(1.5 * h)
-    visible = (v - input) @ g - np.sum(np.log(np.cosh(2 * v))) / 2
-    hidden, synapse = (h - b) @ f - special.logsumexp(1.5 * h) / 1.5, -f @ xi @ g
+    visible = (v - input) @ g - 0.5 * np.sum(np.log(np.cosh(2 * v)))
+    hidden, synapse = (h - b) @ f - np.log(np.sum(np.exp(1.5 * h))) / 1.5, -f @ xi @ g
     # Eq. 19; in the code b belongs to h(g), and so to the synapse.
     terms = network.energy_terms(y)
     np.testing.assert_allclose(network.energy(y), visible + hidden + synapse, rtol=1e-13)
