@@ -227,7 +227,7 @@ class DescentReport(eqx.Module):
     - `energy`, `energy_rate`: $E$ and $\dot E = \nabla E \cdot \dot y$ at the state.
     - `dissipation`: $-\dot y^\top \tau H \dot y$, which must equal `energy_rate`.
     - `gradient_residual`: $\lVert\nabla_y E + \tau H \dot y\rVert$ over $\lVert\nabla_y E\rVert + \lVert\tau H\dot
-      y\rVert$.
+      y\rVert + \lVert g\rVert$.
       Rounding where the couplings are symmetric and belong to this energy, of order one where they do not.
     - `smallest_curvature`: the smallest $v^\top \tau H v/v^\top v$ over the directions tried, $\dot y$ among them.
     - `consistent`: the residual is rounding (below 100 times the type's precision times the square root of the size).
@@ -256,7 +256,6 @@ class DescentReport(eqx.Module):
         )
 
 
-@eqx.filter_jit
 def check_descent(
     model: AbstractEnergyDynamics, y: State, *, args: Any = None, num_directions: int = 32, key: Array | None = None
 ) -> DescentReport:
@@ -271,15 +270,22 @@ def check_descent(
     **Returns:** a `DescentReport`.
     """
     y = as_state("y", model, y)
+    at_least("num_directions", num_directions, 1)
+    return _check_descent(model, y, args, num_directions, jax.random.key(0) if key is None else key)
+
+
+@eqx.filter_jit
+def _check_descent(model, y, args, num_directions, key) -> DescentReport:
     rate = model.vector_field(jnp.zeros(()), y, args)
     gradient = jax.grad(model.energy)(y)
     flow = model.metric(y, rate)
     (flat_y, restore), flat_rate = ravel_pytree(y), ravel_pytree(rate)[0]
     flat_gradient, flat_flow = ravel_pytree(gradient)[0], ravel_pytree(flow)[0]
     norm = lambda v: jnp.sqrt(jnp.sum(jnp.square(v)))  # noqa: E731
-    total = norm(flat_gradient) + norm(flat_flow)
+    # The gradient is a difference of terms as large as the activations: at rest only their rounding is left.
+    total = norm(flat_gradient) + norm(flat_flow) + norm(ravel_pytree(model.activations(y))[0])
     residual = jnp.where(total > 0, norm(flat_gradient + flat_flow) / jnp.where(total > 0, total, 1), 0)
-    random = jax.random.normal(jax.random.key(0) if key is None else key, (num_directions, flat_y.size), flat_y.dtype)
+    random = jax.random.normal(key, (num_directions, flat_y.size), flat_y.dtype)
     axes = jnp.eye(min(num_directions, flat_y.size), flat_y.size, dtype=flat_y.dtype)
     directions = jnp.concatenate([flat_rate[None], random, axes])
 

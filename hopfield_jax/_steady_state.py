@@ -11,7 +11,7 @@ import lineax as lx
 import optimistix as optx
 
 from ._checks import fail, in_domain, is_concrete
-from ._dynamics import AbstractDynamics
+from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._integrate import Event, as_state, integrate, tolerances
 from ._misc import as_inexact
 from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
@@ -22,12 +22,13 @@ LARGEST_DENSE = 512
 
 
 class SteadyState(eqx.Module):
-    """What `hopfield_jax.steady_state` returns.
+    r"""What `hopfield_jax.steady_state` returns.
 
     **Attributes:**
 
     - `state`: where the dynamics came to rest, in the structure of the initial state.
-    - `residual`: the largest rate of change there, in absolute value.
+    - `residual`: the largest rate of change there, in absolute value; for the layers of a network per time constant,
+      $|\tau \dot y|$.
     - `time`: how long the dynamics took to come within the tolerance of rest.
     - `num_steps`: steps of the integration.
     - `result`: how it ended.
@@ -76,7 +77,7 @@ def steady_state(
 
     **Other arguments:**
 
-    - `tolerance`: largest rate of change that counts as rest, before polishing; default 1e-4 in float32, 1e-6
+    - `tolerance`: largest `residual` that counts as rest, before polishing; default 1e-4 in float32, 1e-6
       in float64.
     - `max_time`, `max_steps`: how long to follow the dynamics.
     - `solver`: as in `integrate`.
@@ -94,11 +95,13 @@ def steady_state(
     rtol, atol = tolerances(y0)
     tolerance = as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_inexact(tolerance)
     in_domain("tolerance", tolerance, "positive")
+    max_time = as_inexact(max_time)
+    in_domain("max_time", max_time, "positive")
     if linear_solver is None:
         size = sum(x.size for x in jtu.tree_leaves(y0))
         linear_solver = lx.AutoLinearSolver(well_posed=None) if size <= LARGEST_DENSE else lx.GMRES(rtol, atol)
     newton = optx.Newton(rtol=rtol, atol=atol, linear_solver=linear_solver)
-    out = _steady_state(model, y0, args, tolerance, as_inexact(max_time), max_steps, solver, newton)
+    out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newton)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -116,10 +119,11 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newto
         adjoint=dfx.ForwardMode(),  # nothing is differentiated here
         throw=False,
     )
-    arrived = is_okay(path.result)
+    at_end = _largest(_imbalance(path.final, (frozen, frozen_args)))
+    arrived = is_okay(path.result) & (at_end <= 2 * tolerance)  # located to rounding, or at rest from the start
     guess = jtu.tree_map(lambda a, b: jnp.where(arrived, a, b), path.final, start)
     root = optx.root_find(
-        _rate,
+        _imbalance,
         newton,
         guess,
         (model, args),
@@ -128,7 +132,7 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newto
         throw=False,
     )
     state = root.value
-    residual = _largest(_rate(*_stop_gradient((state, (model, args)))))
+    residual = _largest(_imbalance(*_stop_gradient((state, (model, args)))))
     settled = arrived & (residual <= tolerance)
     result = outcome(
         (~settled, RESULTS.not_settled), (path.result == RESULTS.invalid_parameter, RESULTS.invalid_parameter)
@@ -149,13 +153,18 @@ class _AtRest(eqx.Module):
     tolerance: Scalar
 
     def __call__(self, t, y, args, mode):
-        rate = _largest(self.model.vector_field(t, y, args))
-        return rate - self.tolerance.astype(rate.dtype)
+        imbalance = _largest(_imbalance(y, (self.model, args)))
+        return imbalance - self.tolerance.astype(imbalance.dtype)
 
 
-def _rate(y, model_and_args):
+def _imbalance(y, model_and_args):
+    """The rate of change, for layers per time constant: the solver's noise in a fast layer is a rate of order 1/τ."""
     model, args = model_and_args
-    return model.vector_field(jnp.zeros(()), y, args)
+    rate = model.vector_field(jnp.zeros(()), y, args)
+    if isinstance(model, AbstractEnergyDynamics):
+        is_layer = lambda x: isinstance(x, Layer)  # noqa: E731
+        rate = jtu.tree_map(lambda layer, r: layer.tau * r, model.layers(), rate, is_leaf=is_layer)
+    return rate
 
 
 def _largest(tree: PyTree) -> Scalar:

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import domain, patterns_fit
+from .._checks import domain, fail, patterns_fit
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns, Scalar
 from ._base import AbstractGeneratingFunction
@@ -36,6 +36,8 @@ class MemoryQuadratic(AbstractGeneratingFunction):
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$\frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, less the diagonal part on request; summed over leading axes."""
+        if x.shape[-1] != self.patterns.shape[1]:
+            fail("y", f"{self.patterns.shape[1]} neurons, as the patterns have", f"shape {x.shape}")
         total = jnp.sum(jnp.square(matmul(x, self.patterns.T)))
         if not self.self_coupling:
             total -= jnp.sum(matmul(jnp.square(x), jnp.sum(jnp.square(self.patterns), axis=0)))

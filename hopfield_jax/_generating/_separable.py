@@ -150,7 +150,8 @@ class Exponential(AbstractSeparable):
 
 @jax.custom_jvp
 def _log_cosh(z: Array) -> Array:
-    return jnp.logaddexp(z, -z) - jnp.log(jnp.asarray(2, z.dtype))
+    near, far = jnp.abs(z) < 1, jnp.logaddexp(z, -z) - jnp.log(jnp.asarray(2, z.dtype))
+    return jnp.where(near, jnp.log1p(2 * jnp.square(jnp.sinh(0.5 * jnp.where(near, z, 0)))), far)
 
 
 @_log_cosh.defjvp
@@ -175,8 +176,13 @@ def _scaled_exp(beta: Array, x: Array) -> Array:
     return jnp.exp(beta * x) / beta
 
 
-@_scaled_exp.defjvp
-def _(primals, tangents):
+def _scaled_exp_jvp(primals, tangents):
     (beta, x), (dbeta, dx) = primals, tangents
     value = _scaled_exp(beta, x)
-    return value, beta * value * dx + value * (x - 1 / beta) * dbeta
+    slopes = (value * (x - 1 / beta), dbeta), (beta * value, dx)
+    # inf * 0 would be NaN where one argument is not perturbed at all.
+    parts = [slope * d for slope, d in slopes if not isinstance(d, jax.custom_derivatives.SymbolicZero)]
+    return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
+
+
+_scaled_exp.defjvp(_scaled_exp_jvp, symbolic_zeros=True)

@@ -183,6 +183,10 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
     if dt0 is not None:
         valid &= dt0 > 0
         dt0 = jnp.where(valid, dt0, 1)
+    rate = eqx.filter_eval_shape(model.vector_field, t0, y0, args)
+    shapes = jtu.tree_map(jnp.shape, y0), jtu.tree_map(lambda x: x.shape, rate)
+    if shapes[0] != shapes[1]:
+        fail("y0", f"a state of the vector field's own shape {shapes[1]}", shapes[0])
     t1 = jnp.where(valid, t1, t0)  # nothing is integrated, and the answer is NaN
     if setup.event is None:
         piece, occurrences = _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times), None
@@ -255,7 +259,10 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     def initial_side(t, y, mode):
         if event.direction is not None:
             return jnp.asarray(-1.0 if event.direction else 1.0, t0.dtype)
-        return jnp.where(event.condition(t, y, args, mode) >= 0, 1.0, -1.0).astype(t0.dtype)
+        # Exactly on the surface, the side is the one that the flow goes to.
+        flow = (jnp.ones_like(t), model.vector_field(t, y, args))
+        value, slope = jax.jvp(lambda t, y: event.condition(t, y, args, mode), (t, y), flow)
+        return jnp.where(jnp.where(value == 0, slope, value) >= 0, 1.0, -1.0).astype(t0.dtype)
 
     def segment(carry, _):
         t_start, y_start, mode, side, count, done, result, values, stats = carry

@@ -6,12 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Real
 
-from .._checks import Checked, domain, fail, patterns_fit, shape_is
+from .._checks import Checked, domain, fail, in_domain, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
 from .._misc import as_inexact, inner, matmul
-from .._types import Array, Float, Patterns, Scalar, ScalarLike
+from .._types import Array, ArrayLike, Float, Scalar, ScalarLike
 from ._maps import IdentityMap
 
 
@@ -53,7 +54,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         *,
         visible: AbstractGeneratingFunction | None = None,
         hidden: AbstractGeneratingFunction | None = None,
-        input: ScalarLike | Array = 0.0,
+        input: ArrayLike = 0.0,
         tau_visible: ScalarLike = 1.0,
     ):
         self.hidden_map = _callable("hidden_map", hidden_map)
@@ -171,7 +172,7 @@ def slow_fast_network(
     *,
     visible: AbstractGeneratingFunction | None = None,
     hidden: AbstractGeneratingFunction | None = None,
-    input: ScalarLike | Array = 0.0,
+    input: ArrayLike = 0.0,
     tau_visible: ScalarLike = 1.0,
     tau_hidden: ScalarLike = 0.1,
 ) -> LayeredNetwork:
@@ -198,10 +199,10 @@ def slow_fast_network(
 
 
 def conditioning_network(
-    patterns: Patterns,
+    patterns: Real[ArrayLike, "patterns neurons"],
     *,
     beta: ScalarLike = 1.0,
-    input: ScalarLike | Array = 0.0,
+    input: ArrayLike = 0.0,
     tau_visible: ScalarLike = 1.0,
     self_coupling: bool = True,
 ) -> AdiabaticNetwork:
@@ -215,10 +216,12 @@ def conditioning_network(
     - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of
       the energy is promised: `hopfield_jax.check_descent` says where it fails.
     """
-    patterns_fit("patterns", jnp.asarray(patterns))
-    beta = jnp.asarray(beta)
+    patterns, beta, input = as_inexact(patterns), as_inexact(beta), as_inexact(input)
+    patterns_fit("patterns", patterns)
+    in_domain("beta", beta, "positive")
+    in_domain("input", input, "finite")
     return AdiabaticNetwork(
-        IdentityMap(bias=beta * jnp.asarray(input)),
+        IdentityMap(bias=beta * input),
         visible=MemoryQuadratic(patterns, beta / len(patterns), self_coupling=self_coupling),
         hidden=LogCosh(),
         tau_visible=tau_visible,
@@ -226,10 +229,10 @@ def conditioning_network(
 
 
 def graded_network(
-    patterns: Patterns,
+    patterns: Real[ArrayLike, "patterns neurons"],
     *,
     beta: ScalarLike = 1.0,
-    input: ScalarLike | Array = 0.0,
+    input: ArrayLike = 0.0,
     tau_visible: ScalarLike = 1.0,
     self_coupling: bool = False,
 ) -> AdiabaticNetwork:
@@ -244,11 +247,12 @@ def graded_network(
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal.
     """
-    patterns_fit("patterns", jnp.asarray(patterns))
+    patterns = as_inexact(patterns)
+    patterns_fit("patterns", patterns)
     return AdiabaticNetwork(
         IdentityMap(),
         visible=LogCosh(beta),
-        hidden=MemoryQuadratic(patterns, 1 / jnp.shape(patterns)[1], self_coupling=self_coupling),
+        hidden=MemoryQuadratic(patterns, 1 / patterns.shape[1], self_coupling=self_coupling),
         input=input,
         tau_visible=tau_visible,
     )
