@@ -44,6 +44,7 @@ from ._results import is_okay as is_okay
 from ._stability import DescentReport as DescentReport
 from ._stability import Linearisation as Linearisation
 from ._stability import check_descent as check_descent
+from ._stability import jacobian as jacobian
 from ._stability import linearise as linearise
 from ._steady_state import SteadyState as SteadyState
 from ._steady_state import steady_state as steady_state

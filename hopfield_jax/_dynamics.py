@@ -36,6 +36,10 @@ class Layer(Checked):
     tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
     input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1, 2)), default=0.0)
 
+    def __check_init__(self):
+        if not isinstance(self.units, AbstractGeneratingFunction):
+            fail("Layer.units", "a generating function", type(self.units).__name__)
+
     def drive(self, x: Array) -> Array:
         """The input, in the shape of the state `x`."""
         if self.input.ndim and self.input.shape != x.shape:
@@ -69,10 +73,14 @@ class AbstractEnergyDynamics(AbstractDynamics):
         r"""$g = \nabla L(y)$, in the structure of `y`."""
         return _map_layers(lambda layer, x: layer.units.activation(x), self.layers(), y)
 
+    def target(self, y: State) -> State:
+        r"""$I_a - \nabla_{g_a} U$, where each layer relaxes to: an Euler step of length $\tau$ ends there (eq. 2)."""
+        force = jax.grad(self._interaction)(self.activations(y))
+        return _map_layers(lambda layer, x, f: layer.drive(x) - f, self.layers(), y, force)
+
     def vector_field(self, t: Any, y: State, args: Any = None) -> State:
         r"""$\dot y_a = (-y_a + I_a - \nabla_{g_a} U)/\tau_a$."""
-        force = jax.grad(self._interaction)(self.activations(y))
-        return _map_layers(lambda layer, x, f: (layer.drive(x) - x - f) / layer.tau, self.layers(), y, force)
+        return _map_layers(lambda layer, x, b: (b - x) / layer.tau, self.layers(), y, self.target(y))
 
     def energy_terms(self, y: State) -> dict[str, Scalar]:
         """Every term of the energy by name: one for each family of neurons, then the interactions."""

@@ -22,6 +22,7 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "No steady state was reached: the largest rate of change at the end exceeds the tolerance. "
         "Try a larger `max_steps` or looser tolerances; the dynamics may also cycle."
     )
+    not_converged = "The matrix-free eigensolver did not converge. Pass `num_eigenvalues=None` for the dense one."
     not_convex = (
         "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
         "Pass `symmetric=False`."

@@ -6,16 +6,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import lineax as lx
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.flatten_util import ravel_pytree
 
-from ._checks import all_finite, at_least, fail, is_concrete
+from ._checks import all_finite, at_least, fail, in_domain, is_concrete
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
-from ._integrate import as_state
-from ._misc import inner, matmul
+from ._integrate import as_args, as_state
+from ._misc import as_inexact, inner, matmul
 from ._results import RESULTS, describe_result, outcome, raise_unless_okay
-from ._types import Array, Bool, Float, Int, PyTree, Scalar, State
+from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
 
 class Linearisation(eqx.Module):
@@ -42,24 +43,6 @@ class Linearisation(eqx.Module):
     num_dead: Int[Array, ""]
     residual: Scalar
     result: RESULTS
-    _model: AbstractDynamics
-    _state: PyTree[Array]
-    _args: Any
-
-    def jvp(self, v: State) -> State:
-        r"""$J v$, in the structure of the state."""
-        return jax.jvp(self._field, (self._state,), (v,))[1]
-
-    def vjp(self, v: State) -> State:
-        r"""$J^\top v$, in the structure of the state."""
-        return jax.vjp(self._field, self._state)[1](v)[0]
-
-    def matrix(self) -> Float[Array, "size size"]:
-        r"""$J$ as a dense matrix over the flattened state."""
-        return _dense_jacobian(self._field, self._state)
-
-    def _field(self, y: State) -> State:
-        return self._model.vector_field(jnp.zeros(()), y, self._args)
 
     def __str__(self) -> str:
         if not is_concrete(self.leading):
@@ -71,6 +54,16 @@ class Linearisation(eqx.Module):
         )
 
 
+def jacobian(model: AbstractDynamics, y: State, *, args: Any = None) -> lx.JacobianLinearOperator:
+    r"""The Jacobian $\partial f/\partial y$ at a state, as a Lineax operator: products `.mv(v)`, `.transpose().mv(v)`
+    without forming it, and `.as_matrix()` over the flattened state.
+
+    For an adiabatic network with $J = \Xi$ it is $(-1 + \Xi^\top H_h \Xi H_v)/\tau_v$ (Lotito 2025, eq. 28; eq. 30
+    writes the factors in another order).
+    """
+    return lx.JacobianLinearOperator(lambda y, args: model.vector_field(jnp.zeros(()), y, args), y, as_args(args))
+
+
 def linearise(
     model: AbstractDynamics,
     y: State,
@@ -78,7 +71,7 @@ def linearise(
     args: Any = None,
     num_eigenvalues: int | None = None,
     symmetric: bool | None = None,
-    tolerance: float = 1e-4,
+    tolerance: ScalarLike = 1e-4,
     throw: bool = True,
 ) -> Linearisation:
     r"""Jacobian, spectrum and stability at a state (Lotito 2025, section 5.4 and appendix A).
@@ -119,7 +112,9 @@ def linearise(
             fail("num_eigenvalues", f"less than a fifth of the state's size {size} (or None for all)", num_eigenvalues)
         if not symmetric:
             fail("num_eigenvalues", "None unless the model is an energy network", num_eigenvalues)
-    out = _linearise(model, y, args, num_eigenvalues, symmetric, tolerance)
+    tolerance = as_inexact(tolerance)
+    in_domain("tolerance", tolerance, "nonnegative")
+    out = _linearise(model, y, as_args(args), num_eigenvalues, symmetric, tolerance.astype(jnp.result_type(float)))
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -130,23 +125,27 @@ def _layers(model) -> list[Layer]:
 @eqx.filter_jit
 def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Linearisation:
     field = lambda y: model.vector_field(jnp.zeros(()), y, args)  # noqa: E731
-    convex, num_dead = jnp.array(True), jnp.array(-1)
+    convex, converged, num_dead = jnp.array(True), jnp.array(True), jnp.array(-1)
     if symmetric:
         root, rate, slopes, convex = _curvature_root(model, y)
-        num_dead = jnp.sum(slopes <= 1e-6 * jnp.max(slopes))
+        num_dead = jnp.sum(jnp.stack([jnp.sum(s <= 1e-6 * jnp.max(s)) for s in slopes]))
         apply_s = _interaction_product(model, y)
         if num_eigenvalues is None:
             dense = jax.vmap(lambda v: root(apply_s(root(v))))(jnp.eye(rate.size, dtype=rate.dtype))
             form = jnp.sqrt(rate)[:, None] * (dense - jnp.eye(rate.size, dtype=rate.dtype)) * jnp.sqrt(rate)[None, :]
             eigenvalues = jnp.linalg.eigvalsh(0.5 * (form + form.T))[::-1]
         else:
-            eigenvalues = _leading(lambda v: root(apply_s(root(v))), rate, num_eigenvalues)
+            eigenvalues, converged = _leading(lambda v: root(apply_s(root(v))), rate, num_eigenvalues)
     else:
         eigenvalues = jnp.linalg.eigvals(_dense_jacobian(field, y))
         eigenvalues = eigenvalues[jnp.argsort(-eigenvalues.real)]
     real = eigenvalues.real
     num_flat = jnp.sum(jnp.abs(real) <= tolerance)
-    result = outcome((~all_finite(eigenvalues), RESULTS.not_finite), (~convex, RESULTS.not_convex))
+    result = outcome(
+        (~converged, RESULTS.not_converged),
+        (~all_finite(eigenvalues), RESULTS.not_finite),
+        (~convex, RESULTS.not_convex),
+    )
     usable = result == RESULTS.successful
     eigenvalues = jnp.where(usable, eigenvalues, jnp.nan)
     return Linearisation(
@@ -158,14 +157,11 @@ def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Lineari
         num_dead=num_dead,
         residual=jnp.max(jnp.abs(ravel_pytree(field(y))[0])),
         result=result,
-        _model=model,
-        _state=y,
-        _args=args,
     )
 
 
 def _curvature_root(model: AbstractEnergyDynamics, y: State):
-    """v ↦ H^{1/2} v and 1/τ over the flattened state, the diagonal of H, and whether H ⪰ 0."""
+    """v ↦ H^{1/2} v and 1/τ over the flattened state, the diagonal of H for each layer, and whether H ⪰ 0."""
     layers, states = _layers(model), jtu.tree_leaves(y)
     roots, rates, slopes, convex = [], [], [], jnp.array(True)
     for layer, x in zip(layers, states, strict=True):
@@ -173,14 +169,14 @@ def _curvature_root(model: AbstractEnergyDynamics, y: State):
         if isinstance(layer.units, AbstractSeparable):
             slope = layer.units.curvature(x, jnp.ones_like(x)).reshape(-1)
             convex &= jnp.all(slope >= 0)
-            roots.append(jnp.sqrt(jnp.maximum(slope, 0)))
+            roots.append(_sqrt(slope))
             slopes.append(slope)
         else:
             hessian = _dense_jacobian(layer.units.activation, x)
             values, vectors = jnp.linalg.eigh(0.5 * (hessian + hessian.T))
             # Rounding of a size × size product: size * eps of the largest eigenvalue.
             convex &= values[0] >= -x.size * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(values))
-            roots.append(matmul(vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :], vectors.T))
+            roots.append(matmul(vectors * _sqrt(values)[None, :], vectors.T))
             slopes.append(jnp.diagonal(hessian))
     sizes = [0]
     for x in states:
@@ -190,7 +186,7 @@ def _curvature_root(model: AbstractEnergyDynamics, y: State):
         parts = [v[a:b] for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
         return jnp.concatenate([r * p if r.ndim == 1 else matmul(r, p) for r, p in zip(roots, parts, strict=True)])
 
-    return root, jnp.concatenate(rates), jnp.concatenate(slopes), convex
+    return root, jnp.concatenate(rates), slopes, convex
 
 
 def _interaction_product(model: AbstractEnergyDynamics, y: State):
@@ -200,17 +196,26 @@ def _interaction_product(model: AbstractEnergyDynamics, y: State):
     return lambda v: jax.jvp(force, (g,), (v,))[1]
 
 
-def _leading(product, rate: Array, num_eigenvalues: int) -> Array:
-    """Largest eigenvalues of T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}, by LOBPCG on the form shifted to be positive."""
+def _leading(product, rate: Array, num_eigenvalues: int) -> tuple[Array, Array]:
+    """Largest eigenvalues of T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}, by LOBPCG, and whether it converged.
+
+    Shifted by 2/τ, so that the operator is not zero where all units are saturated.
+    """
     scale = jnp.sqrt(rate)
 
     def shifted(block: Array) -> Array:
-        apply = lambda v: scale * product(scale * v) + (jnp.max(rate) - rate) * v  # noqa: E731
+        apply = lambda v: scale * product(scale * v) + (2 * jnp.max(rate) - rate) * v  # noqa: E731
         return jax.vmap(apply, in_axes=1, out_axes=1)(block)
 
     start = jax.random.normal(jax.random.key(0), (rate.size, num_eigenvalues), rate.dtype)
-    values, _, _ = lobpcg_standard(shifted, start, m=200)
-    return values - jnp.max(rate)
+    values, vectors, _ = lobpcg_standard(shifted, start, m=200)
+    residual = jnp.max(jnp.abs(shifted(vectors) - values[None, :] * vectors))
+    return values - 2 * jnp.max(rate), residual <= 1e-3 * jnp.max(jnp.abs(values))
+
+
+def _sqrt(x: Array) -> Array:
+    """Square root of the positive part, with slope zero (not infinite) where there is none."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
 
 
 def _dense_jacobian(fn, y: State) -> Array:
@@ -304,5 +309,5 @@ def _check_descent(model, y, args, num_directions, key) -> DescentReport:
         smallest_curvature=jnp.min(curvatures),
         consistent=residual <= rounding,
         convex=jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures)),
-        descends=energy_rate <= rounding * norm(flat_gradient) * norm(flat_rate),
+        descends=energy_rate <= rounding * total * norm(flat_rate),
     )

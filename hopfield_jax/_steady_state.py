@@ -12,7 +12,7 @@ import optimistix as optx
 
 from ._checks import fail, in_domain, is_concrete
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from ._integrate import Event, as_state, integrate, tolerances
+from ._integrate import Event, as_args, as_state, integrate, tolerances
 from ._misc import as_inexact
 from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
 from ._types import Array, Int, PyTree, Scalar, ScalarLike, State
@@ -91,7 +91,7 @@ def steady_state(
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", type(model).__name__)
-    y0 = as_state("y0", model, y0)
+    y0, args = as_state("y0", model, y0), as_args(args)
     rtol, atol = tolerances(y0)
     tolerance = as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_inexact(tolerance)
     in_domain("tolerance", tolerance, "positive")
@@ -108,10 +108,11 @@ def steady_state(
 @eqx.filter_jit
 def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newton) -> SteadyState:
     frozen, frozen_args, start = _stop_gradient((model, args, y0))
+    resting = _largest(_imbalance(start, (frozen, frozen_args))) <= tolerance
     path = integrate(
         frozen,
         start,
-        t1=max_time,
+        t1=jnp.where(resting, 1e-6 * max_time, max_time),
         args=frozen_args,
         event=Event(_AtRest(frozen, tolerance), direction=False),
         max_steps=max_steps,
@@ -133,14 +134,16 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newto
     )
     state = root.value
     residual = _largest(_imbalance(*_stop_gradient((state, (model, args)))))
-    settled = arrived & (residual <= tolerance)
+    moved = _largest(jtu.tree_map(jnp.subtract, _stop_gradient(state), guess))
+    stayed = moved <= 0.1 * (1 + _largest(guess))  # a longer jump of Newton's method may have left the basin
+    settled = arrived & stayed & (residual <= tolerance)
     result = outcome(
         (~settled, RESULTS.not_settled), (path.result == RESULTS.invalid_parameter, RESULTS.invalid_parameter)
     )
     return SteadyState(
         state=jtu.tree_map(lambda x: jnp.where(settled, x, jnp.nan), state),
         residual=residual,
-        time=path.final_time,
+        time=jnp.where(resting, 0, path.final_time),
         num_steps=path.stats["num_steps"],
         result=result,
     )

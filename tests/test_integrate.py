@@ -402,3 +402,12 @@ def test_nothing_is_traced_again_when_only_numbers_change():
         assert len(traces) == before, number
     hj.integrate(Counted(2, 0.5, traces), jnp.zeros(2), t0=1, t1=7, adjoint=FORWARD)
     assert len(traces) == before and len(set(finals)) == 1
+
+
+def test_noise_refuses_adaptive_steps():
+    noise = hj.Noise(lambda t, y, args: 1.0, jr.key(0))
+    with pytest.raises(ValueError, match="stepsize_controller"):
+        hj.integrate(
+            Oscillator(), jnp.ones(2), t1=1.0, dt0=0.1, noise=noise, solver=dfx.Heun(),
+            stepsize_controller=dfx.PIDController(1e-2, 1e-2),
+        )  # fmt: skip

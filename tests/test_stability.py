@@ -33,11 +33,11 @@ def test_the_matrix_is_equation_28(bits):
         )
         found = hj.linearise(network, v := jnp.asarray(v))
         matrix, eigenvalues, u = (
-            np.asarray(found.matrix()),
+            np.asarray(hj.jacobian(network, v).as_matrix()),
             np.asarray(found.eigenvalues),
             jnp.asarray(rng.normal(size=7)),
         )
-        backward = np.asarray(found.vjp(u))
+        backward = np.asarray(hj.jacobian(network, v).transpose().mv(u))
         assert int(found.num_dead) == 0 and "leading eigenvalue" in str(found)
         xi, b, v, u = (np.asarray(jnp.asarray(x), np.float64) for x in (xi, b, v, u))
     assert matrix.dtype == f"float{bits}"
@@ -61,7 +61,11 @@ def spectra():
         def together(models, states):
             found = {name: hj.linearise(model, states[name], throw=False) for name, model in models.items()}
             return {
-                name: (lin.eigenvalues, lin.matrix(), lin.result == hj.RESULTS.successful)
+                name: (
+                    lin.eigenvalues,
+                    hj.jacobian(models[name], states[name]).as_matrix(),
+                    lin.result == hj.RESULTS.successful,
+                )
                 for name, lin in found.items()
             }
 
@@ -149,7 +153,7 @@ def test_a_network_that_is_not_convex_needs_the_general_solver(x64):
     with pytest.raises(eqx.EquinoxRuntimeError, match="symmetric=False"):
         hj.linearise(network, y)
     general = hj.linearise(network, y, symmetric=False)
-    exact = np.linalg.eigvals(np.asarray(general.matrix()))
+    exact = np.linalg.eigvals(np.asarray(hj.jacobian(network, y).as_matrix()))
     np.testing.assert_allclose(np.sort(general.eigenvalues.real), np.sort(exact.real), atol=1e-10)
 
 
@@ -179,3 +183,29 @@ ATTENTION = AdiabaticNetwork(MemoryMap(jnp.ones((2, 12))))
 def test_bad_arguments_are_named(call, argument):
     with pytest.raises(ValueError, match=argument):
         call()
+
+
+def test_saturated_units_have_finite_spectra_and_gradients():
+    patterns = hj.random_patterns(3, 40, key=jr.key(0))
+    network = hj.associative.AdiabaticNetwork(
+        hj.associative.MemoryMap(patterns), visible=hj.HardTanh(8.0), hidden=hj.Quadratic(1 / 40)
+    )
+    found = hj.linearise(network, 5 * patterns[0], num_eigenvalues=3)
+    np.testing.assert_allclose(found.eigenvalues, -1, atol=1e-5)
+    assert found.num_dead == 40 and found.stable
+    slope = jax.grad(lambda b: hj.linearise(hj.associative.graded_network(patterns, beta=b), 30 * patterns[0]).leading)(2.0)
+    assert np.isfinite(slope)
+
+
+def test_the_jacobian_of_a_batch_needs_no_copies_of_the_model():
+    patterns = hj.random_patterns(3, 6, key=jr.key(0))
+    network = hj.associative.AdiabaticNetwork(lambda g: patterns @ g, hidden=hj.LogSumExp(1.0))
+    found = jax.vmap(lambda y: hj.linearise(network, y))(patterns)
+    assert found.leading.shape == (3,)
+
+
+@pytest.mark.parametrize("tolerance", [-5.0, np.nan])
+def test_a_tolerance_outside_its_domain_is_refused(tolerance):
+    network = hj.associative.graded_network(hj.random_patterns(2, 6, key=jr.key(0)))
+    with pytest.raises(ValueError, match="tolerance"):
+        hj.linearise(network, jnp.zeros(6), tolerance=tolerance)

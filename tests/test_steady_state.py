@@ -148,3 +148,19 @@ def test_large_states_are_differentiated_without_a_dense_matrix():
 def test_bad_arguments_are_named(call, argument):
     with pytest.raises(ValueError if argument != "model" else Exception, match=argument):
         call()
+
+
+def test_starting_at_rest_takes_no_time():
+    network = hj.associative.graded_network(hj.random_patterns(2, 16, key=jr.key(0)), beta=4.0)
+    first = hj.steady_state(network, hj.random_patterns(2, 16, key=jr.key(0))[0])
+    again = hj.steady_state(network, first.state)
+    assert again.time == 0 and again.num_steps < 20
+    np.testing.assert_allclose(again.state, first.state, atol=1e-5)
+
+
+def test_too_little_time_is_not_an_attractor():
+    patterns = hj.random_patterns(4, 50, key=jr.key(0))
+    network = hj.associative.graded_network(patterns, beta=4.0, tau_visible=1e6)
+    cue = hj.flip(patterns[2], 0.2, key=jr.key(1))
+    found = hj.steady_state(network, cue, throw=False)
+    assert found.result == hj.RESULTS.not_settled and np.all(np.isnan(found.state))

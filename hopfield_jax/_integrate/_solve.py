@@ -9,6 +9,7 @@ import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 
 from .._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid
 from .._dynamics import AbstractDynamics
@@ -106,12 +107,14 @@ def integrate(
     if dt0 is not None:
         dt0 = as_inexact(dt0)
         in_domain("dt0", dt0, "positive")
-    y0 = as_state("y0", model, y0)
+    y0, args = as_state("y0", model, y0), as_args(args)
     if solver is None:
         solver = dfx.Tsit5() if noise is None else dfx.Euler()
     fixed = noise is not None or not isinstance(solver, dfx.AbstractAdaptiveSolver)
     if fixed and dt0 is None and not isinstance(stepsize_controller, dfx.StepTo):
         fail("dt0", f"a step size ({'noise' if noise is not None else type(solver).__name__} has constant steps)", None)
+    if noise is not None and not isinstance(stepsize_controller, dfx.ConstantStepSize | dfx.StepTo | None):
+        fail("stepsize_controller", "constant steps with noise", type(stepsize_controller).__name__)
     if stepsize_controller is None:
         stepsize_controller = dfx.ConstantStepSize() if fixed else dfx.PIDController(*tolerances(y0))
     if adjoint is None:
@@ -146,6 +149,17 @@ def as_state(argument: str, model: AbstractDynamics, y: State) -> State:
         dtype = jnp.result_type(*floats)
     y = jtu.tree_map(lambda x: x.astype(dtype), y)
     return y
+
+
+def as_args(args: Any) -> Any:
+    """Numbers among a vector field's arguments as arrays, so that another value is no other trace."""
+
+    def convert(x: Any) -> Any:
+        if isinstance(x, float | np.floating) or (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)):
+            return as_inexact(x)
+        return jnp.asarray(x) if isinstance(x, int | np.integer) and not isinstance(x, bool) else x
+
+    return jtu.tree_map(convert, args)
 
 
 class _Setup(eqx.Module):
@@ -260,9 +274,10 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
         if event.direction is not None:
             return jnp.asarray(-1.0 if event.direction else 1.0, t0.dtype)
         # Exactly on the surface, the side is the one that the flow goes to.
-        flow = (jnp.ones_like(t), model.vector_field(t, y, args))
-        value, slope = jax.jvp(lambda t, y: event.condition(t, y, args, mode), (t, y), flow)
-        return jnp.where(jnp.where(value == 0, slope, value) >= 0, 1.0, -1.0).astype(t0.dtype)
+        dt = jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.maximum(1, jnp.abs(t))
+        ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, model.vector_field(t, y, args))
+        value, next_value = event.condition(t, y, args, mode), event.condition(t + dt, ahead, args, mode)
+        return jnp.where(jnp.where(value == 0, next_value, value) >= 0, 1.0, -1.0).astype(t0.dtype)
 
     def segment(carry, _):
         t_start, y_start, mode, side, count, done, result, values, stats = carry

@@ -60,6 +60,9 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         self.hidden_map = _callable("hidden_map", hidden_map)
         self.visible = Quadratic() if visible is None else visible
         self.hidden = LogSumExp() if hidden is None else hidden
+        for name, units in (("visible", self.visible), ("hidden", self.hidden)):
+            if not isinstance(units, AbstractGeneratingFunction):
+                fail(name, "a generating function", type(units).__name__)
         self.input = as_inexact(input)
         self.tau_visible = as_inexact(tau_visible)
 
@@ -77,7 +80,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         With `LogSumExp` memories, `Quadratic` neurons and `MemoryMap(patterns)` this is one step of attention,
         $\Xi^\top \mathrm{softmax}(\beta\,\Xi v)$.
         """
-        return v + self.tau_visible * self.vector_field(0.0, v)
+        return self.target(v)
 
 
 class DenseSynapse(Checked):

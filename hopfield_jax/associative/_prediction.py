@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import (
+    in_domain,
     is_concrete,
     patterns_fit,
     shape_is,
@@ -49,9 +50,15 @@ def learned_memories(
     $\Xi(t)^\top\Xi(t)$ of it is the Hebbian time course of eq. 24, which ends in $\Xi'^\top\Xi'$ (eq. 25):
     `hebbian_course`.
     """
-    probabilities = as_inexact(probabilities)
+    memories, observed, probabilities, t, tau_memory = (
+        as_inexact(x) for x in (memories, observed, probabilities, t, tau_memory)
+    )
+    patterns_fit("memories", memories)
+    shape_is("observed", observed, memories.shape, "(that of the memories)")
     probabilities_fit("probabilities", probabilities, len(memories))
-    kept = jnp.exp(-as_inexact(t) * probabilities / as_inexact(tau_memory))[:, None]
+    in_domain("tau_memory", tau_memory, "positive")
+    exponent = jnp.where(probabilities > 0, t * probabilities, 0) / tau_memory  # 0 also at infinite time
+    kept = jnp.exp(-exponent)[:, None]
     return kept * memories + (1 - kept) * observed
 
 
@@ -120,6 +127,8 @@ def learning_conditions(
     patterns_fit("memories", memories)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
     probabilities_fit("probabilities", probabilities, len(memories))
+    dwell = as_inexact(dwell)
+    in_domain("dwell", dwell, "positive")
     cosines = jax.vmap(lambda m: cosine_similarity(memories, m))(memories)
     weights = jax.vmap(lambda v: rule.weights(memories, v))(observed).T  # [memory, shown]
     share = weights * probabilities[None, :]
@@ -131,7 +140,7 @@ def learning_conditions(
         selectivity=jnp.min(own_weight),
         leakage=jnp.max(jnp.where(own > 0, foreign / jnp.where(own > 0, own, 1), jnp.inf)),
         smallest_probability=jnp.min(probabilities),
-        dwell_ratio=as_inexact(dwell) * jnp.max(probabilities * own_weight) / rule.tau_memory,
+        dwell_ratio=dwell * jnp.max(probabilities) / rule.tau_memory,
     )
 
 

@@ -102,6 +102,8 @@ def retrieve(
     measure = _Measure(network, patterns, _read_visible if read is None else read)
     outputs = jax.eval_shape(lambda: measure.output(jtu.tree_map(as_inexact, cue)))
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
+    if own := {"t0", "saveat", "statistics", "event"} & set(integration):
+        fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))
     t1 = as_inexact(t1)
     path = integrate(
         network,

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import is_concrete, patterns_fit
+from .._checks import in_domain, is_concrete, patterns_fit
 from .._misc import as_inexact, matmul
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
@@ -59,6 +59,7 @@ def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpe
     """
     patterns = as_inexact(patterns)
     patterns_fit("patterns", patterns)
+    in_domain("tolerance", as_inexact(tolerance), "nonnegative")
     return _memory_spectrum(patterns, jnp.asarray(tolerance, patterns.dtype))
 
 

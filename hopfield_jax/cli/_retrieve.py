@@ -140,7 +140,9 @@ class Request:
 
     def sign_cosine(self) -> float:
         """Mean cosine between the stored patterns of the first draw and their signs."""
-        return float(np.abs(self.stored(0)[0]).mean())  # for patterns of norm √N
+        patterns = self.stored(0)[0]
+        sizes = np.linalg.norm(patterns, axis=1) * np.sqrt(np.count_nonzero(patterns, axis=1))
+        return float((np.abs(patterns).sum(1) / sizes).mean())
 
     def cue_key(self, draw: int, corruption: str) -> Array:
         """The same for all networks, so that they meet the same cues."""
