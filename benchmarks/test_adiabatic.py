@@ -23,7 +23,7 @@ def compiled(function, *args) -> tuple[Any, dict[str, float]]:
     start = time.perf_counter()
     program = jax.jit(function).lower(*args).compile()
     seconds = time.perf_counter() - start
-    memory = program.memory_analysis()
+    memory: Any = program.memory_analysis()
     size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return program, {"compile (s)": seconds, "memory (MiB)": size / 2**20}
 

@@ -79,7 +79,8 @@ def train_step(state, i):  # Adam with a rate that falls to zero
     return jax.tree.map(lambda x, m, v: x - rate * m / (jnp.sqrt(v) + 1e-6), p, first, second), first, second
 
 
-digits = jnp.asarray(load_digits().images / 16 - 0.5, jnp.float32)
+pixels, _ = load_digits(return_X_y=True)
+digits = jnp.asarray(pixels, jnp.float32).reshape(-1, 8, 8) / 16 - 0.5
 train, test = digits[:1500], digits[1500:]
 shapes = {"encode": (8, features), "decode": (features, 8), "place": (8, features), "hidden": (features,)}
 shapes |= {k: (heads, head_size, features) for k in ("keys", "queries")} | {"memories": (num_memories, features)}

@@ -85,7 +85,7 @@ def fractions(beta=2.0, sigma=0.4, **case):
     return [(x.mean(), np.sqrt(x.mean() * (1 - x.mean()) / num_draws)) for x in (reached, followed)] + [end.min()]
 
 
-cases = [(f"β = {b:g}", {"beta": b}) for b in (0.02, 0.05, 0.07, 0.1, 0.5, 2.0, 10.0)]
+cases: list[tuple[str, dict]] = [(f"β = {b:g}", {"beta": b}) for b in (0.02, 0.05, 0.07, 0.1, 0.5, 2.0, 10.0)]
 cases += [(f"σ = {s:g}", {"sigma": s}) for s in (0.2, 0.4, 1.0, 2.0, 4.0)]
 if not options.quick:
     cases += [(f"N_v = {n}", {"num_neurons": n}) for n in (4, 10, 50, 200)]

@@ -173,8 +173,9 @@ def test_courses_have_the_right_ends():
         couplings = A.hebbian_course(t, memories, observed, probabilities=probabilities, tau_memory=TAU)
         np.testing.assert_allclose(couplings, np.asarray(end).T @ np.asarray(end), atol=1e-5)
     never = jnp.array([0.0, 0.5, 0.5, 0.0])
-    got = A.learned_memories(1e9, memories, observed, probabilities=never, tau_memory=TAU)
-    assert np.array_equal(got, jnp.where((never > 0)[:, None], observed, memories))
+    for t in (1e9, jnp.inf):
+        got = A.learned_memories(t, memories, observed, probabilities=never, tau_memory=TAU)
+        assert np.array_equal(got, jnp.where((never > 0)[:, None], observed, memories))
 
 
 def test_couplings_do_not_change_under_rotations_of_the_memories():
@@ -247,9 +248,9 @@ def test_more_steps_an_interval_converge_at_first_order():
         rule, protocol = A.SoftmaxPlasticity(beta=20.0, tau_memory=20.0), A.cyclic_protocol(NUM_PATTERNS, 80)
         exact = A.learned_memories(80.0, memories, observed, probabilities=jnp.full(4, 0.25), tau_memory=20.0)
         learn = functools.partial(A.learn, rule, memories, observed, protocol, save_every=80)
-        errors = [float(jnp.linalg.norm(learn(steps_per_interval=n).memories - exact)) for n in (1, 2, 4)]
+        errors = [float(jnp.linalg.norm(learn(steps_per_interval=n).memories - exact)) for n in (1, 2)]
     # (1 − h)^{s/h} = e^{−s} (1 − s h/2 + …) with h = 1/(20 n): the next order is h below it.
-    np.testing.assert_allclose(np.array(errors[:-1]) / errors[1:], 2, atol=0.1)
+    np.testing.assert_allclose(errors[0] / errors[1], 2, atol=0.1)
     np.testing.assert_allclose(errors[0], math.exp(-1) / 40 * np.linalg.norm(observed - memories), rtol=0.1)
 
 
@@ -267,13 +268,16 @@ def test_dwell_scales_with_the_time_constant():
 
 
 def test_learning_conditions_by_hand():
-    # softmax(ln 3 · (1, 0)) = (3/4, 1/4). Shares p_ν w_μ: own 3/16 and 9/16, foreign 3/16 and 1/16.
+    # softmax(ln 3 · (1, 0)) = (3/4, 1/4) and softmax(ln 3 · (0, 2)) = (1/10, 9/10) are the weights when the one and the
+    # other pattern is shown. Shares p_ν w_μ: own 3/16 and 27/40, foreign 3/40 and 1/16.
     rule = A.SoftmaxPlasticity(beta=math.log(3), tau_memory=8.0)
-    got = A.learning_conditions(rule, jnp.eye(2), jnp.eye(2), probabilities=jnp.array([0.25, 0.75]), dwell=2.0)
+    got = A.learning_conditions(
+        rule, jnp.diag(jnp.array([1.0, 2.0])), jnp.eye(2), probabilities=jnp.array([0.25, 0.75]), dwell=2.0
+    )
     np.testing.assert_allclose(got.selectivity, 3 / 4, rtol=1e-6)
-    np.testing.assert_allclose(got.leakage, 1, rtol=1e-6)
+    np.testing.assert_allclose(got.leakage, 0.4, rtol=1e-6)
     np.testing.assert_allclose(got.smallest_probability, 0.25)
-    np.testing.assert_allclose(got.dwell_ratio, 2 * 9 / 16 / 8, rtol=1e-6)
+    np.testing.assert_allclose(got.dwell_ratio, 2 * 0.75 / 8, rtol=1e-6)
     assert got.interference == 0 and got.initial_similarity == 1
     # Memories (3, 4) and (1, 0) have the cosine 3/5; observed (0, 1) and (−1, 1) lie at 4/5 and −1/√2 of their own.
     memories, observed = jnp.array([[3.0, 4], [1, 0]]), jnp.array([[0.0, 1], [-1, 1]])
@@ -321,18 +325,23 @@ def test_frozen_memories_leave_the_network_alone():
     patterns = hj.orthogonal_patterns(3, 12, key=jr.key(14))
     build = lambda memories, shown: A.slow_fast_network(A.MemoryMap(memories), input=shown, tau_hidden=0.2)  # noqa: E731
     stream = A.Stream(patterns, jnp.array([1, 2]), dwell=5.0, amplitude=0.3)
-    network = A.LearningNetwork(build, A.SoftmaxPlasticity(beta=1.0, tau_memory=1e9), stream)
+    frozen = A.LearningNetwork(build, A.SoftmaxPlasticity(beta=1.0, tau_memory=1e9), stream)
+    reading = A.LearningNetwork(build, RULE, stream, read=lambda y: 2 * y["visible"])
+
+    @jax.jit
+    def rates(t, shown, neurons):
+        state = {"neurons": neurons, "memories": patterns}
+        alone = build(patterns, shown).vector_field(t, neurons)
+        return frozen.vector_field(t, state), alone, reading.vector_field(t, state)["memories"]
+
     neurons = {"visible": jr.normal(jr.key(15), (12,)), "hidden": jr.normal(jr.key(16), (3,))}
     for t, shown in ((1.0, 1), (6.0, 2)):
-        together = network.vector_field(t, {"neurons": neurons, "memories": patterns})
-        alone = build(patterns, 0.3 * patterns[shown]).vector_field(t, neurons)
+        together, alone, read = rates(t, 0.3 * patterns[shown], neurons)
         for name in alone:
             np.testing.assert_allclose(together["neurons"][name], alone[name], rtol=1e-6)
         assert np.max(np.abs(together["memories"])) < 1e-8  # |ξ − v| is below 10
-    # The memories see the visible neurons, or what `read` makes of them.
-    reading = A.LearningNetwork(build, RULE, stream, read=lambda y: 2 * y["visible"])
-    rates = reading.vector_field(0.0, {"neurons": neurons, "memories": patterns})["memories"]
-    np.testing.assert_allclose(rates, RULE.vector_field(0.0, patterns, 2 * neurons["visible"]), rtol=1e-6)
+        # The memories see the visible neurons, or what `read` makes of them.
+        np.testing.assert_allclose(read, RULE.vector_field(0.0, patterns, 2 * neurons["visible"]), rtol=1e-5)
 
 
 def test_inputs_that_jump_and_linear_neurons_in_closed_form():
@@ -357,10 +366,11 @@ def test_neurons_settle_while_memories_drift_under_a_stream():
     def build(memories, shown):
         return A.slow_fast_network(A.MemoryMap(memories), visible=hj.LogCosh(4.0), input=shown, tau_hidden=0.1)
 
+    stream = A.Stream(patterns, A.cyclic_protocol(num_patterns, num_intervals), dwell=dwell, amplitude=3.0)
     network = A.LearningNetwork(
         build,
         A.SoftmaxPlasticity(beta=1.0, tau_memory=tau),
-        A.Stream(patterns, A.cyclic_protocol(num_patterns, num_intervals), dwell=dwell, amplitude=3.0),
+        stream,
         read=lambda y: jnp.tanh(4.0 * y["visible"]),
     )
     start = {"neurons": {"visible": jnp.zeros(num_neurons), "hidden": jnp.zeros(num_patterns)}, "memories": memories}
@@ -370,7 +380,7 @@ def test_neurons_settle_while_memories_drift_under_a_stream():
         start,
         t1=dwell * num_intervals,
         saveat=ends,
-        jump_times=network.stimulus.jump_times(),
+        jump_times=stream.jump_times(),
         statistics=lambda t, y, args: (jnp.tanh(4.0 * y["neurons"]["visible"]), y["memories"]),
     )
     outputs, course = path.values
@@ -481,11 +491,15 @@ BAD = [
     (A.Stream, (NAN, SHOWN, 1.0), {}, "Stream.patterns", "not finite"),
     (A.Stream, (ONES, jnp.array([0, 2]), 1.0), {}, "Stream.protocol", r"\[0, 2\]"),
     (A.Stream, (ONES, SHOWN, 0.0), {}, "Stream.dwell", "0.0"),
+    (A.learned_memories, (1.0, NAN, ONES), LAW, "memories", "not finite"),
+    (A.learned_memories, (1.0, ONES, jnp.ones((1, 3))), LAW, "observed", r"\(1, 3\)"),
+    (A.learned_memories, (1.0, ONES, ONES), LAW | {"tau_memory": 0.0}, "tau_memory", "0.0"),
     (A.learned_memories, (1.0, ONES, ONES), LAW | {"probabilities": jnp.ones(3) / 3}, "probabilities", r"\(3,\)"),
     (A.hebbian_course, (1.0, ONES, ONES), LAW | {"probabilities": jnp.array([0.5, 0.7])}, "probabilities", "1.2"),
     (A.learning_conditions, (RULE, NAN, ONES), {"probabilities": HALF}, "memories", "not finite"),
     (A.learning_conditions, (RULE, ONES, jnp.ones((2, 4))), {"probabilities": HALF}, "observed", r"\(2, 4\)"),
     (A.learning_conditions, (RULE, ONES, ONES), {"probabilities": jnp.ones(1)}, "probabilities", r"\(1,\)"),
+    (A.learning_conditions, (RULE, ONES, ONES), {"probabilities": HALF, "dwell": -1.0}, "dwell", "-1.0"),
 ]
 
 

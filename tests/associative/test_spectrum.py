@@ -107,7 +107,7 @@ def test_spectrum_does_not_change_under_rotations():
     for size, rotate in ((20, lambda u: u @ patterns), (50, lambda u: patterns @ u)):
         rotation = jnp.linalg.qr(jr.normal(jr.key(3), (size, size)))[0]
         rotated = A.memory_spectrum(rotate(rotation))
-        np.testing.assert_allclose(rotated.eigenvalues, plain.eigenvalues, atol=1e-5 * plain.upper)
+        np.testing.assert_allclose(rotated.eigenvalues, plain.eigenvalues, atol=1e-5 * float(plain.upper))
 
 
 def test_transforms_agree_with_plain_calls():
