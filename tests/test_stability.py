@@ -193,7 +193,9 @@ def test_saturated_units_have_finite_spectra_and_gradients():
     found = hj.linearise(network, 5 * patterns[0], num_eigenvalues=3)
     np.testing.assert_allclose(found.eigenvalues, -1, atol=1e-5)
     assert found.num_dead == 40 and found.stable
-    slope = jax.grad(lambda b: hj.linearise(hj.associative.graded_network(patterns, beta=b), 30 * patterns[0]).leading)(2.0)
+    slope = jax.grad(lambda b: hj.linearise(hj.associative.graded_network(patterns, beta=b), 30 * patterns[0]).leading)(
+        2.0
+    )
     assert np.isfinite(slope)
 
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 
 from .._checks import (
     Checked,
@@ -244,5 +245,5 @@ def _protocol_fits(argument: str, protocol: Array, num_patterns: int) -> None:
         fail(argument, "whole numbers, the index of the pattern shown in each interval", str(protocol.dtype))
     if protocol.size == 0:
         fail(argument, "at least one interval", "none")
-    if is_concrete(protocol) and not 0 <= protocol.min() <= protocol.max() < num_patterns:
+    if is_concrete(protocol) and not 0 <= np.min(shown := np.asarray(protocol)) <= np.max(shown) < num_patterns:
         fail(argument, f"indices from 0 to {num_patterns - 1}", describe(protocol))

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import (
     domain,
@@ -84,5 +85,5 @@ class PavlovianPlasticity(AbstractDynamics):
 def probabilities_fit(argument: str, probabilities: Array, size: int) -> None:
     shape_is(argument, probabilities, (size,), "(one a pattern)")
     in_domain(argument, probabilities, "probability")
-    if is_concrete(probabilities) and abs(float(jnp.sum(probabilities)) - 1) > 1e-5:
-        fail(argument, "numbers that add up to 1", f"a sum of {float(jnp.sum(probabilities)):g}")
+    if is_concrete(probabilities) and abs(total := float(np.sum(np.asarray(probabilities))) - 1) > 1e-5:
+        fail(argument, "numbers that add up to 1", f"a sum of {total + 1:g}")
