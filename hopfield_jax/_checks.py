@@ -25,6 +25,8 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
 }
 
+_KINDS = ("a number", "a vector", "a matrix", "an array of three axes")
+
 
 def fail(argument: str, expected: str, got: object) -> NoReturn:
     """Raises the one error format: which argument, what was expected, what was got."""
@@ -100,7 +102,7 @@ class Checked(eqx.Module):
         for field, value in _parameters(self):
             name = f"{type(self).__name__}.{field.name}"
             if jnp.ndim(value) not in field.metadata["ndim"]:
-                kinds = " or ".join(("a number", "a vector", "a matrix")[n] for n in field.metadata["ndim"])
+                kinds = " or ".join(_KINDS[n] for n in field.metadata["ndim"])
                 fail(name, kinds, f"shape {jnp.shape(value)}")
             in_domain(name, value, field.metadata["domain"])
 

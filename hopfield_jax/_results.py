@@ -1,14 +1,17 @@
 """How a computation ended, and the trajectory every integration returns."""
 
+from collections.abc import Callable
 from typing import cast
 
 import diffrax as dfx
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 
 from ._checks import is_concrete
-from ._types import Array, Bool, Float, Int, PyTree, Scalar
+from ._types import Array, ArrayLike, Bool, Float, Int, PyTree, Scalar
 
 
 class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
@@ -26,6 +29,10 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     not_convex = (
         "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
         "Pass `symmetric=False`."
+    )
+    lost_factor = (
+        "The covariance of the crosstalk noise lost its Cholesky factor: a pivot fell below half of the jitter. The "
+        "outputs from there on are NaN. Try more samples, a larger `jitter`, or float64."
     )
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 
@@ -98,9 +105,17 @@ class Trajectory(eqx.Module):
         return "\n".join(lines)
 
 
+def card(result: eqx.Module, probe: ArrayLike, text: Callable[[], str]) -> str:
+    """What `str` of a result prints: `text()` for one instance, told by a scalar `probe`; the shape of a batch."""
+    title = f"{type(result).__name__}: {memory_of(result)}"
+    if not is_concrete(probe):
+        return title
+    return f"{title}, batch of shape {jnp.shape(probe)}" if jnp.ndim(probe) else f"{title}\n  {text()}"
+
+
 def memory_of(tree: PyTree) -> str:
     """Size of a pytree's arrays, for a result's card."""
-    size = sum(x.size * x.dtype.itemsize for x in jtu.tree_leaves(tree) if eqx.is_array(x))
+    size = sum(x.size * x.dtype.itemsize for x in jtu.tree_leaves(tree) if isinstance(x, jax.Array | np.ndarray))
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.4g} {unit}"

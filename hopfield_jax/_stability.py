@@ -10,12 +10,12 @@ import lineax as lx
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.flatten_util import ravel_pytree
 
-from ._checks import all_finite, at_least, fail, in_domain, is_concrete
+from ._checks import all_finite, at_least, fail, in_domain
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
 from ._integrate import as_args, as_state
 from ._misc import as_inexact, inner, matmul
-from ._results import RESULTS, describe_result, outcome, raise_unless_okay
+from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
 
@@ -45,12 +45,14 @@ class Linearisation(eqx.Module):
     result: RESULTS
 
     def __str__(self) -> str:
-        if not is_concrete(self.leading):
-            return "Linearisation"
-        return (
-            f"Linearisation: leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
-            f"{'hyperbolic' if self.hyperbolic else f'{self.num_flat} flat directions'}, {self.num_dead} dead units, "
-            f"rate of change {self.residual:.2g}\n  result: {describe_result(self.result)}"
+        return card(
+            self,
+            self.leading,
+            lambda: (
+                f"leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
+                f"{'hyperbolic' if self.hyperbolic else f'{self.num_flat} flat directions'}, {self.num_dead} dead "
+                f"units, rate of change {self.residual:.2g}\n  result: {describe_result(self.result)}"
+            ),
         )
 
 
@@ -249,16 +251,17 @@ class DescentReport(eqx.Module):
     descends: Bool[Array, ""]
 
     def __str__(self) -> str:
-        if not is_concrete(self.energy):
-            return "DescentReport"
-        verdict = "descends" if self.descends else "RISES"
-        causes = [] if self.consistent else ["the vector field is not the gradient flow of this energy"]
-        causes += [] if self.convex else ["a generating function is not convex here"]
-        return (
-            f"DescentReport: energy {self.energy:.6g} {verdict} at rate {self.energy_rate:.3g}; "
-            f"gradient residual {self.gradient_residual:.1e}, smallest curvature {self.smallest_curvature:.3g}"
-            + "".join(f"\n  {cause}" for cause in causes)
-        )
+        def text():
+            verdict = "descends" if self.descends else "RISES"
+            causes = [] if self.consistent else ["the vector field is not the gradient flow of this energy"]
+            causes += [] if self.convex else ["a generating function is not convex here"]
+            return (
+                f"energy {self.energy:.6g} {verdict} at rate {self.energy_rate:.3g}; "
+                f"gradient residual {self.gradient_residual:.1e}, smallest curvature {self.smallest_curvature:.3g}"
+                + "".join(f"\n  {cause}" for cause in causes)
+            )
+
+        return card(self, self.energy, text)
 
 
 def check_descent(

@@ -3,6 +3,9 @@
 import os
 
 os.environ["MPLBACKEND"] = "Agg"
+# Nearly all the time of the fast ring is XLA's; without its costly passes it takes two thirds. Set it to 0 to test the
+# programs that users run (docs/contributing.md).
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import hypothesis
 import jax

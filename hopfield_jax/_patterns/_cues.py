@@ -170,9 +170,18 @@ def cosine_similarity(
     assert abs(hj.cosine_similarity(patterns, 5 * patterns[1])[1] - 1) < 1e-6
     ```
     """
-    patterns, state = _patterns_and_state(patterns, state)
-    cosine = matmul(_unit(patterns), _unit(state))
-    return cosine + jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
+    return overlap_and_cosine(*_patterns_and_state(patterns, state))[1]
+
+
+def overlap_and_cosine(
+    patterns: Float[Array, "patterns neurons"], state: Float[Array, " neurons"]
+) -> tuple[Float[Array, " patterns"], Float[Array, " patterns"]]:
+    """`overlap` and `cosine_similarity` from one product of patterns and state."""
+    products = matmul(patterns, state)
+    (size, length), (pattern_sizes, pattern_lengths) = _size_and_length(state), _size_and_length(patterns)
+    cosine = products / pattern_sizes / size / (pattern_lengths * length)
+    cosine += jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
+    return products / state.size, cosine
 
 
 def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
@@ -198,9 +207,9 @@ def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> Bool[Array,
     return order < count.astype(order.dtype)
 
 
-def _unit(vectors: Float[Array, "*batch neurons"]) -> Float[Array, "*batch neurons"]:
-    """Vectors of norm one, or zero where the vector is zero; neither squares nor gradients overflow."""
-    size = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1, keepdims=True))  # direction does not depend on size
+def _size_and_length(vectors: Float[Array, "*batch neurons"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """The norm as a product of two factors, of which neither squares nor gradients overflow; infinite for zero."""
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1))  # the direction does not depend on it
     zero = size < jnp.finfo(size.dtype).tiny
-    scaled = jnp.where(zero, 1, vectors) / jnp.where(zero, 1, size)
-    return jnp.where(zero, 0, scaled / jnp.linalg.norm(scaled, axis=-1, keepdims=True))
+    scaled = jnp.where(zero[..., None], 1, vectors) / jnp.where(zero, 1, size)[..., None]
+    return jnp.where(zero, jnp.inf, size), jnp.linalg.norm(scaled, axis=-1)

@@ -24,7 +24,7 @@ from .._checks import (
 )
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
-from .._results import RESULTS, describe_result, memory_of, outcome, raise_unless_okay
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PRNGKey, Scalar, ScalarLike, State
 from ._plasticity import SoftmaxPlasticity, probabilities_fit
 from ._prediction import own_similarity
@@ -67,12 +67,14 @@ class LearningRun(eqx.Module):
     result: RESULTS
 
     def __str__(self) -> str:
-        if not is_concrete(self.times) or jnp.ndim(self.times) != 1:
-            return f"LearningRun: {memory_of(self)}"
-        return (
-            f"LearningRun: {self.similarity.shape[1]} memories, time {self.times[-1]:g}, similarity "
-            f"{jnp.min(self.similarity[0]):.4f} -> {jnp.min(self.similarity[-1]):.4f} (the least), {memory_of(self)}\n"
-            f"  result: {describe_result(self.result)}"
+        return card(
+            self,
+            self.times[..., -1],
+            lambda: (
+                f"{self.similarity.shape[1]} memories, time {self.times[-1]:g}, similarity "
+                f"{jnp.min(self.similarity[0]):.4f} -> {jnp.min(self.similarity[-1]):.4f} (the least)\n"
+                f"  result: {describe_result(self.result)}"
+            ),
         )
 
 

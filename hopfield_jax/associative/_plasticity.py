@@ -43,6 +43,8 @@ class SoftmaxPlasticity(AbstractDynamics):
 
     def vector_field(self, t: Any, y: Patterns, args: Float[Array, " neurons"]) -> Patterns:  # pyright: ignore
         r"""$\dot\Xi$ (eq. 14), with $v$ = `args`."""
+        if self.bias.ndim and self.bias.shape != y.shape:
+            fail("SoftmaxPlasticity.bias", f"one number or shape {y.shape}", f"shape {self.bias.shape}")
         pull = jnp.broadcast_to(args, y.shape) + jnp.broadcast_to(self.bias, y.shape) - y
         return self.weights(y, args)[:, None] * pull / self.tau_memory
 

@@ -4,23 +4,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import (
-    in_domain,
-    is_concrete,
-    patterns_fit,
-    shape_is,
-)
+from .._checks import in_domain, patterns_fit, shape_is
 from .._misc import as_inexact, matmul
 from .._patterns import cosine_similarity
-from .._types import Array, Float, Patterns, Scalar, ScalarLike
+from .._results import card
+from .._types import Array, ArrayLike, Float, Patterns, Scalar, ScalarLike
 from ._plasticity import SoftmaxPlasticity, probabilities_fit
 
 
 def similarity_curve(
-    exponent: Float[Array, "*times"] | ScalarLike,
-    initial: Float[Array, "*times"] | ScalarLike,
-    norm_ratio: Float[Array, "*times"] | ScalarLike = 1.0,
-) -> Float[Array, "*times"]:
+    exponent: Float[ArrayLike, "*#times"] | ScalarLike,
+    initial: Float[ArrayLike, "*#times"] | ScalarLike,
+    norm_ratio: Float[ArrayLike, "*#times"] | ScalarLike = 1.0,
+) -> Float[Array, "*#times"]:
     r"""Cosine between a memory and its target while it learns (eq. 40, corrected for norms):
 
     $$\frac{e^{-s}a + \rho(1 - e^{-s})}{\sqrt{e^{-2s} + \rho^2(1 - e^{-s})^2 + 2\rho e^{-s}(1 - e^{-s})a}}.$$
@@ -54,6 +50,7 @@ def learned_memories(
         as_inexact(x) for x in (memories, observed, probabilities, t, tau_memory)
     )
     patterns_fit("memories", memories)
+    patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
     probabilities_fit("probabilities", probabilities, len(memories))
     in_domain("tau_memory", tau_memory, "positive")
@@ -96,8 +93,6 @@ class LearningConditions(eqx.Module):
     dwell_ratio: Scalar
 
     def __str__(self) -> str:
-        if not is_concrete(self.interference):
-            return "LearningConditions"
         rows = (
             ("interference between memories (eq. 15: 0)", self.interference),
             ("smallest similarity of a pattern to its memory", self.initial_similarity),
@@ -106,7 +101,9 @@ class LearningConditions(eqx.Module):
             ("smallest probability (> 0)", self.smallest_probability),
             ("largest dwell/tau_mu (<< 1)", self.dwell_ratio),
         )
-        return "LearningConditions:\n" + "\n".join(f"  {name:<50}{float(value):.4g}" for name, value in rows)
+        return card(
+            self, self.interference, lambda: "\n  ".join(f"{name:<50}{float(value):.4g}" for name, value in rows)
+        )
 
 
 def learning_conditions(
@@ -125,6 +122,7 @@ def learning_conditions(
     """
     memories, observed, probabilities = as_inexact(memories), as_inexact(observed), as_inexact(probabilities)
     patterns_fit("memories", memories)
+    patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
     probabilities_fit("probabilities", probabilities, len(memories))
     dwell = as_inexact(dwell)

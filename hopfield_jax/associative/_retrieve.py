@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import at_least, fail, is_concrete, patterns_fit, shape_is
+from .._checks import at_least, fail, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
 from .._misc import as_inexact
-from .._patterns import cosine_similarity, overlap
-from .._results import RESULTS, describe_result, memory_of, raise_unless_okay
+from .._patterns import overlap_and_cosine
+from .._results import RESULTS, card, describe_result, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
 
 
@@ -44,13 +44,14 @@ class Retrieval(eqx.Module):
     result: RESULTS
 
     def __str__(self) -> str:
-        card = f"Retrieval: {memory_of(self)}"
-        if not is_concrete(self.winner) or jnp.ndim(self.winner):
-            return card if not is_concrete(self.winner) else f"{card}, batch of shape {self.winner.shape}"
-        return (
-            f"{card}\n  winner {self.winner} with similarity {jnp.max(self.similarity[-1]):.4f}, energy "
-            f"{self.energy[0]:.4g} -> {self.energy[-1]:.4g}, {self.num_steps} steps, rate of change at the end "
-            f"{self.speed:.1e}\n  result: {describe_result(self.result)}"
+        return card(
+            self,
+            self.winner,
+            lambda: (
+                f"winner {self.winner} with similarity {jnp.max(self.similarity[-1]):.4f}, energy "
+                f"{self.energy[0]:.4g} -> {self.energy[-1]:.4g}, {self.num_steps} steps, rate of change at the end "
+                f"{self.speed:.1e}\n  result: {describe_result(self.result)}"
+            ),
         )
 
 
@@ -99,8 +100,8 @@ def retrieve(
     patterns = as_inexact(patterns)
     patterns_fit("patterns", patterns)
     at_least("num_times", num_times, 2)
-    measure = _Measure(network, patterns, _read_visible if read is None else read)
-    outputs = jax.eval_shape(lambda: measure.output(jtu.tree_map(as_inexact, cue)))
+    read = _read_visible if read is None else read
+    outputs = jax.eval_shape(lambda: read(network.activations(jtu.tree_map(as_inexact, cue))))
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
     if own := {"t0", "saveat", "statistics", "event"} & set(integration):
         fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))
@@ -110,46 +111,31 @@ def retrieve(
         cue,
         t1=t1,
         saveat=jnp.linspace(0.0, 1.0, num_times, dtype=t1.dtype) * t1,
-        statistics=measure,
         throw=False,
         **integration,
     )
-    out = _summarise(measure, path)
+    out = _summarise(network, patterns, read, path)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _summarise(measure, path) -> Retrieval:
-    overlaps, similarities, energies = path.values
-    rate = measure.network.vector_field(path.final_time, path.final, None)
+def _summarise(network, patterns, read, path) -> Retrieval:
+    # After the solve rather than inside it, where a batch of cues would copy the patterns once a cue.
+    overlaps, similarities = jax.vmap(lambda y: overlap_and_cosine(patterns, read(network.activations(y))))(path.values)
+    rate = network.vector_field(path.final_time, path.final, None)
     final = similarities[-1]
     return Retrieval(
         times=path.times,
         overlap=overlaps,
         similarity=similarities,
-        energy=energies,
+        energy=jax.vmap(network.energy)(path.values),
         winner=jnp.where(jnp.all(jnp.isfinite(final)), jnp.argmax(final), -1),
-        output=measure.output(path.final),
+        output=read(network.activations(path.final)),
         state=path.final,
         speed=jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(rate)])),
         num_steps=path.stats["num_steps"],
         result=path.result,
     )
-
-
-class _Measure(eqx.Module):
-    """Overlaps, similarities and energy of a state."""
-
-    network: AbstractEnergyDynamics
-    patterns: Array
-    read: Callable
-
-    def output(self, y: State) -> Array:
-        return self.read(self.network.activations(y))
-
-    def __call__(self, t, y, args):
-        g = self.output(y)
-        return overlap(self.patterns, g), cosine_similarity(self.patterns, g), self.network.energy(y)
 
 
 def _read_visible(g: State) -> Array:

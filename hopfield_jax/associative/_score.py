@@ -7,7 +7,7 @@ from jaxtyping import Int as IntOf
 
 from .._checks import fail, in_domain, is_concrete
 from .._misc import as_inexact
-from .._results import is_okay
+from .._results import card, is_okay
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._retrieve import Retrieval
 
@@ -107,19 +107,19 @@ class RetrievalScore(eqx.Module):
         return jnp.sum(~self.settled & ~self.failed, axis=-1)
 
     def __str__(self) -> str:
-        if not is_concrete(self.retrieved):
-            return "RetrievalScore"
-        if self.retrieved.ndim != 1:
-            return f"RetrievalScore: batch of shape {self.retrieved.shape}, the last axis cues"
-        return (
-            f"RetrievalScore: {self.retrieved.size} cues\n"
-            f"  retrieved {self.fraction:.4f} ± {self.fraction_error:.1g} (right winner and similarity of at least "
-            f"{self.threshold:g}), right winner {self.recognised_fraction:.4f} ± {self.recognised_error:.1g}\n"
-            f"  similarity {self.mean_similarity:.4f} ± {self.similarity_error:.1g}, "
-            f"overlap {self.mean_overlap:.4f} ± {self.overlap_error:.1g}\n"
-            f"  {self.mean_steps:.1f} steps, energy drop {self.mean_energy_drop:.4g} "
-            f"(largest rise {jnp.nanmax(self.energy_rise):.1e})\n"
-            f"  {self.num_unsettled} not at rest, {self.num_failed} failed"
+        return card(
+            self,
+            self.num_failed,
+            lambda: (
+                f"{self.retrieved.size} cues\n"
+                f"  retrieved {self.fraction:.4f} ± {self.fraction_error:.1g} (right winner and similarity of at least "
+                f"{self.threshold:g}), right winner {self.recognised_fraction:.4f} ± {self.recognised_error:.1g}\n"
+                f"  similarity {self.mean_similarity:.4f} ± {self.similarity_error:.1g}, "
+                f"overlap {self.mean_overlap:.4f} ± {self.overlap_error:.1g}\n"
+                f"  {self.mean_steps:.1f} steps, energy drop {self.mean_energy_drop:.4g} "
+                f"(largest rise {jnp.nanmax(self.energy_rise):.1e})\n"
+                f"  {self.num_unsettled} not at rest, {self.num_failed} failed"
+            ),
         )
 
 

@@ -3,8 +3,9 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import in_domain, is_concrete, patterns_fit
+from .._checks import in_domain, patterns_fit
 from .._misc import as_inexact, matmul
+from .._results import card
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
 
@@ -36,13 +37,15 @@ class MemorySpectrum(eqx.Module):
     all_exceed_one: Bool[Array, ""]
 
     def __str__(self) -> str:
-        if not is_concrete(self.load):
-            return "MemorySpectrum"
-        return (
-            f"MemorySpectrum: load {self.load:.4g}, {self.eigenvalues.size} eigenvalues from {self.eigenvalues[0]:.4g} "
-            f"({self.lower_deviation:+.1%} of the edge {self.lower:.4g}) to {self.eigenvalues[-1]:.4g} "
-            f"({self.upper_deviation:+.1%} of {self.upper:.4g}), {self.num_zero} zeros; Kolmogorov distance "
-            f"{self.distance:.3f}; origin {'hyperbolic' if self.origin_hyperbolic else 'not hyperbolic'}"
+        return card(
+            self,
+            self.load,
+            lambda: (
+                f"load {self.load:.4g}, {self.eigenvalues.size} eigenvalues from {self.eigenvalues[0]:.4g} "
+                f"({self.lower_deviation:+.1%} of the edge {self.lower:.4g}) to {self.eigenvalues[-1]:.4g} "
+                f"({self.upper_deviation:+.1%} of {self.upper:.4g}), {self.num_zero} zeros; Kolmogorov distance "
+                f"{self.distance:.3f}; origin {'hyperbolic' if self.origin_hyperbolic else 'not hyperbolic'}"
+            ),
         )
 
 

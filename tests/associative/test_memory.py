@@ -35,11 +35,6 @@ def draw(key, sigma=0.4, num_patterns=NUM_PATTERNS, num_neurons=NUM_NEURONS):
     return memories, jax.vmap(add_noise)(memories, jr.split(noise_key, num_patterns))
 
 
-def similarity_curve(*numbers):
-    """Eq. 40 with its correction for norms, for NumPy arrays that broadcast."""
-    return A.similarity_curve(*jnp.broadcast_arrays(*(jnp.asarray(x, jnp.float32) for x in numbers)))
-
-
 def cosines(memories, observed):
     """Cosine between each memory and its own observed pattern."""
     return np.sum(memories * observed, -1) / np.linalg.norm(memories, axis=-1) / np.linalg.norm(observed, axis=-1)
@@ -68,7 +63,7 @@ def curve(exponent, norm_corrected: bool):
     memories, observed = reference()["memories"], reference()["observed"]
     ratio = np.linalg.norm(observed, axis=-1) / np.linalg.norm(memories, axis=-1)
     start = cosines(memories, observed)[:, None]
-    return similarity_curve(exponent, start, ratio[:, None] ** norm_corrected)
+    return A.similarity_curve(exponent, start, ratio[:, None] ** norm_corrected)
 
 
 def largest(difference) -> np.ndarray:
@@ -92,7 +87,7 @@ def test_similarity_curve_is_the_cosine_of_a_mixture():
     expected = cosines(kept * memories + (1 - kept) * observed, observed)
     ratio = np.linalg.norm(observed, axis=1) / np.linalg.norm(memories, axis=1)
     start = cosines(memories, observed)
-    got = similarity_curve(exponent, start[None], ratio[None])
+    got = A.similarity_curve(exponent, start[None], ratio[None])
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)  # rounding in float32
 
 
@@ -285,6 +280,8 @@ def test_learning_conditions_by_hand():
     np.testing.assert_allclose(got.interference, 0.6, rtol=1e-6)
     np.testing.assert_allclose(got.initial_similarity, -math.sqrt(0.5), rtol=1e-6)
     assert "interference" in str(got) and "0.6" in str(got)
+    batch = jax.vmap(lambda p: A.learning_conditions(rule, memories, observed, probabilities=p))(jnp.ones((3, 2)) / 2)
+    assert "batch of shape (3,)" in str(batch)
 
 
 def test_where_the_conditions_hold_learning_succeeds_and_where_they_fail_it_fails():
@@ -391,7 +388,7 @@ def test_neurons_settle_while_memories_drift_under_a_stream():
     # 10 τ_v to turn, so that s is right to a tenth, and 0.1 s times the curve's slope is below 0.01.
     ratio = np.linalg.norm(patterns, axis=1) / np.linalg.norm(memories, axis=1)
     visits = np.stack([np.arange(1, num_intervals + 1) + 1, np.arange(1, num_intervals + 1)], 1) // 2
-    theory = similarity_curve(visits * dwell / tau, cosines(memories, patterns)[None], ratio[None])
+    theory = A.similarity_curve(visits * dwell / tau, cosines(memories, patterns)[None], ratio[None])
     got = cosines(np.asarray(course), np.asarray(patterns))
     assert np.all(got[0] < 0.95) and np.all(got[-1] > 0.99)
     np.testing.assert_allclose(got, theory, atol=0.01)
@@ -480,6 +477,7 @@ BAD = [
     (A.learn, (RULE, ONES, NAN, SHOWN), {}, "observed", "not finite"),
     (A.learn, (RULE, ONES, jnp.ones((2, 4)), SHOWN), {}, "observed", r"\(2, 4\)"),
     (A.learn, (RULE, ONES, ONES, SHOWN), {"dwell": 0.0}, "dwell", "0.0"),
+    (A.learn, (A.SoftmaxPlasticity(1.0, 1.0, ONES.T), ONES, ONES, SHOWN), {}, "SoftmaxPlasticity.bias", r"\(3, 2\)"),
     (A.learn, (RULE, ONES, ONES, jnp.zeros((2, 2), int)), {}, "protocol", r"\(2, 2\)"),
     (A.learn, (RULE, ONES, ONES, jnp.array([0.0, 1.0])), {}, "protocol", "float32"),
     (A.learn, (RULE, ONES, ONES, jnp.array([0, 2])), {}, "protocol", r"\[0, 2\]"),
@@ -497,6 +495,8 @@ BAD = [
     (A.learned_memories, (1.0, ONES, ONES), LAW | {"probabilities": jnp.ones(3) / 3}, "probabilities", r"\(3,\)"),
     (A.hebbian_course, (1.0, ONES, ONES), LAW | {"probabilities": jnp.array([0.5, 0.7])}, "probabilities", "1.2"),
     (A.learning_conditions, (RULE, NAN, ONES), {"probabilities": HALF}, "memories", "not finite"),
+    (A.learned_memories, (1.0, ONES, NAN), LAW, "observed", "not finite"),
+    (A.learning_conditions, (RULE, ONES, NAN), {"probabilities": HALF}, "observed", "not finite"),
     (A.learning_conditions, (RULE, ONES, jnp.ones((2, 4))), {"probabilities": HALF}, "observed", r"\(2, 4\)"),
     (A.learning_conditions, (RULE, ONES, ONES), {"probabilities": jnp.ones(1)}, "probabilities", r"\(1,\)"),
     (A.learning_conditions, (RULE, ONES, ONES), {"probabilities": HALF, "dwell": -1.0}, "dwell", "-1.0"),
