@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from . import associative as associative
+from . import dmft as dmft
 from . import plot as plot
 from . import theory as theory
 from ._dynamics import AbstractDynamics as AbstractDynamics
@@ -48,6 +49,8 @@ from ._stability import jacobian as jacobian
 from ._stability import linearise as linearise
 from ._steady_state import SteadyState as SteadyState
 from ._steady_state import steady_state as steady_state
+from ._threshold import Threshold as Threshold
+from ._threshold import bisect as bisect
 
 try:
     __version__ = version("hopfield-jax")

@@ -1,5 +1,13 @@
 """Closed theory: functions of numbers and generating functions."""
 
+from ._critical_load import critical_load as critical_load
+from ._first_step import first_step_overlap as first_step_overlap
 from ._random_matrix import marchenko_pastur_density as marchenko_pastur_density
 from ._random_matrix import marchenko_pastur_edges as marchenko_pastur_edges
 from ._random_matrix import zero_mass as zero_mass
+from ._scsna import StationaryState as StationaryState
+from ._scsna import scsna as scsna
+from ._site import AbstractBranch as AbstractBranch
+from ._site import Cue as Cue
+from ._site import Maxwell as Maxwell
+from ._site import Upper as Upper

@@ -1,0 +1,29 @@
+"""Dynamical mean-field theory of retrieval while the synapses are plastic, and direct simulation (theory: part 3)."""
+
+from ._cue import GaussianCue as GaussianCue
+from ._cue import SpinCue as SpinCue
+from ._kernels import AccumulatingHebbian as AccumulatingHebbian
+from ._kernels import FunctionKernel as FunctionKernel
+from ._kernels import LeakyHebbian as LeakyHebbian
+from ._kernels import TableKernel as TableKernel
+from ._network import DensePlasticNetwork as DensePlasticNetwork
+from ._network import PlasticNetwork as PlasticNetwork
+from ._order import OrderParameters as OrderParameters
+from ._questions import Agreement as Agreement
+from ._questions import StrengthScan as StrengthScan
+from ._questions import agreement as agreement
+from ._questions import basin_boundary as basin_boundary
+from ._questions import largest_load as largest_load
+from ._questions import retrieved as retrieved
+from ._questions import scan_strength as scan_strength
+from ._response import Novikov as Novikov
+from ._response import Pathwise as Pathwise
+from ._response import Score as Score
+from ._simulate import NoiseStatistics as NoiseStatistics
+from ._simulate import crosstalk_noise as crosstalk_noise
+from ._simulate import simulate as simulate
+from ._solve import memory_needed as memory_needed
+from ._solve import solve as solve
+from ._units import Elementwise as Elementwise
+from ._units import Glauber as Glauber
+from ._units import Sign as Sign

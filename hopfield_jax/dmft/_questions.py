@@ -1,0 +1,214 @@
+"""Questions to theory or simulation: how well they agree, basins, loads, the best strength of plasticity.
+
+`run` stands for either: a function of model and cue that returns an `OrderParameters`, such as
+`lambda model, cue: hj.dmft.solve(model, cue, num_steps=60, key=key, throw=False)`.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._checks import fail
+from .._misc import as_inexact
+from .._results import RESULTS, card, describe_result, is_okay
+from .._threshold import Threshold, bisect
+from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
+from ._cue import AbstractCue, SpinCue
+from ._network import AbstractPlasticModel
+from ._order import OrderParameters
+
+Run = Callable[[AbstractPlasticModel, AbstractCue], OrderParameters]
+
+
+class Agreement(eqx.Module):
+    r"""What `hopfield_jax.dmft.agreement` returns.
+
+    **Attributes:**
+
+    - `squared_difference`: $\sum_t (m_t^{\text{theory}} - m_t^{\text{network}})^2\,dt$.
+    - `expected`: what the standard errors alone make of it, $\sum_t(\sigma^2 + \sigma'^2)\,dt$; the difference is
+      biased upward by that much.
+    - `largest_deviation`: largest difference of the overlaps, and `in_errors`: the largest one in standard errors.
+    - `step`: where the latter is found.
+    """
+
+    squared_difference: Scalar
+    expected: Scalar
+    largest_deviation: Scalar
+    in_errors: Scalar
+    step: Int[Array, ""]
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.squared_difference,
+            lambda: (
+                f"integrated squared difference {self.squared_difference:.3g} (errors alone: {self.expected:.3g}), "
+                f"largest difference {self.largest_deviation:.4f}, {self.in_errors:.2g} standard errors at step "
+                f"{self.step}"
+            ),
+        )
+
+
+def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
+    """Compares two trajectories of the overlap, of theory and simulation or any two.
+
+    For a fair comparison give the theory the load and cue overlap that the simulation realised.
+
+    **Arguments:** two results with the same times. **Returns:** an `Agreement`.
+
+    **Raises:** `ValueError` if the times differ in number.
+    """
+    if theory.overlap.shape != network.overlap.shape:
+        fail("network", f"overlaps of the theory's shape {theory.overlap.shape}", f"shape {network.overlap.shape}")
+    difference = theory.overlap - network.overlap
+    variance = theory.overlap_error**2 + network.overlap_error**2
+    floor = 8 * jnp.finfo(difference.dtype).eps  # a clamped overlap has no error, but rounding
+    ratio = jnp.abs(difference) / (jnp.sqrt(variance) + floor)
+    ratio = ratio.reshape(len(ratio), -1)
+    dt = theory.times[1] - theory.times[0]
+    return Agreement(
+        squared_difference=jnp.sum(difference**2) * dt,
+        expected=jnp.sum(variance) * dt,
+        largest_deviation=jnp.max(jnp.abs(difference)),
+        in_errors=jnp.max(ratio),
+        step=jnp.argmax(jnp.max(ratio, axis=1)),
+    )
+
+
+def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Array, ""]:
+    r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
+    overlap = order.overlap.reshape(*order.times.shape, -1)[..., 0]
+    return (overlap[..., -1] >= as_inexact(threshold)) & (overlap[..., -1] > overlap[..., 0])
+
+
+def basin_boundary(
+    run: Run,
+    model: AbstractPlasticModel,
+    *,
+    threshold: ScalarLike = 0.8,
+    lower: ScalarLike = 0.0,
+    upper: ScalarLike = 0.9,
+    num_iterations: int = 12,
+    throw: bool = True,
+) -> Threshold:
+    r"""The smallest cue overlap $m_0^*$ that is `retrieved`, by bisection. It depends on the number of steps of `run`
+    and on `threshold`: state both with it. Maps over models with `jax.vmap` (with `throw=False`).
+
+    **Arguments:** `run`, theory or simulation (see the module); `model`; `threshold`, see `retrieved`; `lower`,
+    `upper`, `num_iterations`, `throw`: as in `hopfield_jax.bisect` (at `upper` the network must still move up).
+
+    **Returns:** a `Threshold`.
+    """
+    above = lambda overlap: retrieved(run(model, SpinCue(overlap)), threshold=threshold)  # noqa: E731
+    return bisect(above, lower, upper, num_iterations=num_iterations, throw=throw)
+
+
+def largest_load(
+    run: Run,
+    model: AbstractPlasticModel,
+    cue: AbstractCue,
+    *,
+    threshold: ScalarLike = 0.8,
+    lower: ScalarLike = 0.01,
+    upper: ScalarLike = 0.5,
+    num_iterations: int = 12,
+    throw: bool = True,
+) -> Threshold:
+    r"""The largest load $\alpha_{\max}$ at which a cue is `retrieved`, by bisection; `model.load` is ignored.
+
+    **Arguments:** as `basin_boundary`, with the bounds of the load, and `cue`. A simulation needs `max_patterns`.
+
+    **Returns:** a `Threshold`.
+    """
+
+    def fails(load: Scalar) -> Array:
+        return ~retrieved(run(eqx.tree_at(lambda m: m.load, model, load), cue), threshold=threshold)
+
+    return bisect(fails, lower, upper, num_iterations=num_iterations, throw=throw)
+
+
+class StrengthScan(eqx.Module):
+    r"""What `hopfield_jax.dmft.scan_strength` returns: the end of the trajectory at every strength.
+
+    **Attributes:** shape (strengths,) each, but for the last three
+
+    - `strength`; `overlap`, `cue_overlap` at the last step, with their standard errors.
+    - `imprinted`: whether the network ends closer to its cue than to the pattern.
+    - `result`: how each run ended.
+    - `best`: the strength of the largest final overlap. `best_lower`, `best_upper`: the smallest and largest strength
+      whose overlap lies within the combined standard error of the largest.
+    """
+
+    strength: Float[Array, " strengths"]
+    overlap: Float[Array, " strengths"]
+    overlap_error: Float[Array, " strengths"]
+    cue_overlap: Float[Array, " strengths"]
+    cue_overlap_error: Float[Array, " strengths"]
+    imprinted: Bool[Array, " strengths"]
+    result: RESULTS
+    best: Scalar
+    best_lower: Scalar
+    best_upper: Scalar
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.best,
+            lambda: (
+                f"{len(self.strength)} strengths from {self.strength[0]:.4g} to {self.strength[-1]:.4g}: largest "
+                f"overlap {jnp.nanmax(self.overlap):.4f} at {self.best:.4g} (within errors from {self.best_lower:.4g} "
+                f"to {self.best_upper:.4g}), imprinted at {int(jnp.sum(self.imprinted))} of them\n  result: "
+                f"{describe_result(self.result)}"
+            ),
+        )
+
+
+def scan_strength(
+    run: Run,
+    model: AbstractPlasticModel,
+    cue: AbstractCue,
+    strengths: Float[Array, " strengths"],
+    *,
+    batch_size: int = 1,
+) -> StrengthScan:
+    r"""Retrieval and imprinting against the strength $\lambda$ of plasticity, and its best value on a grid.
+
+    **Arguments:** `run`, theory or simulation, with `throw=False`; `model`, its kernel has a `strength`; `cue`;
+    `strengths`, shape (strengths,); `batch_size`, how many run at once.
+
+    **Returns:** a `StrengthScan`. **Raises:** `ValueError` if the kernel has no strength.
+    """
+    if not hasattr(model.kernel, "strength"):
+        fail("model", "a kernel with a strength", type(model.kernel).__name__)
+    strengths = as_inexact(strengths)
+    if strengths.ndim != 1 or not strengths.size:
+        fail("strengths", "shape (strengths,), at least one", f"shape {strengths.shape}")
+    return _scan(run, model, cue, strengths, batch_size)
+
+
+@eqx.filter_jit
+def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
+    def one(strength: Scalar):
+        out = run(eqx.tree_at(lambda m: m.kernel.strength, model, strength), cue)
+        overlap, error = (x.reshape(len(x), -1)[-1, 0] for x in (out.overlap, out.overlap_error))
+        return overlap, error, out.cue_overlap[-1], out.cue_overlap_error[-1], out.result
+
+    overlap, error, cue_overlap, cue_error, result = jax.lax.map(one, strengths, batch_size=batch_size)
+    usable = jnp.where(is_okay(result), overlap, -jnp.inf)
+    top = jnp.argmax(usable)
+    near = usable + jnp.hypot(error, error[top]) >= usable[top]
+    return StrengthScan(
+        strength=strengths,
+        overlap=overlap,
+        overlap_error=error,
+        cue_overlap=cue_overlap,
+        cue_overlap_error=cue_error,
+        imprinted=cue_overlap > overlap,
+        result=result,
+        best=jnp.where(jnp.isfinite(usable[top]), strengths[top], jnp.nan),
+        best_lower=jnp.min(jnp.where(near, strengths, jnp.inf)),
+        best_upper=jnp.max(jnp.where(near, strengths, -jnp.inf)),
+    )

@@ -1,0 +1,201 @@
+"""Estimators of the response G of the single-site process: how an output answers an earlier field."""
+
+import abc
+from typing import Any, NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._checks import Checked, at_least, domain, fail
+from .._misc import as_inexact, matmul
+from .._types import Array, Float, Scalar
+from ._network import AbstractPlasticModel
+from ._units import Glauber, Units, is_smooth
+
+
+class History(NamedTuple):
+    """Rows of the past, shape (strata, times, ..., samples), appended in time: those of earlier blocks and those of
+    this one (zero where not yet known)."""
+
+    past: Array
+    block: Array
+
+    def append(self, t: Array, row: Array) -> "History":
+        """With `row`, shape (strata, ..., samples), at time `t`."""
+        at = (0, t - self.past.shape[1]) + (0,) * (row.ndim - 1)
+        return self._replace(block=jax.lax.dynamic_update_slice(self.block, row[:, None], at))
+
+    def combine(self, weights: Float[Array, " times"]) -> Array:
+        """Σ_s weights_s row_s, shape (strata, ..., samples)."""
+        split = self.past.shape[1]
+        return _combine(weights[:split], self.past) + _combine(weights[split:], self.block)
+
+    def project(self, y: Float[Array, "strata samples"]) -> Float[Array, "strata times"]:
+        """Sum over the samples of y·row_s, for every stratum and s. The strata are weighted afterwards: sums of ±1 are
+        exact, which keeps the covariance of saturated outputs positive."""
+        products = [_batched(rows, y[..., None])[..., 0] for rows in self if rows.shape[1]]
+        return jnp.concatenate(products, axis=1)
+
+
+class Step(NamedTuple):
+    """What an estimator sees at time `t`; outputs (strata, samples), `average` weighs them to a mean."""
+
+    t: Array
+    model: AbstractPlasticModel
+    average: Float[Array, "strata 1"]
+    x: Float[Array, "strata samples"]
+    phi: Float[Array, "strata samples"]
+    mean: Float[Array, "strata samples"]
+    normals: Float[Array, "times samples"]
+    matrices: Any
+    """Rows before `t` of `factor` (L), `ridge_factor` and its inverse (ones on the rest of the diagonal), `response`
+    (G) and `propagator` (R)."""
+
+
+class AbstractResponse(Checked):
+    r"""$G_{ts} = \langle\partial\phi_t/\partial\theta_s\rangle$, row by row."""
+
+    @abc.abstractmethod
+    def fit(self, units: Units, num_samples: int) -> None:
+        """Raises where the estimator is not valid for these units."""
+
+    @abc.abstractmethod
+    def begin(self, num_times: int, num_strata: int, num_samples: int, dtype: Any) -> tuple[Array, Array]:
+        """The carried tangent and one empty row of history, for `num_times` times."""
+
+    @abc.abstractmethod
+    def row(
+        self, step: Step, tangent: Array, history: History
+    ) -> tuple[Float[Array, " times"], Float[Array, " times"], History]:
+        """Row `t` of $GR$ and of $G$, and the history with this time's row."""
+
+    @abc.abstractmethod
+    def advance(self, step: Step, tangent: Array, history: History, weights: Float[Array, " times"]) -> Array:
+        """The tangent at t + 1, from the weights of all feedback at t."""
+
+
+class Novikov(AbstractResponse):
+    r"""By Novikov's theorem (Stein's lemma), from the correlation of outputs with the normals $z$ that make the noise
+    $\eta = aRLz$, $LL^\top = B$:
+
+    $$\langle\phi_t z\rangle = a\,(GR)_t L\quad\text{is solved as}\quad
+      (LL^\top + \rho\,\mathrm{diag} B)\,(GR)_t = L\langle\phi_t z\rangle/a.$$
+
+    Right for every unit, kinks and jumps included, and for the gradient through kinks.
+
+    **Arguments:** `ridge`, $\rho$.
+    """
+
+    ridge: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1e-4)
+
+    def fit(self, units: Units, num_samples: int) -> None:
+        """Any unit."""
+
+    def begin(self, num_times, num_strata, num_samples, dtype):
+        """No tangent and no history."""
+        return jnp.zeros((0,), dtype), jnp.zeros((0, 0), dtype)
+
+    def row(self, step, tangent, history):
+        """By the ridge solve above."""
+        known = jnp.arange(len(step.normals)) < step.t
+        correlation = jnp.where(known, matmul(step.normals, jnp.sum(step.average * step.mean, axis=0)), 0)
+        factor, inverse = step.matrices.ridge_factor, step.matrices.ridge_inverse
+        right = matmul(step.matrices.factor, correlation / step.model.noise_amplitude)
+        answer = matmul(matmul(inverse, right), inverse)
+        rest = right - matmul(factor, matmul(answer, factor))  # one refinement, as for the factors
+        answer = jnp.where(known, answer + matmul(matmul(inverse, rest), inverse), 0)
+        return answer, answer - step.model.propagation * matmul(answer, step.matrices.response), history
+
+    def advance(self, step, tangent, history, weights):
+        """Nothing to carry."""
+        return tangent
+
+
+class Pathwise(AbstractResponse):
+    r"""By tangents along the paths: $\chi(t+1) = (1 - dt)\chi(t) + dt\,[e_t + \sum_u B_{tu}\phi'_u\chi(u)]$, $G_t =
+    \langle\phi'_t\chi(t)\rangle$. For smooth units; time and memory grow as the square of the number of steps.
+
+    **Arguments:** `num_samples`, how many of the paths carry a tangent (a power of two; the first ones).
+    """
+
+    num_samples: int = eqx.field(static=True, default=1024)
+
+    def __check_init__(self):
+        at_least("Pathwise.num_samples", self.num_samples, 1)
+        if self.num_samples & (self.num_samples - 1):
+            fail("Pathwise.num_samples", "a power of two", self.num_samples)
+
+    def fit(self, units: Units, num_samples: int) -> None:
+        """Smooth units, and no more tangents than paths."""
+        if not is_smooth(units):
+            name = type(units).__name__
+            fail("response", f"an estimator for units with kinks or jumps such as {name}: Novikov()", "Pathwise()")
+        if self.num_samples > num_samples:
+            fail("response", f"at most num_samples = {num_samples} tangents", self.num_samples)
+
+    def begin(self, num_times, num_strata, num_samples, dtype):
+        """One tangent for each earlier field."""
+        empty = jnp.zeros((num_strata, num_times, self.num_samples), dtype)
+        return empty, empty
+
+    def row(self, step, tangent, history):
+        """Mean tangent of the outputs."""
+        x = step.x[:, : self.num_samples]
+        slope = jax.jvp(step.model.units.activation, (x,), (jnp.ones_like(x),))[1]
+        moved = slope[:, None, :] * tangent
+        response = matmul(step.average[:, 0], jnp.sum(moved, axis=2)) * (step.x.shape[1] / self.num_samples)
+        return matmul(response, step.matrices.propagator), response, history.append(step.t, moved)
+
+    def advance(self, step, tangent, history, weights):
+        """The tangent of the next state."""
+        here = (jnp.arange(tangent.shape[1]) == step.t).astype(tangent.dtype)[:, None]
+        dt = step.model.dt
+        return (1 - dt) * tangent + dt * (here[None] + history.combine(weights))
+
+
+class Score(AbstractResponse):
+    r"""By the score function of random spins: $G_{t+1,s} = \langle\tanh(\beta h_t)\,\beta(\sigma_{s+1} - \tanh\beta
+    h_s)\rangle$ for $s < t$, $G_{t+1,t} = \beta\langle 1 - \tanh^2\beta h_t\rangle$. For `Glauber` units."""
+
+    def fit(self, units: Units, num_samples: int) -> None:
+        """`Glauber` units."""
+        if not isinstance(units, Glauber):
+            fail(
+                "response", f"Novikov() or Pathwise() for {type(units).__name__} units, which are not random", "Score()"
+            )
+
+    def begin(self, num_times, num_strata, num_samples, dtype):
+        """No tangent; the scores of each field."""
+        return jnp.zeros((0,), dtype), jnp.zeros((num_strata, num_samples), dtype)
+
+    def row(self, step, tangent, history):
+        """By the formula above."""
+        beta = cast(Glauber, step.model.units).beta
+        history = history.append(step.t, beta * (step.phi - step.mean))  # the score of field t - 1
+        times = jnp.arange(len(step.normals))
+        scores = jnp.roll(matmul(step.average[:, 0], history.project(step.mean)), -1)
+        own = beta * jnp.sum(step.average * (1 - step.mean**2))
+        response = jnp.where(times < step.t - 1, scores, jnp.where(times == step.t - 1, own, 0))
+        return matmul(response, step.matrices.propagator), response, history
+
+    def advance(self, step, tangent, history, weights):
+        """Nothing to carry."""
+        return tangent
+
+
+def default_response(units: Units) -> AbstractResponse:
+    """`Score()` for Glauber units, `Novikov()` for all others."""
+    return Score() if isinstance(units, Glauber) else Novikov()
+
+
+def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times ..."]) -> Array:
+    shape = (rows.shape[0], *rows.shape[2:])
+    if not rows.shape[1]:
+        return jnp.zeros(shape, rows.dtype)
+    flat = rows.reshape(*rows.shape[:2], -1)
+    return _batched(jnp.broadcast_to(weights, (len(rows), 1, len(weights))), flat).reshape(shape)
+
+
+def _batched(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

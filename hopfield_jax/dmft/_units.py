@@ -1,0 +1,136 @@
+"""Units of a plastic network: any separable generating function, any elementwise activation, sign and Glauber units."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+
+from .._checks import Checked, domain, fail
+from .._generating import AbstractSeparable, Erf, HardTanh, LogCosh, RectifiedPower
+from .._misc import as_inexact
+from .._types import Array, Float, PyTree, Scalar
+
+
+class AbstractUnit(Checked):
+    r"""A unit that is no generating function: what it gives for a field, and its potential for the energy."""
+
+    @abc.abstractmethod
+    def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""Output $\phi(x)$, entry by entry (of `Glauber` units: its mean)."""
+
+    @abc.abstractmethod
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\int_0^x \phi$, entry by entry; NaN where it is not known."""
+
+
+class Sign(AbstractUnit):
+    r"""Binary units without noise, $\phi(x) = \mathrm{sign}(x)$ (zero at zero). No gradient goes through them."""
+
+    def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\mathrm{sign}(x)$."""
+        return jnp.sign(x)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$|x|$."""
+        return jnp.abs(x)
+
+
+class Glauber(AbstractUnit):
+    r"""Binary units with thermal noise: $\phi = \pm 1$ with mean $\tanh\beta x$, all updated at once (`dt` = 1).
+
+    **Arguments:** `beta`, the inverse temperature > 0. No gradient goes through the random spins.
+    """
+
+    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+
+    def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""The mean, $\tanh\beta x$."""
+        return jnp.tanh(self.beta * x)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Spins carry no energy of their own: the potential that cancels $x\\phi$ is not needed; NaN is never used."""
+        return jnp.zeros_like(x)
+
+
+class Elementwise(AbstractUnit):
+    r"""Any elementwise activation, also a non-monotonic one.
+
+    **Arguments:**
+
+    - `fn`: $\phi$, a function of one real number built of JAX operations (an `equinox.Module` may carry parameters).
+    - `odd`: whether $\phi(-x) = -\phi(x)$, which halves the work; nobody checks it.
+    - `smooth`: whether $\phi'$ is continuous; `Pathwise` needs it.
+    - `potential`: $\int_0^x \phi$, for the energy (NaN without it).
+    """
+
+    fn: Callable
+    odd: bool = eqx.field(static=True, default=False)
+    smooth: bool = eqx.field(static=True, default=True)
+    potential: Callable | None = None
+
+    def __check_init__(self):
+        for name in ("fn", "potential"):
+            value = getattr(self, name)
+            if not (callable(value) or (name == "potential" and value is None)):
+                fail(f"Elementwise.{name}", "a function of one number", type(value).__name__)
+
+    def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""$\phi(x)$."""
+        return _apply(self.fn, x)
+
+    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""`potential`, or NaN."""
+        return jnp.full_like(x, jnp.nan) if self.potential is None else _apply(self.potential, x)
+
+
+Units = AbstractSeparable | AbstractUnit
+
+
+def _apply(fn: Callable, x: Array) -> Array:
+    out = jnp.vectorize(fn)(x)
+    if out.dtype != x.dtype:
+        fail("Elementwise.fn", f"a function that keeps the type {x.dtype}", out.dtype)
+    return out
+
+
+def units_fit(argument: str, units: Any) -> None:
+    """Raises unless `units` act on every neuron by itself."""
+    if not isinstance(units, Units):
+        fail(
+            argument,
+            "a separable generating function (`LogCosh`, `HardTanh`, `Erf`, …), `Elementwise(fn)`, `Sign()` or "
+            "`Glauber(beta)`",
+            type(units).__name__,
+        )
+
+
+def is_odd(units: Units) -> bool:
+    """Whether a site with pattern entry −1 is the mirror image of one with +1."""
+    odd = isinstance(units, LogCosh | Erf | HardTanh | Sign | Glauber)
+    return units.odd if isinstance(units, Elementwise) else odd
+
+
+def is_smooth(units: Units) -> bool:
+    """Whether the derivative of the activation is continuous."""
+    if isinstance(units, Elementwise):
+        return units.smooth
+    kinked = isinstance(units, HardTanh | Sign | Glauber)
+    return not kinked and not (isinstance(units, RectifiedPower) and units.n == 2)
+
+
+def without_gradient(units: Units, tree: PyTree) -> PyTree:
+    """`tree` unchanged, but for units through which no gradient goes, an error as soon as one is asked for."""
+    if not isinstance(units, Sign | Glauber):
+        return tree
+    why = {
+        "Sign": "its derivative is zero wherever it exists, so automatic differentiation would give a wrong number",
+        "Glauber": "a random spin jumps where its probability crosses a random number, which automatic "
+        "differentiation does not see",
+    }[type(units).__name__]
+    message = f"`units`: no gradient goes through {type(units).__name__} units: {why}. Take LogCosh(beta) or Erf(beta)."
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jax.tree.map(lambda x: eqxi.nondifferentiable(x, msg=message), arrays), rest)

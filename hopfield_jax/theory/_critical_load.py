@@ -1,0 +1,102 @@
+"""The load at which a stationary retrieval state ends (theory.md 3.5)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._results import RESULTS, raise_unless_okay
+from .._types import Scalar, ScalarLike
+from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
+from ._site import AbstractBranch, as_number, as_units
+
+
+def critical_load(
+    units: Any,
+    *,
+    strength: ScalarLike = 0.0,
+    coupling: ScalarLike = 1.0,
+    self_coupling: bool = False,
+    branch: AbstractBranch = MAXWELL,
+    threshold: ScalarLike = 0.1,
+    throw: bool = True,
+) -> StationaryState:
+    r"""The load at which the retrieval state of `scsna`, followed from small loads, ends in a fold, and that state.
+
+    At a given ratio y = m/√(αr) of signal and noise, α is explicit, and the state unique for Maxwell's branch. So the
+    curve α(y) is followed from y = 10 downwards to its first maximum, and Newton's method solves the equations together
+    with dα/dy = 0, the vanishing determinant of the Jacobian. For sign units and Maxwell's branch this is Amit,
+    Gutfreund and Sompolinsky's maximum of √(2α) = erf(x)/x − (2/√π)e^{−x²}, x = y/√2: α_c = 0.1379055665.
+
+    Beyond this load there is no retrieval for Maxwell's branch. For `Upper` and `Cue` a state of smaller overlap may
+    live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful.
+
+    **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
+
+    **Returns:** a `StationaryState` whose `load` is the critical one. Differentiable with respect to the strength, the
+    coupling, the cue of the branch and the units' parameters.
+
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` if there is no fold and `throw`.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    state = hj.theory.critical_load(hj.LogCosh(beta=4))
+    assert abs(state.load - 0.1185389) < 1e-6
+    ```
+
+    Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993).
+    """
+    units = as_units(units)
+    network = as_network(units, strength, coupling, branch, self_coupling)
+    threshold = as_number("threshold", threshold, "finite")
+    out = _critical_load(network, threshold)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+@eqx.filter_jit
+def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
+    frozen = stop_gradient(network)
+    dtype = frozen.coupling.dtype
+
+    def along(network, w):
+        """Imbalance in deviation and Γ at a ratio y = gm/deviation, and √α, all explicit."""
+        deviation, feedback, ratio = w
+        averages = network.averages(ratio * deviation / network.coupling, deviation, feedback)
+        root_load = (deviation / network.coupling - averages.slope) / jnp.sqrt(averages.square)
+        imbalance = network.coupling * averages.output / ratio - deviation
+        return jnp.stack([imbalance, network.next_feedback(root_load, averages) - feedback]), root_load
+
+    def relax(w, ratio):
+        imbalance, root_load = along(frozen, w.at[2].set(ratio))
+        return jnp.append(w[:2] + 0.5 * imbalance, ratio), (w, root_load)
+
+    # From the well-known state at little noise through the fold, relaxing at each ratio.
+    ratios = jnp.geomspace(10, 0.3, 64, dtype=dtype)
+    schedule = jnp.concatenate([jnp.full(256, ratios[0]), jnp.repeat(ratios, 32)])
+    first = jnp.stack([0.1 * frozen.coupling, frozen.strength, ratios[0]])
+    _, (path, root_loads) = jax.lax.scan(relax, first, schedule)
+    path, root_loads = path[256 + 31 :: 32], root_loads[256 + 31 :: 32]
+    falls = root_loads[1:] < root_loads[:-1]
+    best = jnp.argmax(falls)
+    inside = falls[best] & (best > 0)
+
+    def fold(w):
+        def all_three(w):
+            imbalance, root_load = along(network, w)
+            return jnp.append(imbalance, root_load), imbalance
+
+        rows, imbalance = jax.jacfwd(all_three, has_aux=True)(w)
+        return jnp.append(imbalance, determinant(rows))
+
+    w = root(fold, path[best])
+    load = jnp.square(along(network, w)[1])
+    x = jnp.stack([w[2] * w[0] / network.coupling, w[0], w[1]])
+    near = jnp.abs(w[2] / path[best, 2] - 1) < 0.2
+    return network.state(
+        load, x, threshold, jnp.full((), schedule.size, int), inside & near, RESULTS.nonlinear_max_steps_reached,
+        network.valid(),
+    )  # fmt: skip

@@ -1,0 +1,289 @@
+"""Stationary retrieval states by self-consistent signal-to-noise analysis (theory.md 3.5)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jax.scipy.stats import norm
+
+from .._checks import at_least, fail, is_valid
+from .._misc import inner, matmul
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
+from ._site import (
+    AbstractBranch,
+    Cue,
+    FieldAverages,
+    Maxwell,
+    as_number,
+    as_overlap,
+    as_units,
+    field_averages,
+    find_folds,
+    is_odd,
+)
+
+MAXWELL = Maxwell()
+
+
+class StationaryState(eqx.Module):
+    r"""What `hopfield_jax.theory.scsna` and `hopfield_jax.theory.critical_load` return.
+
+    **Attributes:**
+
+    - `load`: patterns per neuron, α.
+    - `overlap`: m = ⟨φ⟩ with the retrieved pattern.
+    - `correlation`: q = ⟨φ²⟩.
+    - `noise`: r = q/(1 − gU)²; the crosstalk has the variance α g² r.
+    - `susceptibility`: U = ⟨∂φ/∂h⟩, jumps included.
+    - `feedback`: Γ, of a site's output on its own field.
+    - `ambiguity`: fraction of the sites whose field has several states, between which the branch rule decides.
+    - `multivalued`: whether there are such sites (more than rounding).
+    - `retrieved`: whether the overlap exceeds the `threshold`.
+    - `residual`: largest imbalance of the equations for m, the noise's deviation and Γ, and of probability.
+    - `num_steps`: damped iterations.
+    - `result`: how it ended.
+    """
+
+    load: Scalar
+    overlap: Scalar
+    correlation: Scalar
+    noise: Scalar
+    susceptibility: Scalar
+    feedback: Scalar
+    ambiguity: Scalar
+    multivalued: Bool[Array, ""]
+    retrieved: Bool[Array, ""]
+    residual: Scalar
+    num_steps: Int[Array, ""]
+    result: RESULTS
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.overlap,
+            lambda: (
+                f"load {self.load:.7g}: overlap {self.overlap:.7g}, {'' if self.retrieved else 'not '}retrieved\n"
+                f"  correlation {self.correlation:.5g}, noise {self.noise:.5g}, susceptibility "
+                f"{self.susceptibility:.5g}, feedback {self.feedback:.5g}\n  {self.ambiguity:.2g} of the sites with "
+                f"several states, residual {self.residual:.2g}\n  result: {describe_result(self.result)}"
+            ),
+        )
+
+
+class Network(eqx.Module):
+    """What a stationary state depends on, other than the load."""
+
+    units: Any
+    strength: Scalar
+    coupling: Scalar
+    branch: AbstractBranch
+    self_coupling: bool = eqx.field(static=True)
+
+    def valid(self) -> Bool[Array, ""]:
+        valid = is_valid((self.units, self.branch)) & is_odd(self.units)
+        if isinstance(self.branch, Cue):
+            valid &= jnp.abs(self.branch.overlap) <= 1
+        return valid & jnp.isfinite(self.strength) & jnp.isfinite(self.coupling) & (self.coupling > 0)
+
+    def averages(self, overlap: Scalar, deviation: Scalar, feedback: Scalar) -> FieldAverages:
+        folds = find_folds(self.units, feedback)
+        weights, lower, upper = map(jnp.stack, zip(*self.branch.pieces(folds), strict=True))
+        mean = self.coupling * overlap
+        parts = jax.vmap(lambda *cut: field_averages(self.units, mean, deviation, feedback, cut))(lower, upper)
+        return jtu.tree_map(lambda x: inner(weights, x), parts)
+
+    def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
+        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings."""
+        square = jnp.maximum(averages.square, jnp.finfo(root_load.dtype).tiny)
+        crosstalk = root_load * averages.slope / jnp.sqrt(square)
+        if self.self_coupling:
+            crosstalk += root_load**2
+        return self.coupling * crosstalk + self.strength * averages.square
+
+    def step(self, x: Float[Array, "3"], load: Scalar) -> Float[Array, "3"]:
+        """The next (m, deviation, Γ)."""
+        return self.respond(x, load)[0]
+
+    @eqx.filter_jit
+    def respond(self, x: Float[Array, "3"], load: Scalar) -> tuple[Float[Array, "3"], FieldAverages]:
+        """The next (m, deviation, Γ), and the averages. From deviation = g√(αq)/(1 − gU) and U = ⟨φz⟩/deviation, no
+        denominator stays: deviation = g(√(αq) + ⟨φz⟩)."""
+        averages = self.averages(x[0], x[1], x[2])
+        root_load = jnp.sqrt(load)
+        square = jnp.maximum(averages.square, jnp.finfo(x.dtype).tiny)
+        deviation = self.coupling * (root_load * jnp.sqrt(square) + averages.slope)
+        return jnp.stack([averages.output, deviation, self.next_feedback(root_load, averages)]), averages
+
+    def state(self, load, x, threshold, num_steps, settled, code, valid) -> StationaryState:
+        new, averages = self.respond(x, load)
+        imbalance = jnp.max(jnp.abs(stop_gradient(new - x)))
+        depth, mean = find_folds(self.units, x[2]).depth, self.coupling * x[0]
+        ambiguity = norm.cdf((depth - mean) / x[1]) - norm.cdf((-depth - mean) / x[1])
+        residual = stop_gradient(jnp.maximum(imbalance, jnp.abs(averages.mass - 1)))
+        eps = jnp.finfo(x.dtype).eps
+        settled &= residual <= 10 * tolerance_of(x.dtype)
+        result = outcome((~settled, code), (~valid, RESULTS.invalid_parameter))
+        usable = result == RESULTS.successful
+        numbers = [
+            load,
+            averages.output,
+            averages.square,
+            jnp.square(x[1] / self.coupling) / load,
+            averages.slope / x[1],
+            x[2],
+            ambiguity,
+        ]
+        return StationaryState(
+            *(jnp.where(usable, n, jnp.nan) for n in numbers),
+            multivalued=usable & (ambiguity > 10 * eps),
+            retrieved=usable & (averages.output > threshold),
+            residual=residual,
+            num_steps=num_steps,
+            result=result,
+        )
+
+
+def scsna(
+    units: Any,
+    load: ScalarLike,
+    *,
+    strength: ScalarLike = 0.0,
+    coupling: ScalarLike = 1.0,
+    self_coupling: bool = False,
+    branch: AbstractBranch = MAXWELL,
+    initial: ScalarLike = 1.0,
+    threshold: ScalarLike = 0.1,
+    max_steps: int = 16384,
+    throw: bool = True,
+) -> StationaryState:
+    r"""Stationary state of a Hopfield network with leaky Hebbian plasticity: self-consistent signal-to-noise analysis.
+
+        φ = φ(g m + g√(αr) z + Γφ),    m = ⟨φ⟩,  q = ⟨φ²⟩,  r = qR²,  R = 1/(1 − gU),  U = ⟨∂φ/∂h⟩ = ⟨φz⟩/(g√(αr)),
+        Γ = αg(R − 1) + λq,            with self-couplings αgR + λq
+
+    Averages are over a standard normal z. Each site feels its own output, through the other patterns and through its
+    imprinted synapses. Where Γφ' > 1 it has several states, and what the history would have decided, a branch rule
+    does. The equations are iterated, damped, from `initial`, and polished by Newton's method: of several states the one
+    that the iteration reaches counts. Slopes of its numbers with respect to the load, the strength, the coupling, the
+    cue of the branch and the units' parameters are those of the implicit function theorem.
+
+    Beyond the critical load the iteration ends in the spin glass, a solution too: `overlap` is zero and `retrieved` is
+    false. Replica symmetry and N → ∞ are assumed. Plasticity is taken at rest, as if the state had been imprinted for
+    long; the dynamics, which imprints what it passes, may end elsewhere.
+
+    **Main arguments:**
+
+    - `units`: odd units whose slope falls away from zero: a separable generating function (`LogCosh`, `HardTanh`,
+      `Erf`), or a module whose `activation` acts on each entry of an array (`jnp.sign` for sign units).
+    - `load`: patterns per neuron, α, positive.
+    - `strength`: of the plasticity, λ; may be negative. Sign units have no state at some fields if Γ < 0, and the
+      result says so.
+    - `coupling`: scale g of the couplings of the patterns, positive.
+    - `self_coupling`: whether their diagonal J_ii = gα is kept.
+    - `branch`: `Maxwell()`, `Upper()` or `Cue(overlap)`.
+
+    **Other arguments:**
+
+    - `initial`: overlap to start from, within [-1, 1].
+    - `threshold`: overlap above which the state counts as retrieved.
+    - `max_steps`: of the iteration, which slows down as 1/√(α_c − α) towards the critical load.
+    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+
+    **Returns:** a `StationaryState`.
+
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
+    `throw`.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    state = hj.theory.scsna(hj.LogCosh(beta=4), load=0.1)
+    assert state.retrieved and abs(state.overlap - 0.980460) < 1e-5
+    ```
+
+    Shiino and Fukai, J. Phys. A 25, L375 (1992) and Phys. Rev. E 48, 867 (1993), without plasticity; the term λq of
+    leaky plasticity is ours, for the network of Hara and Kabashima (2026), arXiv 2605.22254.
+    """
+    units = as_units(units)
+    load = as_number("load", load, "positive")
+    network = as_network(units, strength, coupling, branch, self_coupling)
+    initial, threshold = as_overlap("initial", initial), as_number("threshold", threshold, "finite")
+    at_least("max_steps", max_steps, 1)
+    out = _scsna(network, load, initial, threshold, max_steps)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+@eqx.filter_jit
+def _scsna(network: Network, load: Scalar, initial: Scalar, threshold: Scalar, max_steps: int) -> StationaryState:
+    frozen, frozen_load, start = stop_gradient((network, load, initial))
+    tolerance = tolerance_of(load.dtype)
+    square = jnp.square(start)
+    first = jnp.stack([
+        start,
+        frozen.coupling * jnp.sqrt(frozen_load),
+        frozen.strength * square + (frozen.coupling * frozen_load if frozen.self_coupling else 0),
+    ])  # fmt: skip
+
+    def going(carry):
+        _, change, num_steps = carry
+        return (change > tolerance) & (num_steps < max_steps)
+
+    def damped(carry):
+        x, _, num_steps = carry
+        new = 0.5 * (x + frozen.step(x, frozen_load))
+        return new, jnp.max(jnp.abs(new - x)), num_steps + 1
+
+    x, change, num_steps = jax.lax.while_loop(
+        going, damped, (first, jnp.array(jnp.inf, load.dtype), jnp.zeros((), int))
+    )
+    silent = x[1] < 1e-4 * first[1]
+    polished = root(lambda x: network.step(x, load) - x, jnp.where(silent, first, x))
+    final = jnp.where(silent, x, polished)
+    arrived = (change <= tolerance) & (jnp.max(jnp.abs(final - x)) < 1e-2)
+    valid = network.valid() & (load > 0) & jnp.isfinite(load) & (jnp.abs(initial) <= 1)
+    return network.state(load, final, threshold, num_steps, arrived, RESULTS.not_settled, valid)
+
+
+def root(function: Callable[[Array], Array], guess: Array) -> Array:
+    """A root near `guess` by Newton's method, differentiated implicitly, to any order."""
+
+    def solve(function, guess):
+        def step(_, x):
+            jacobian, value = jax.jacfwd(lambda x: (function(x),) * 2, has_aux=True)(x)
+            return x - _solve(jacobian, value)
+
+        return jax.lax.fori_loop(0, 8, step, guess)
+
+    return jax.lax.custom_root(
+        function, guess, solve, lambda function, value: _solve(jax.jacfwd(function)(value), value)
+    )
+
+
+def _solve(a: Float[Array, "3 3"], b: Float[Array, "3"]) -> Float[Array, "3"]:
+    columns = jnp.stack([jnp.cross(a[i - 2], a[i - 1]) for i in range(3)])
+    return matmul(b, columns) / determinant(a)
+
+
+def determinant(a: Float[Array, "3 3"]) -> Scalar:
+    return inner(a[0], jnp.cross(a[1], a[2]))
+
+
+def as_network(units, strength, coupling, branch, self_coupling) -> Network:
+    if not isinstance(branch, AbstractBranch):
+        fail("branch", "a branch rule such as `Maxwell()`", type(branch).__name__)
+    strength, coupling = as_number("strength", strength, "finite"), as_number("coupling", coupling, "positive")
+    return Network(units, strength, coupling, branch, bool(self_coupling))
+
+
+def tolerance_of(dtype) -> float:
+    return 1e-9 if dtype == jnp.float64 else 2e-6
+
+
+def stop_gradient(tree):
+    return jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, tree)
