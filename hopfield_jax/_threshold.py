@@ -1,6 +1,7 @@
 """Thresholds: where a predicate of one number turns from false to true, by bisection of fixed length."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -42,7 +43,7 @@ class Threshold(eqx.Module):
 
 
 def bisect(
-    predicate: Callable[[Scalar], Bool[Array, ""]],
+    predicate: Callable[[Scalar], Any],
     lower: ScalarLike,
     upper: ScalarLike,
     *,
@@ -55,10 +56,11 @@ def bisect(
 
     **Arguments:**
 
-    - `predicate`: of one number; it should change once between the bounds.
+    - `predicate`: of one number; it should change once between the bounds. It may return a pair, the answer and whether
+      it was decided; one that was not ends the search with a code, never in a number.
     - `lower`, `upper`: the bounds.
     - `num_iterations`: each halves the bracket.
-    - `throw`: whether an unsuccessful end (the same answer at both bounds) raises; else it is in `result`.
+    - `throw`: whether an unsuccessful end (the same answer at both bounds, or none) raises; else it is in `result`.
 
     **Returns:** a `Threshold`.
 
@@ -85,27 +87,29 @@ def bisect(
 
 @eqx.filter_jit
 def _bisect(predicate, lower, upper, num_iterations: int) -> Threshold:
-    def holds(x: Scalar) -> Array:
-        return jax.lax.stop_gradient(jnp.asarray(predicate(x)))
+    def holds(x: Scalar) -> tuple[Array, Array]:
+        answer = predicate(x)
+        answer, decided = answer if isinstance(answer, tuple) else (answer, True)
+        return jax.lax.stop_gradient(jnp.asarray(answer)), jnp.asarray(decided)
 
     # The bounds and all middles in one loop: the predicate is compiled once.
     def step(carry, i):
-        low, high, at_lower, at_upper = carry
+        low, high, at_lower, at_upper, decided = carry
         middle = jnp.where(i == 0, lower, jnp.where(i == 1, upper, 0.5 * (low + high)))
-        value = holds(middle)
+        value, known = holds(middle)
         at_lower, at_upper = jnp.where(i == 0, value, at_lower), jnp.where(i == 1, value, at_upper)
         move_up = (value == at_lower) & (i > 1)
         low, high = jnp.where(move_up, middle, low), jnp.where((i > 1) & ~move_up, middle, high)
-        return (low, high, at_lower, at_upper), None
+        return (low, high, at_lower, at_upper, decided & known), None
 
-    start = lower, upper, jnp.array(False), jnp.array(False)
-    (low, high, at_lower, at_upper), _ = jax.lax.scan(step, start, jnp.arange(num_iterations + 2))
-    found = at_lower != at_upper
+    start = lower, upper, jnp.array(False), jnp.array(False), jnp.array(True)
+    (low, high, at_lower, at_upper, decided), _ = jax.lax.scan(step, start, jnp.arange(num_iterations + 2))
+    found = (at_lower != at_upper) & decided
     return Threshold(
         value=jnp.where(found, 0.5 * (low + high), jnp.nan),
         lower=jnp.where(found, low, lower),
         upper=jnp.where(found, high, upper),
         at_lower=at_lower,
         at_upper=at_upper,
-        result=outcome((~found, RESULTS.not_bracketed)),
+        result=outcome((~found, RESULTS.not_bracketed), (~decided, RESULTS.undecided)),
     )

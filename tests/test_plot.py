@@ -12,11 +12,13 @@ import matplotlib.axes
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 
 import hopfield_jax as hj
 from hopfield_jax import plot
+from hopfield_jax.dmft._order import Setting
 
 ROWS = np.array([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
 TIMES = np.linspace(0.0, 4.0, 5, dtype=np.float32)
@@ -44,13 +46,80 @@ def batch() -> hj.associative.Retrieval:
     return jax.vmap(one)(jnp.arange(3))
 
 
+NUMBERS = {"load": 0.12, "cue.overlap": 0.4, "kernel.strength": 0.3, "dt": 0.5, "units.beta": 4.0, "coupling": 1.0}
+PARTS = (("model", "PlasticNetwork"), ("units", "LogCosh"), ("kernel", "LeakyHebbian"), ("self_coupling", "False"))
+
+
+def setting(source: str, **numbers: float) -> Setting:
+    return Setting(source, PARTS, {name: jnp.asarray(x) for name, x in (NUMBERS | numbers).items()})
+
+
+def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.OrderParameters:
+    """Four times half a unit apart, made by hand; every quantity of two times is ten times the row plus the column."""
+    steps = jnp.arange(4.0)
+    times, square = 0.5 * steps, 10 * steps[:, None] + steps[None]
+    made: dict[str, Any] = {field: jnp.zeros(4) for field in ("energy", "error_fraction")}
+    made |= {field: square for field in ("correlation", "response", "noise_covariance")}
+    made |= {"crosstalk_feedback": jnp.tril(square, -1), "plastic_feedback": -0.5 * jnp.tril(square, -1)}
+    made |= {"overlap": 0.4 + 0.1 * times, "cue_overlap": 1 - 0.2 * times}
+    made |= {f"{field}_error": jnp.full(made[field].shape, 0.01) for field in ("overlap", "energy", "error_fraction")}
+    made |= {
+        f"{field}_error": 0.02 * jnp.ones_like(made[field]) for field in ("cue_overlap", "correlation", "response")
+    }
+    made |= {"jitter": None, "smallest_pivot": None, "residual": None, "result": cast(Any, hj.RESULTS.successful)}
+    return hj.dmft.OrderParameters(**made | {"times": times, "setting": setting(source)} | others)
+
+
+def scan(**others: Any) -> hj.dmft.StrengthScan:
+    """Five strengths in no order: the best is 0.2, within errors up to 0.4; imprinted from 0.6 on."""
+    strength = jnp.array([0.4, 0.0, 0.8, 0.2, 0.6])
+    made: dict[str, Any] = {
+        "strength": strength,
+        "overlap": 0.9 - (strength - 0.2) ** 2,
+        "overlap_error": 0.1 * strength,
+        "cue_overlap": strength,
+        "cue_overlap_error": jnp.full(5, 0.01),
+        "imprinted": strength > 0.5,
+        "result": jax.vmap(lambda _: cast(Any, hj.RESULTS.successful))(strength),
+        "best": jnp.array(0.2),
+        "best_lower": jnp.array(0.2),
+        "best_upper": jnp.array(0.4),
+    }
+    return hj.dmft.StrengthScan(**made | others)
+
+
+def found(values: list[float], at_lower: list[bool], at_upper: list[bool]) -> hj.Threshold:
+    """Thresholds within 0.1 of the values; where there is none, between the bounds 0 and 1."""
+
+    def one(value, at_lower, at_upper):
+        known = jnp.isfinite(value)
+        lower, upper = jnp.where(known, value - 0.1, 0), jnp.where(known, value + 0.1, 1)
+        return hj.Threshold(value, lower, upper, at_lower, at_upper, cast(Any, hj.RESULTS.successful))
+
+    return jax.vmap(one)(jnp.array(values), jnp.array(at_lower), jnp.array(at_upper))
+
+
+@pytest.fixture
+def statistics() -> hj.dmft.NoiseStatistics:
+    ones = jnp.ones(3)
+    return hj.dmft.NoiseStatistics(
+        times=jnp.arange(3.0),
+        variance=ones,
+        variance_error=ones,
+        excess_kurtosis=jnp.array([-0.1, 0.0, 0.3]),
+        excess_kurtosis_error=0.05 * ones,
+        predicted_variance=ones,
+        setting=setting("simulation (N = 100, 3 networks)"),
+    )
+
+
 @pytest.fixture(autouse=True)
 def close_figures():
     yield
     plt.close("all")
 
 
-def _drawings(batch):
+def _drawings(batch, statistics):
     scored = hj.associative.score(batch, jnp.arange(3))
     one = jax.tree.map(lambda x: x[1], batch)
     return {
@@ -61,12 +130,26 @@ def _drawings(batch):
         "scores": lambda ax: plot.scores({"half": {"a": scored, "b": scored}, "top": {"b": scored}}, ax),
         "spectrum": lambda ax: plot.spectrum(np.array([0.0, 1.6, 3.0, 9.0]), 0.2, ax),
         "learning": lambda ax: plot.learning(TIMES, np.ones((5, 2)), np.zeros((5, 2)), ax),
+        "order_parameters": lambda ax: plot.order_parameters(order(), order("simulation"), ax=ax),
+        "two_times": lambda ax: plot.two_times(order(), ax=ax),
+        "feedback": lambda ax: plot.feedback(order(), ax=ax),
+        "strength_scan": lambda ax: plot.strength_scan(scan(), ax=ax),
+        "thresholds": lambda ax: plot.thresholds(
+            np.arange(2.0), found([0.3, 0.5], [False] * 2, [True] * 2), xlabel="load", ylabel="cue", ax=ax
+        ),
+        "noise": lambda ax: plot.noise(statistics, ax=ax),
     }
 
 
-@pytest.mark.parametrize("name", ["images", "energy", "energies", "overlaps", "scores", "spectrum", "learning"])
-def test_draws_on_the_axes_given_or_on_new_ones(batch, name, tmp_path):
-    draw = _drawings(batch)[name]
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images", "energy", "energies", "overlaps", "scores", "spectrum", "learning", "order_parameters", "two_times",
+        "feedback", "strength_scan", "thresholds", "noise",
+    ],
+)  # fmt: skip
+def test_draws_on_the_axes_given_or_on_new_ones(batch, statistics, name, tmp_path):
+    draw = _drawings(batch, statistics)[name]
     given = Figure().subplots()
     assert draw(given) is given
     assert not plt.get_fignums()  # drawing on given axes opens no window
@@ -166,6 +249,143 @@ def test_learning_has_one_colour_a_memory():
         assert simulated.get_linestyle() == "-" and predicted.get_linestyle() == "--"
         np.testing.assert_array_equal(predicted.get_ydata(), similarity[:, memory] - 0.01)
     assert len([x for x in plot.learning(TIMES, np.ones((5, 20))).get_lines() if len(x.get_xdata())]) == 20
+
+
+def _bars(container):
+    """Lower and upper ends of the error bars that are drawn."""
+    return np.array([segment[:, 1] for segment in container[2][0].get_segments() if len(segment)])
+
+
+def _texts(ax):
+    return " ".join(text.get_text() for text in ax.texts).replace("\u00a0", " ").replace("\n", " ")
+
+
+def test_theory_is_a_line_in_a_band_and_simulation_points_with_bars():
+    theory = order()
+    network = order(
+        "simulation (N = 100, 3 networks)", overlap=theory.overlap + 0.03, setting=setting("net", load=0.13)
+    )
+    ax = plot.order_parameters(theory, network)
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    bands = [np.asarray(band.get_paths()[0].vertices) for band in ax.collections if isinstance(band, PolyCollection)]
+    for n, (label, value, error) in enumerate(
+        (("with the pattern", theory.overlap, 0.01), ("with the cue", theory.cue_overlap, 0.02))
+    ):
+        np.testing.assert_allclose(lines[label].get_xdata(), theory.times)
+        np.testing.assert_allclose(lines[label].get_ydata(), value)
+        band = bands[n][bands[n][:, 0] == theory.times[2], 1]
+        np.testing.assert_allclose([band.min(), band.max()], [value[2] - error, value[2] + error], rtol=1e-5)
+    points = ax.containers[0]
+    np.testing.assert_allclose(points[0].get_ydata(), network.overlap)
+    np.testing.assert_allclose(_bars(points), np.asarray(network.overlap)[:, None] + [-0.01, 0.01], rtol=1e-5)
+    assert to_rgba(points[0].get_color()) == to_rgba(lines["with the pattern"].get_color())
+    legend = [text.get_text().replace("\u00a0", " ") for text in ax.get_legend().get_texts()]
+    assert "theory (by hand)" in legend and "net, α = 0.13" in legend  # what differs is said
+    said = "m₀ = 0.4, α = 0.12, λ = 0.3, dt = 0.5, LogCosh units β = 4, LeakyHebbian synapses, no self-couplings"
+    assert _texts(ax) == said  # and not the coupling, which is 1 unless somebody wants another
+
+
+def test_unknown_errors_have_no_band_and_every_condensed_pattern_a_curve():
+    unknown = order(overlap_error=jnp.full(4, jnp.inf), cue_overlap_error=jnp.full(4, jnp.inf))
+    plot.order_parameters(unknown, unknown).figure.draw_without_rendering()
+    two = order(overlap=jnp.array([[0.1, 0.2]] * 4), overlap_error=jnp.zeros((4, 2)))
+    labels = [line.get_label() for line in plot.order_parameters(two).get_lines()[:3]]
+    assert labels == ["with the pattern 0", "with the pattern 1", "with the cue"]
+    with pytest.raises(
+        ValueError, match=r"`network`: expected overlaps of the theory's shape \(4, 2\), got shape \(4,"
+    ):
+        plot.order_parameters(two, order())
+
+
+def test_later_times_are_upwards_and_what_is_causal_has_half_an_image():
+    theory = order()
+    image = plot.two_times(theory, "correlation").get_images()[0]
+    np.testing.assert_array_equal(image.get_array(), theory.correlation)
+    assert image.origin == "lower" and image.get_extent() == [-0.25, 1.75, -0.25, 1.75]
+    assert image.get_clim() == (0, 33) and image.colorbar.ax.get_ylabel() == "correlation $C_{ts}$"
+    ax = plot.two_times(theory, "plastic_feedback")
+    drawn, below = np.ma.filled(ax.get_images()[0].get_array(), np.nan), np.tri(4, k=-1, dtype=bool)
+    assert np.array_equal(np.isfinite(drawn), below)
+    np.testing.assert_array_equal(drawn[below], np.asarray(theory.plastic_feedback)[below])
+    assert ax.get_images()[0].get_clim() == (-16, 16)  # of both signs: zero in the middle
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("earlier time s", "later time t")
+    own = order(crosstalk_feedback=jnp.eye(4))  # self-couplings
+    drawn = np.ma.filled(plot.two_times(own, "crosstalk_feedback").get_images()[0].get_array(), np.nan)
+    assert np.array_equal(np.isfinite(drawn), np.tri(4, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    "name, got", [("overlap", "one of correlation, noise_cov"), ("response", "measured by theory .by hand.")]
+)
+def test_quantities_that_are_not_there_are_named(name, got):
+    with pytest.raises(ValueError, match=f"`name`: expected .*{got}.*, got '{name}'"):
+        plot.two_times(order(response=None), name)
+
+
+def test_feedback_is_drawn_against_the_lag():
+    theory: Any = order()
+    axes = plot.feedback(theory)
+    _, crosstalk, plastic = axes.get_lines()
+    for line, weights, total in ((crosstalk, theory.crosstalk_feedback, 93), (plastic, theory.plastic_feedback, -46.5)):
+        np.testing.assert_allclose(line.get_xdata(), [0.5, 1.0, 1.5])
+        np.testing.assert_allclose(line.get_ydata(), weights[-1, 2::-1])
+        assert line.get_label().endswith(f"sum {total:.3g}")
+    assert "t = 1.5" in axes.get_title()
+    simulated = plot.feedback(order(crosstalk_feedback=None)).get_lines()
+    assert len(simulated) == 2 and simulated[1].get_color() == plastic.get_color()
+    failed = order(crosstalk_feedback=jnp.tril(theory.response, -1).at[3].set(jnp.nan))  # the last time before it
+    np.testing.assert_allclose(plot.feedback(failed).get_lines()[1].get_ydata(), theory.crosstalk_feedback[2, 1::-1])
+    own = plot.feedback(order(crosstalk_feedback=jnp.eye(4))).get_lines()[1]
+    assert own.get_xdata()[0] == 0 and own.get_ydata()[0] == 1
+
+
+def test_a_scan_marks_the_best_strength_and_what_is_imprinted():
+    ax = plot.strength_scan(scan())
+    pattern, cue = ax.containers
+    ordered = np.array([0.0, 0.2, 0.4, 0.6, 0.8])
+    np.testing.assert_allclose(pattern[0].get_xdata(), ordered)
+    np.testing.assert_allclose(pattern[0].get_ydata(), 0.9 - (ordered - 0.2) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(np.diff(_bars(pattern))[:, 0], 0.2 * ordered, atol=1e-6)
+    np.testing.assert_allclose(cue[0].get_ydata(), ordered)
+    spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches]
+    np.testing.assert_allclose(spans, [(0.2, 0.4), (0.5, 0.8)], rtol=1e-6)
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "best of the grid: λ = 0.2 (errors allow 0.2 to 0.4)" in legend and "closer to the cue: imprinted" in legend
+    failed = scan(best=jnp.array(jnp.nan), imprinted=jnp.zeros(5, bool))
+    assert not plot.strength_scan(failed).patches
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_thresholds_have_brackets_and_point_beyond_the_bounds(rising):
+    nan = float("nan")
+    # The second lies below the bounds: there, a rising predicate holds at both. The third lies above.
+    threshold = found(
+        [0.3, nan, nan, 0.6], [not rising, rising, not rising, not rising], [rising] * 2 + [not rising, rising]
+    )
+    ax = plot.thresholds(np.arange(1.0, 5.0), threshold, xlabel="load α", ylabel="smallest cue overlap")
+    curve = ax.containers[0]
+    np.testing.assert_allclose(curve[0].get_ydata(), [0.3, nan, nan, 0.6])
+    np.testing.assert_allclose(_bars(curve), [[0.2, 0.4], [0.5, 0.7]], rtol=1e-5)
+    triangles = {line.get_marker(): line.get_xydata().tolist() for line in ax.get_lines() if line.get_marker() in "v^"}
+    assert triangles == {"v": [[2.0, 0.0]], "^": [[3.0, 1.0]]}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("load α", "smallest cue overlap") and "0.2" in ax.get_title()
+    with pytest.raises(ValueError, match=r"`threshold`: expected thresholds of shape \(3,\)"):
+        plot.thresholds(np.arange(3.0), threshold, xlabel="", ylabel="")
+
+
+def test_kurtosis_has_bars_and_the_gaussians_line(statistics):
+    ax = plot.noise(statistics)
+    points = ax.containers[0]
+    np.testing.assert_allclose(points[0].get_ydata(), [-0.1, 0.0, 0.3])
+    np.testing.assert_allclose(_bars(points), [[-0.15, -0.05], [-0.05, 0.05], [0.25, 0.35]], atol=1e-6)
+    assert {line.get_label(): line for line in ax.get_lines()}["Gaussian"].get_ydata() == [0, 0]
+    assert "N = 100" in ax.get_legend().get_texts()[1].get_text() and "α = 0.12" in _texts(ax)
+
+
+def test_a_batch_of_trajectories_is_refused():
+    batch = jax.tree.map(lambda x: jnp.stack([x, x]), order())
+    with pytest.raises(ValueError, match=r"`theory.times`: expected an array of 1 axes, got shape \(2, 4\)"):
+        plot.order_parameters(batch)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def test_one_answer_is_no_threshold(answer):
         hj.bisect(lambda x: (x > -1) == answer, 0.0, 1.0)
 
 
+def test_what_was_not_decided_is_no_number():
+    got = hj.bisect(lambda x: (x > 0.3, jnp.abs(x - 0.3) > 0.01), 0.0, 1.0, throw=False)
+    assert got.result == hj.RESULTS.undecided and np.isnan(got.value)
+    fine = hj.bisect(lambda x: (x > 0.3, x < 2), 0.0, 1.0)
+    np.testing.assert_allclose(fine.value, 0.3, atol=1e-4)
+
+
 def test_vmap_and_jit():
     wanted = jnp.array([0.1, 0.5, 3.0])
     got = jax.jit(jax.vmap(lambda a: hj.bisect(lambda x: x > a, 0.0, 1.0, throw=False)))(wanted)

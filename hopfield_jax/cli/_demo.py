@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import _present, _retrieve
+from . import _present, _present_dmft, _retrieve
 
 Echo = Callable[[str], None]
 
@@ -22,4 +22,11 @@ def _retrieve_images(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     return _present.run_and_report(_retrieve.prepare((), output=folder, draws=3 if quick else 20), echo)
 
 
-STEPS = (Step("retrieve", "Scanned digits come back from corrupted ones", _retrieve_images),)
+def _plastic_synapses(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
+    return _present_dmft.demonstrate(folder, quick, echo)
+
+
+STEPS = (
+    Step("retrieve", "Scanned digits come back from corrupted ones", _retrieve_images),
+    Step("dmft", "Theory meets simulation, while synapses are fixed and while they are plastic", _plastic_synapses),
+)

@@ -26,6 +26,14 @@ class Network(enum.StrEnum):
     softmax = "softmax"
 
 
+class Units(enum.StrEnum):
+    logcosh = "logcosh"
+    hardtanh = "hardtanh"
+    erf = "erf"
+    sign = "sign"
+    glauber = "glauber"
+
+
 def _show_version(wanted: bool) -> bool:
     if wanted:
         from ._report import versions
@@ -140,6 +148,84 @@ def retrieve(
 
 
 @app.command()
+def dmft(
+    load: Annotated[float, typer.Option("--load", help="Load α = P/N: patterns per neuron.")] = 0.12,
+    cue: Annotated[float, typer.Option("--cue", help="Overlap m₀ of the cue with the pattern.")] = 0.4,
+    units: Annotated[
+        Units,
+        typer.Option(
+            "--units",
+            help="Activation φ(x). logcosh: tanh(βx); hardtanh: βx clipped to [-1, 1]; erf: error function of slope β; "
+            "sign: binary; glauber: binary with thermal noise.",
+        ),
+    ] = Units.logcosh,
+    beta: Annotated[float, typer.Option("--beta", help="Slope or inverse temperature β; sign has none.")] = 4.0,
+    strength: Annotated[
+        float, typer.Option("--strength", help="Strength λ of plasticity; 0: fixed synapses, negative: unlearning.")
+    ] = 0.3,
+    tau: Annotated[
+        float, typer.Option("--tau", help="Time τ in which synapses forget, in units of the neurons' time constant.")
+    ] = 5.0,
+    accumulating: Annotated[
+        bool, typer.Option("--accumulating", help="Synapses that never forget; --tau is not used.")
+    ] = False,
+    dt: Annotated[float, typer.Option("--dt", help="Length of a step in (0, 1]; 1: the synchronous map.")] = 1.0,
+    steps: Annotated[int, typer.Option("--steps", help="Number of steps.")] = 19,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Paths of each randomisation of the theory, a power of two.")
+    ] = 16384,
+    shifts: Annotated[int, typer.Option("--shifts", help="Randomisations, whose spread is the theory's error.")] = 4,
+    neurons: Annotated[int, typer.Option("--neurons", help="Neurons N of a simulated network.")] = 4000,
+    networks: Annotated[int, typer.Option("--networks", help="Networks, whose spread is the simulation's error.")] = 6,
+    no_simulation: Annotated[bool, typer.Option("--no-simulation", help="Theory only.")] = False,
+    self_coupling: Annotated[
+        bool, typer.Option("--self-coupling", help="Keep the diagonal of the stored couplings.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is random.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
+        "hopfield-dmft"
+    ),
+) -> None:
+    """Retrieve while synapses are plastic: mean-field theory against simulation.
+
+    A network that stores α N random patterns starts with overlap m₀ with one of them, while Hebbian plasticity of
+    strength λ imprints what it does. Theory follows one neuron in the limit N → ∞; simulation runs whole networks.
+
+    Prints a table with errors and writes figures (trajectory.png, correlation.png) and numbers (dmft.json, dmft.npz).
+
+    \b
+    Examples
+      hopfield-jax dmft
+      hopfield-jax dmft --strength 0        the same with fixed synapses: the pattern fades
+      hopfield-jax dmft --units glauber --beta 3 --load 0.05
+      hopfield-jax dmft --strength 2 --accumulating --no-simulation
+    """
+    from . import _dmft, _present_dmft
+
+    with _plain_errors():
+        request = _dmft.prepare(
+            output=output,
+            load=load,
+            cue=cue,
+            units=units.value,
+            beta=beta,
+            strength=strength,
+            tau=tau,
+            accumulating=accumulating,
+            dt=dt,
+            steps=steps,
+            samples=samples,
+            shifts=shifts,
+            neurons=neurons,
+            networks=networks,
+            simulation=not no_simulation,
+            self_coupling=self_coupling,
+            seed=seed,
+        )
+    _say_where(_present_dmft.run_and_report(request, typer.echo))
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
         "hopfield-demo"
@@ -148,7 +234,8 @@ def demo(
 ) -> None:
     """Run a tour of everything; leaves figures.
 
-    Stored digits come back from corrupted ones while the energies fall. It takes about a minute.
+    Stored digits come back from corrupted ones while the energies fall; mean-field theory meets simulation, with fixed
+    and with plastic synapses. It takes about two minutes.
 
     \b
     Example

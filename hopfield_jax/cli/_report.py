@@ -13,6 +13,8 @@ import numpy as np
 
 from .._checks import fail
 
+BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"
+"""How `tqdm` draws progress."""
 _PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 
 

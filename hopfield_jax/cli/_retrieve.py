@@ -22,14 +22,13 @@ from .._patterns import add_noise, flip, mask
 from .._types import Array, Float, Patterns, PRNGKey, Scalar
 from ..associative import AdiabaticNetwork, MemoryMap, Retrieval, RetrievalScore, graded_network, retrieve, score
 from ._data import Images, load
-from ._report import writable_folder
+from ._report import BAR, writable_folder
 
 DURATION = 30.0
 """How long a network runs, in units of τ."""
 _NUM_TIMES = 201
 REACH = 1.25
 """The dense network's memories have this norm, so that activations of norm 1 excite the right one to at most this."""
-_BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"
 _BUDGET = 256 * 2**20
 """Bytes that the cues integrated at the same time may take."""
 
@@ -225,7 +224,7 @@ def run(request: Request) -> list[Outcome]:
     blank = jnp.zeros((num_cues, num_neurons), default_float())
     total = len(request.networks) * (1 + sum(map(request.draws_of, request.amounts)))
     outcomes = []
-    with tqdm(total=total, delay=2, leave=False, disable=None, bar_format=_BAR) as progress:
+    with tqdm(total=total, delay=2, leave=False, disable=None, bar_format=BAR) as progress:
         for name in request.networks:
             progress.set_description(f"{name}: compiling")
             network, started = NETWORKS[name], time.perf_counter()

@@ -1,4 +1,4 @@
-"""Dynamical mean-field theory of retrieval while the synapses are plastic, and direct simulation (theory: part 3)."""
+"""Mean-field theory of retrieval while the synapses are plastic, and direct simulation (Hara and Kabashima 2026)."""
 
 from ._cue import GaussianCue as GaussianCue
 from ._cue import SpinCue as SpinCue
@@ -9,6 +9,7 @@ from ._kernels import TableKernel as TableKernel
 from ._network import DensePlasticNetwork as DensePlasticNetwork
 from ._network import PlasticNetwork as PlasticNetwork
 from ._order import OrderParameters as OrderParameters
+from ._order import Setting as Setting
 from ._questions import Agreement as Agreement
 from ._questions import StrengthScan as StrengthScan
 from ._questions import agreement as agreement
@@ -24,6 +25,7 @@ from ._simulate import crosstalk_noise as crosstalk_noise
 from ._simulate import simulate as simulate
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve
+from ._stationary import stationary as stationary
 from ._units import Elementwise as Elementwise
 from ._units import Glauber as Glauber
 from ._units import Sign as Sign

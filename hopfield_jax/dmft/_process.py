@@ -18,7 +18,7 @@ from .._types import Array, PRNGKey, Scalar
 from ._cue import AbstractCue, Strata
 from ._kernels import plastic_weights
 from ._network import AbstractPlasticModel
-from ._response import AbstractResponse, History, Step
+from ._response import AbstractResponse, History, Step, tree_sum
 from ._sobol import normals, uniforms
 from ._units import Glauber
 
@@ -45,6 +45,7 @@ class _Carry(NamedTuple):
     x: Array
     phi: Array
     mean: Array
+    levels: Array
     correlation: Array
     response: Array
     propagator: Array
@@ -104,7 +105,8 @@ def run_process(
     tangent, blank = estimator.begin(0, num_strata, num_samples, noise.dtype)
     empty = jnp.zeros((0, 0), noise.dtype)
     matrices = {name: empty for name in _MATRICES + _FACTORS}
-    carry = _Carry(x=x, phi=phi, mean=phi, tangent=tangent, **matrices)
+    levels = jnp.zeros((len(strata.weights), 0), noise.dtype)
+    carry = _Carry(x=x, phi=phi, mean=phi, levels=levels, tangent=tangent, **matrices)
     histories = tuple(jnp.zeros((len(a), 0, *a.shape[1:]), x.dtype) for a in (x, blank))
     emitted = []
     for start, stop in block_bounds(num_times):
@@ -162,12 +164,14 @@ def _step(carry: tuple[_Carry, list], inputs: Any, *, static: _Static, noise: Ar
     average = (strata.weights / state.x.shape[1])[:, None]
     index = jnp.arange(len(noise))
 
-    # Order parameters of time t, from the paths.
-    outputs = outputs.append(t, state.phi)
-    correlation = matmul(average[:, 0], outputs.project(state.mean))
-    if coin.shape[0]:
-        correlation = jnp.where(index == t, 1, correlation)
-    overlaps = matmul(strata.signs.T, jnp.sum(average * state.mean, axis=1))
+    # Order parameters of time t, from the paths. Histories hold outputs less their mean in each stratum, so that digits
+    # are not lost to the mean.
+    level = tree_sum(state.phi) / state.phi.shape[1]
+    outputs = outputs.append(t, state.phi - level[:, None])
+    levels = state.levels.at[:, t].set(level)
+    spread = outputs.project(state.phi - level[:, None]) / state.phi.shape[1]
+    correlation = matmul(strata.weights, spread + level[:, None] * levels)
+    overlaps = matmul(strata.signs.T, strata.weights * tree_sum(state.mean) / state.phi.shape[1])
     at = Step(t, model, average, state.x, state.phi, state.mean, noise, state)
     answer, response, history = estimator.row(at, state.tangent, history)
     measured = correlation, response
@@ -192,16 +196,18 @@ def _step(carry: tuple[_Carry, list], inputs: Any, *, static: _Static, noise: Ar
     # The paths, one step on.
     eta = model.noise_amplitude * matmul(matmul(propagator, factor), noise)
     signal = matmul(strata.signs, model.signal(drive))[:, None]
+    past = outputs.combine(weights) + matmul(levels, weights)[:, None]
     theta = along_pattern * strata.signs[:, :1] + along_cue * strata.direction
-    x = (1 - model.dt) * state.x + model.dt * (signal + eta[None, :] + outputs.combine(weights) + theta)
+    x = (1 - model.dt) * state.x + model.dt * (signal + eta[None, :] + past + theta)
     mean = model.units.activation(x)
     phi = mean if coin.shape[0] == 0 else jnp.where(coin[None, :] < mean, 1, -1).astype(mean.dtype)
     tangent = estimator.advance(at, state.tangent, history, weights)
 
-    spread = average * state.mean
+    weighted = average * state.mean
     energy = _own_energy(model, average, state)
-    stored = jnp.sum(model.signal(drive) * overlaps) + jnp.sum(spread * eta[None, :]) + jnp.sum(crosstalk * measured[0])
-    energy -= stored / model.order + 0.5 * jnp.sum(plastic * measured[0]) + jnp.sum(spread * theta)
+    stored = jnp.sum(model.signal(drive) * overlaps) + jnp.sum(weighted * eta[None, :])
+    stored += jnp.sum(crosstalk * measured[0])
+    energy -= stored / model.order + 0.5 * jnp.sum(plastic * measured[0]) + jnp.sum(weighted * theta)
     along = strata.signs[:, :1] * state.mean
     wrong = 0.5 * (1 - (along if coin.shape[0] else jnp.sign(along)))
     out = (
@@ -216,6 +222,7 @@ def _step(carry: tuple[_Carry, list], inputs: Any, *, static: _Static, noise: Ar
         x=x,
         phi=phi,
         mean=mean,
+        levels=levels,
         correlation=matrix,
         response=state.response.at[t].set(response),
         propagator=state.propagator.at[t].set(propagator),
@@ -232,15 +239,21 @@ def _step(carry: tuple[_Carry, list], inputs: Any, *, static: _Static, noise: Ar
 
 def _extend(factor: Array, inverse: Array, covariance: Array, t: Array, added: Scalar) -> tuple[Array, Array, Scalar]:
     """Cholesky factor and its inverse with row `t`, for the covariance with `added` on its diagonal, and the square of
-    the pivot. One refinement makes the solve as good as a substitution, which would not batch well."""
+    the pivot. Refinements make the products as good as a substitution, which would neither batch nor compile well."""
     index = jnp.arange(len(factor))
+    here = (index == t).astype(factor.dtype)
     right = jnp.where(index < t, covariance, 0)
     row = matmul(inverse, right)
-    row = jnp.where(index < t, row + matmul(inverse, right - matmul(factor, row)), 0)
+    for _ in range(2):
+        row = jnp.where(index < t, row + matmul(inverse, right - matmul(factor, row)), 0)
     pivot = covariance[t] + added - jnp.sum(row * row)
     diagonal = jnp.sqrt(jnp.where(pivot > 0, pivot, 1))
-    inverse_row = ((index == t).astype(row.dtype) - matmul(row, inverse)) / diagonal
-    return factor.at[t].set(jnp.where(index == t, diagonal, row)), inverse.at[t].set(inverse_row), pivot
+    factor = factor.at[t].set(jnp.where(index == t, diagonal, row))
+    # Row t of the inverse, y = (e_t - row·inverse)/diagonal, and what y·factor still lacks of e_t.
+    inverse_row = (here - matmul(row, inverse)) / diagonal
+    lacking = here - matmul(inverse_row, factor)
+    inverse_row += matmul(lacking, inverse.at[t].set(inverse_row))
+    return factor, inverse.at[t].set(inverse_row), pivot
 
 
 def _own_energy(model: AbstractPlasticModel, average: Array, state: _Carry) -> Scalar:
@@ -256,6 +269,7 @@ def _grow(carry: _Carry, histories: Any, static: _Static, size: int) -> Any:
     new = {name: jnp.pad(getattr(carry, name), pad) for name in _MATRICES}
     ones = jnp.diag((jnp.arange(size) >= old).astype(carry.x.dtype))
     new |= {name: jnp.pad(getattr(carry, name), pad) + ones for name in _FACTORS}
+    new["levels"] = jnp.pad(carry.levels, ((0, 0), (0, size - old)))
     outputs, history = histories
     if carry.tangent.ndim > 1:  # rows of history have a time axis themselves
         extra = (0, 0), (0, size - carry.tangent.shape[1]), (0, 0)

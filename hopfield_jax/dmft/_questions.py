@@ -102,8 +102,12 @@ def basin_boundary(
 
     **Returns:** a `Threshold`.
     """
-    above = lambda overlap: retrieved(run(model, SpinCue(overlap)), threshold=threshold)  # noqa: E731
-    return bisect(above, lower, upper, num_iterations=num_iterations, throw=throw)
+
+    def holds(overlap: Scalar) -> tuple[Array, Array]:
+        out = run(model, SpinCue(overlap))
+        return retrieved(out, threshold=threshold), is_okay(out.result)
+
+    return bisect(holds, lower, upper, num_iterations=num_iterations, throw=throw)
 
 
 def largest_load(
@@ -124,8 +128,9 @@ def largest_load(
     **Returns:** a `Threshold`.
     """
 
-    def fails(load: Scalar) -> Array:
-        return ~retrieved(run(eqx.tree_at(lambda m: m.load, model, load), cue), threshold=threshold)
+    def fails(load: Scalar) -> tuple[Array, Array]:
+        out = run(eqx.tree_at(lambda m: m.load, model, load), cue)
+        return ~retrieved(out, threshold=threshold), is_okay(out.result)
 
     return bisect(fails, lower, upper, num_iterations=num_iterations, throw=throw)
 

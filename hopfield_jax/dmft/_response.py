@@ -32,10 +32,8 @@ class History(NamedTuple):
         return _combine(weights[:split], self.past) + _combine(weights[split:], self.block)
 
     def project(self, y: Float[Array, "strata samples"]) -> Float[Array, "strata times"]:
-        """Sum over the samples of y·row_s, for every stratum and s. The strata are weighted afterwards: sums of ±1 are
-        exact, which keeps the covariance of saturated outputs positive."""
-        products = [_batched(rows, y[..., None])[..., 0] for rows in self if rows.shape[1]]
-        return jnp.concatenate(products, axis=1)
+        """Sum over the samples of y·row_s, for every stratum and s."""
+        return jnp.concatenate([tree_sum(rows, y[:, None]) for rows in self if rows.shape[1]], axis=1)
 
 
 class Step(NamedTuple):
@@ -99,7 +97,8 @@ class Novikov(AbstractResponse):
     def row(self, step, tangent, history):
         """By the ridge solve above."""
         known = jnp.arange(len(step.normals)) < step.t
-        correlation = jnp.where(known, matmul(step.normals, jnp.sum(step.average * step.mean, axis=0)), 0)
+        centred = step.mean - jnp.mean(step.mean, axis=1, keepdims=True)
+        correlation = jnp.where(known, matmul(step.normals, jnp.sum(step.average * centred, axis=0)), 0)
         factor, inverse = step.matrices.ridge_factor, step.matrices.ridge_inverse
         right = matmul(step.matrices.factor, correlation / step.model.noise_amplitude)
         answer = matmul(matmul(inverse, right), inverse)
@@ -194,8 +193,21 @@ def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times .
     if not rows.shape[1]:
         return jnp.zeros(shape, rows.dtype)
     flat = rows.reshape(*rows.shape[:2], -1)
-    return _batched(jnp.broadcast_to(weights, (len(rows), 1, len(weights))), flat).reshape(shape)
+    weights = jnp.broadcast_to(weights, (len(rows), 1, len(weights)))
+    return jnp.matmul(weights, flat, precision=jax.lax.Precision.HIGHEST).reshape(shape)
 
 
-def _batched(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+def tree_sum(x: Float[Array, "*batch samples"], y: Array | None = None) -> Float[Array, "*batch"]:
+    """Sum of x, or of x·y, over the last axis (its size a power of two), by halves: float32 sums of thousands of nearly
+    equal terms in a row are off by 1e-4, which takes its positivity from the covariance of saturated outputs."""
+    width = min(16, x.shape[-1])
+    size = x.shape[-1] // width
+
+    def part(i: int) -> Array:
+        cut = x[..., i * size : (i + 1) * size]
+        return cut if y is None else cut * y[..., i * size : (i + 1) * size]
+
+    parts = [part(i) for i in range(width)]
+    while len(parts) > 1:
+        parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0][..., 0] if size == 1 else tree_sum(parts[0])

@@ -314,6 +314,7 @@ def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size
         response_error=response_error,
         noise_covariance=None,
         crosstalk_feedback=None,
+        crosstalk_feedback_error=None,
         plastic_feedback=plastic,
         energy=mean["energy"],
         energy_error=error["energy"],

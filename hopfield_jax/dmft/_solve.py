@@ -199,6 +199,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         response_error=error["response"],
         noise_covariance=mean["noise_covariance"],
         crosstalk_feedback=mean["crosstalk_feedback"],
+        crosstalk_feedback_error=error["crosstalk_feedback"],
         plastic_feedback=mean["plastic_feedback"],
         energy=mean["energy"],
         energy_error=error["energy"],

@@ -3,6 +3,12 @@
 Importing this imports no matplotlib; calling a function does (`pip install 'hopfield-jax[plot]'`).
 """
 
+from ._dmft import feedback as feedback
+from ._dmft import noise as noise
+from ._dmft import order_parameters as order_parameters
+from ._dmft import strength_scan as strength_scan
+from ._dmft import thresholds as thresholds
+from ._dmft import two_times as two_times
 from ._images import images as images
 from ._memories import learning as learning
 from ._memories import spectrum as spectrum

@@ -1,4 +1,4 @@
-"""The load at which a stationary retrieval state ends (theory.md 3.5)."""
+"""The load at which a stationary retrieval state ends."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The first synchronous step from a cue (theory.md 3.5)."""
+"""The first synchronous step from a cue."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Spectrum of the couplings ΞᵀΞ of random patterns (theory.md 1.6).
+"""Spectrum of the couplings ΞᵀΞ of random patterns.
 
 Let Ξ have shape (P, N), independent entries of variance 1/P, and load α = P/N. Marchenko and Pastur's theorem for the
 N × N sample covariance ΞᵀΞ of P samples, aspect ratio c = N/P = 1/α, gives for P, N → ∞ the spectral measure

@@ -1,4 +1,4 @@
-"""Stationary retrieval states by self-consistent signal-to-noise analysis (theory.md 3.5)."""
+"""Stationary retrieval states by self-consistent signal-to-noise analysis."""
 
 from collections.abc import Callable
 from typing import Any

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hopfield_jax.cli import _data, _present, _retrieve
+from hopfield_jax.cli import _data, _present, _present_dmft, _retrieve
 from hopfield_jax.cli._main import app
 
 NUM_IMAGES, SIDE = 12, 6
@@ -294,12 +294,19 @@ def test_unknown_choices_are_refused(options, tmp_path):
 
 
 def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
-    asked = []
+    asked, folders = [], []
     monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"])
+    monkeypatch.setattr(
+        _present_dmft,
+        "demonstrate",
+        lambda folder, quick, echo: folders.append((folder, quick)) or [tmp_path / "y.png"],
+    )
     for quick in ((), ("--quick",)):
         result = call("demo", *quick, "--output", tmp_path / "demo")
         assert result.exit_code == 0, result.output
-        assert "[1/1]" in result.stdout and str(tmp_path / "x.png") in result.stdout
+        for said in ("[1/2]", "[2/2]", str(tmp_path / "x.png"), str(tmp_path / "y.png")):
+            assert said in result.stdout
+    assert folders == [(tmp_path / "demo" / "dmft", False), (tmp_path / "demo" / "dmft", True)]
     assert [request.draws for request in asked] == [20, 3]
     assert asked[0].output == tmp_path / "demo" / "retrieve" and asked[0].output.is_dir()
     assert set(asked[0].networks) == {"hebb", "dense", "softmax"} and set(asked[0].amounts) == {"half", "top"}
@@ -313,10 +320,10 @@ def test_demo_checks_its_folder_first(tmp_path):
 
 
 def test_help_teaches_and_the_version_is_shown():
-    for command in ((), ("retrieve",), ("demo",), ("doctor",)):
+    for command in ((), ("retrieve",), ("dmft",), ("demo",), ("doctor",)):
         result = call(*command, "--help")
         assert result.exit_code == 0
-        assert re.search(r"\n +hopfield-jax (demo|retrieve|doctor)", result.stdout)
+        assert re.search(r"\n +hopfield-jax (demo|retrieve|dmft|doctor)", result.stdout)
     assert re.fullmatch(r"hopfield-jax \S.*\n", call("--version").stdout)
 
 

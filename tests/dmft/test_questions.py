@@ -60,6 +60,14 @@ def test_plasticity_moves_the_boundaries():
     assert 0.11 < load.value[0] < 0.138 < load.value[1]
 
 
+def test_a_run_that_fails_gives_no_boundary():
+    broken = lambda model, cue: dataclasses.replace(  # noqa: E731
+        out := run(model, cue), result=hj.RESULTS.where(out.overlap[-1] > 0.5, hj.RESULTS.lost_factor, out.result)
+    )
+    got = D.basin_boundary(broken, network(), num_iterations=3, throw=False)
+    assert got.result == hj.RESULTS.undecided and np.isnan(got.value)
+
+
 def test_a_simulation_can_be_asked_too():
     def simulated(model, cue):
         return D.simulate(
@@ -80,3 +88,38 @@ def test_scan_finds_the_best_strength_and_the_imprinting():
     assert got.imprinted.tolist() == [False] * 5 + [True] and "imprinted at 1" in str(got)
     with pytest.raises(ValueError, match="`model`: expected a kernel with a strength"):
         D.scan_strength(run, D.PlasticNetwork(0.1, hj.LogCosh(4.0)), D.SpinCue(0.4), strengths)
+
+
+# --- stationary states ---
+
+
+def test_the_dynamics_ends_in_the_stationary_state():
+    model = D.PlasticNetwork(0.1, hj.LogCosh(2.0), D.LeakyHebbian(0.2, 5.0), coupling=1.5)
+    rest = D.stationary(model)
+    path = D.solve(model, D.SpinCue(0.95), num_steps=15, num_samples=8192, key=KEY)
+    assert rest.retrieved and not rest.multivalued
+    # Sampling error 2e-4, and what 15 steps leave of the way.
+    np.testing.assert_allclose(path.overlap[-1], rest.overlap, atol=1e-3)
+    np.testing.assert_allclose(path.correlation[-1, -1], rest.correlation, atol=2e-3)
+    without = D.stationary(dataclasses.replace(model, kernel=None))
+    assert abs(without.overlap - rest.overlap) > 2e-3  # the strength counts
+
+
+@pytest.mark.parametrize("model, got", [
+    (D.PlasticNetwork(0.1, D.Glauber(2.0)), "Glauber"),
+    (D.PlasticNetwork(0.1, hj.LogCosh(2.0), D.AccumulatingHebbian(0.1)), "AccumulatingHebbian"),
+    (D.DensePlasticNetwork(0.1, hj.LogCosh(2.0)), "DensePlasticNetwork"),
+])  # fmt: skip
+def test_models_without_a_stationary_state_are_named(model, got):
+    with pytest.raises(Exception, match=f"`model`: expected.*{got}|Type-check error"):
+        D.stationary(model)
+
+
+@pytest.mark.parametrize("units, load, strength", [
+    (hj.LogCosh(4.0), 0.01, 1.0), (hj.LogCosh(4.0), 0.6, 0.75), (D.Sign(), 0.02, 0.5), (D.Glauber(6.0), 0.05, 0.5)
+])  # fmt: skip
+def test_saturated_outputs_keep_their_covariance_positive(units, load, strength):
+    """All rows of C are nearly the same once the outputs do not move any more, in retrieval or far from it."""
+    model = D.PlasticNetwork(load, units, D.LeakyHebbian(strength, 5.0))
+    got = D.solve(model, D.SpinCue(0.7), num_steps=15, num_samples=8192, num_shifts=2, key=KEY)
+    assert got.smallest_pivot > 0.9 * got.jitter and np.all(np.isfinite(got.overlap))

@@ -70,7 +70,7 @@ def test_extremes_lie_at_the_edges():
     patterns = np.random.default_rng(1).normal(0, num_patterns**-0.5, (num_patterns, num_neurons))
     nonzero = np.linalg.eigvalsh(patterns @ patterns.T)
     lower, upper = (float(x) for x in hj.theory.marchenko_pastur_edges(num_patterns / num_neurons))
-    # Tracy–Widom: at this size the lower extreme lies 2.1 % ± 1.5 % off (theory.md 1.6), the upper within 4 %.
+    # Tracy–Widom: at this size the lower extreme lies 2.1 % ± 1.5 % off, the upper within 4 %.
     np.testing.assert_allclose(nonzero[0], lower, rtol=0.07)
     np.testing.assert_allclose(nonzero[-1], upper, rtol=0.04)
 

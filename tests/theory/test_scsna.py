@@ -57,7 +57,7 @@ def averages(phi, mean, deviation, feedback, branch, cue=0.5, num=6001):
 
 
 def check_by_grid(phi, state, atol, *, strength=0.0, coupling=1.0, self_coupling=False, branch="maxwell"):
-    """The equations of theory.md 3.5, with R and U as there, at the numbers of `state`."""
+    """The equations of the docstring, with R and U as there, at the numbers of `state`."""
     load, m, q, r, u, feedback = (
         float(x)
         for x in (state.load, state.overlap, state.correlation, state.noise, state.susceptibility, state.feedback)

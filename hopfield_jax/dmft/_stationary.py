@@ -1,0 +1,47 @@
+"""Where a plastic network comes to rest: the stationary theory for the models of this area."""
+
+from .._checks import fail
+from ..theory import AbstractBranch, Maxwell, StationaryState, scsna
+from ._kernels import LeakyHebbian
+from ._network import PlasticNetwork
+from ._units import Glauber
+
+
+def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, throw: bool = True) -> StationaryState:
+    r"""Stationary retrieval state: in the end leaky plasticity acts on every site as the self-coupling $\lambda q$.
+
+    A stationary theory knows no history. Where several states of a site coexist (`multivalued`), the branch rule stands
+    for it, and the dynamics of `solve` may end elsewhere: compare the two before you believe either.
+
+    **Arguments:**
+
+    - `model`: a `PlasticNetwork` with a `LeakyHebbian` kernel or none, and no external fields. `dt` does not matter.
+    - `branch`: `hopfield_jax.theory.Maxwell()` (the default), `Upper()` or `Cue(overlap)`.
+    - `throw`: as in `hopfield_jax.theory.scsna`.
+
+    **Returns:** a `hopfield_jax.theory.StationaryState`.
+
+    **Raises:** `ValueError` for models without a stationary state of this kind; as `scsna` otherwise.
+
+    ```python
+    import hopfield_jax as hj
+
+    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.LogCosh(beta=4.0))
+    assert abs(hj.dmft.stationary(model).overlap - 0.98046) < 1e-4
+    ```
+    """
+    if not isinstance(model, PlasticNetwork):
+        fail("model", "a PlasticNetwork", type(model).__name__)
+    if not isinstance(model.kernel, LeakyHebbian | None):
+        fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", type(model.kernel).__name__)
+    if isinstance(model.units, Glauber):
+        fail("model", "units without thermal noise", "Glauber")
+    return scsna(
+        model.units,
+        model.load,
+        strength=0.0 if model.kernel is None else model.kernel.strength,
+        coupling=model.coupling,
+        self_coupling=model.self_coupling,
+        branch=Maxwell() if branch is None else branch,
+        throw=throw,
+    )
