@@ -94,7 +94,7 @@ def test_scan_finds_the_best_strength_and_the_imprinting():
 
 
 def test_the_dynamics_ends_in_the_stationary_state():
-    model = D.PlasticNetwork(0.1, hj.LogCosh(2.0), D.LeakyHebbian(0.2, 5.0), coupling=1.5)
+    model = D.PlasticNetwork(0.1, hj.LogCosh(2.0), D.LeakyHebbian(0.2, 1.5), coupling=1.5)
     rest = D.stationary(model)
     path = D.solve(model, D.SpinCue(0.95), num_steps=15, num_samples=8192, key=KEY)
     assert rest.retrieved and not rest.multivalued
