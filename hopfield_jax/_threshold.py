@@ -52,7 +52,8 @@ def bisect(
 ) -> Threshold:
     """Finds where a predicate of one number changes.
 
-    A loop of fixed length, so that it maps over parameters with `jax.vmap` at no waste. A predicate has no gradient.
+    A loop of fixed length, so that it maps over parameters with `jax.vmap` at no waste. A predicate has no derivative:
+    that of the threshold comes out as zero, and automatic differentiation cannot say that it is missing.
 
     **Arguments:**
 
@@ -104,12 +105,15 @@ def _bisect(predicate, lower, upper, num_iterations: int) -> Threshold:
 
     start = lower, upper, jnp.array(False), jnp.array(False), jnp.array(True)
     (low, high, at_lower, at_upper, decided), _ = jax.lax.scan(step, start, jnp.arange(num_iterations + 2))
-    found = (at_lower != at_upper) & decided
+    valid = jnp.isfinite(lower) & jnp.isfinite(upper) & (lower < upper)
+    found = (at_lower != at_upper) & decided & valid
     return Threshold(
         value=jnp.where(found, 0.5 * (low + high), jnp.nan),
         lower=jnp.where(found, low, lower),
         upper=jnp.where(found, high, upper),
         at_lower=at_lower,
         at_upper=at_upper,
-        result=outcome((~found, RESULTS.not_bracketed), (~decided, RESULTS.undecided)),
+        result=outcome(
+            (~found, RESULTS.not_bracketed), (~decided, RESULTS.undecided), (~valid, RESULTS.invalid_parameter)
+        ),
     )

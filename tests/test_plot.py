@@ -66,6 +66,7 @@ def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.OrderParam
     made |= {
         f"{field}_error": 0.02 * jnp.ones_like(made[field]) for field in ("cue_overlap", "correlation", "response")
     }
+    made |= {"crosstalk_feedback_error": jnp.zeros((4, 4))}
     made |= {"jitter": None, "smallest_pivot": None, "residual": None, "result": cast(Any, hj.RESULTS.successful)}
     return hj.dmft.OrderParameters(**made | {"times": times, "setting": setting(source)} | others)
 
@@ -94,7 +95,8 @@ def found(values: list[float], at_lower: list[bool], at_upper: list[bool]) -> hj
     def one(value, at_lower, at_upper):
         known = jnp.isfinite(value)
         lower, upper = jnp.where(known, value - 0.1, 0), jnp.where(known, value + 0.1, 1)
-        return hj.Threshold(value, lower, upper, at_lower, at_upper, cast(Any, hj.RESULTS.successful))
+        result = hj.RESULTS.where(known, hj.RESULTS.successful, hj.RESULTS.not_bracketed)
+        return hj.Threshold(value, lower, upper, at_lower, at_upper, result)
 
     return jax.vmap(one)(jnp.array(values), jnp.array(at_lower), jnp.array(at_upper))
 
@@ -110,6 +112,7 @@ def statistics() -> hj.dmft.NoiseStatistics:
         excess_kurtosis_error=0.05 * ones,
         predicted_variance=ones,
         setting=setting("simulation (N = 100, 3 networks)"),
+        result=cast(Any, hj.RESULTS.successful),
     )
 
 
@@ -324,18 +327,20 @@ def test_quantities_that_are_not_there_are_named(name, got):
 
 def test_feedback_is_drawn_against_the_lag():
     theory: Any = order()
+    curves = lambda axes: [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]  # noqa: E731
     axes = plot.feedback(theory)
-    _, crosstalk, plastic = axes.get_lines()
+    crosstalk, plastic = curves(axes)
+    assert len(axes.containers) == 1  # only the crosstalk has errors
     for line, weights, total in ((crosstalk, theory.crosstalk_feedback, 93), (plastic, theory.plastic_feedback, -46.5)):
         np.testing.assert_allclose(line.get_xdata(), [0.5, 1.0, 1.5])
         np.testing.assert_allclose(line.get_ydata(), weights[-1, 2::-1])
         assert line.get_label().endswith(f"sum {total:.3g}")
     assert "t = 1.5" in axes.get_title()
-    simulated = plot.feedback(order(crosstalk_feedback=None)).get_lines()
-    assert len(simulated) == 2 and simulated[1].get_color() == plastic.get_color()
+    (simulated,) = curves(plot.feedback(order(crosstalk_feedback=None)))
+    assert simulated.get_color() == plastic.get_color()
     failed = order(crosstalk_feedback=jnp.tril(theory.response, -1).at[3].set(jnp.nan))  # the last time before it
-    np.testing.assert_allclose(plot.feedback(failed).get_lines()[1].get_ydata(), theory.crosstalk_feedback[2, 1::-1])
-    own = plot.feedback(order(crosstalk_feedback=jnp.eye(4))).get_lines()[1]
+    np.testing.assert_allclose(curves(plot.feedback(failed))[0].get_ydata(), theory.crosstalk_feedback[2, 1::-1])
+    own = curves(plot.feedback(order(crosstalk_feedback=jnp.eye(4))))[0]
     assert own.get_xdata()[0] == 0 and own.get_ydata()[0] == 1
 
 

@@ -231,7 +231,7 @@ class DensePlasticNetwork(AbstractPlasticModel):
 
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
         r"""$\alpha N^n$, to the nearest whole number of at least one."""
-        return _count(self.load * num_neurons**self.n)
+        return _count(self.load * float(num_neurons) ** self.n)
 
     def stored_field(
         self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 
 from .._results import RESULTS, card, describe_result
 from .._types import Array, Float, PyTree, Scalar
@@ -25,7 +26,7 @@ class Setting(eqx.Module):
     numbers: dict[str, Array]
 
     def __str__(self) -> str:
-        numbers = (f"{name} {float(x):.4g}" for name, x in self.numbers.items() if jnp.ndim(x) == 0)
+        numbers = (f"{name} {np.array2string(np.asarray(x), precision=4)}" for name, x in self.numbers.items())
         return ", ".join([self.source, *(f"{name} {value}" for name, value in self.parts), *numbers])
 
 

@@ -1,8 +1,8 @@
 r"""The effective single-site process and its order parameters, in one causal pass.
 
 Row $t$ of every order parameter needs rows up to $t$ only, so nothing is iterated to self-consistency. The pass is cut
-into a few blocks of growing length: each is a scan that reads the rows of earlier blocks and writes its own, and is
-differentiated in reverse from a checkpoint, so that histories are never copied once a step.
+into a few blocks: each is a scan that reads the rows of all earlier blocks and writes its own, and is differentiated in
+reverse from a checkpoint, so that a history is copied once a step only within its block.
 """
 
 import functools
@@ -215,7 +215,7 @@ def _step(carry: tuple[_Carry, list], inputs: Any, *, static: _Static, noise: Ar
         energy,
         jnp.sum(average * wrong),
         pivot / variance,
-        jnp.all(jnp.isfinite(x)) & (pivot > 0.5 * added),
+        jnp.all(jnp.isfinite(state.x)) & jnp.all(jnp.isfinite(weights)) & (pivot > 0.5 * added),
         measured,
     )
     state = _Carry(

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._checks import fail
+from .._checks import fail, is_concrete
 from .._misc import as_inexact
 from .._results import RESULTS, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
@@ -31,7 +32,8 @@ class Agreement(eqx.Module):
     - `expected`: what the standard errors alone make of it, $\sum_t(\sigma^2 + \sigma'^2)\,dt$; the difference is
       biased upward by that much.
     - `largest_deviation`: largest difference of the overlaps, and `in_errors`: the largest one in standard errors.
-    - `step`: where the latter is found.
+    - `step`: where the latter is found. Both leave out clamped overlaps, and `in_errors` is NaN where one randomisation
+      or one network alone left an error unknown.
     """
 
     squared_difference: Scalar
@@ -65,9 +67,12 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
         fail("network", f"overlaps of the theory's shape {theory.overlap.shape}", f"shape {network.overlap.shape}")
     difference = theory.overlap - network.overlap
     variance = theory.overlap_error**2 + network.overlap_error**2
-    floor = 8 * jnp.finfo(difference.dtype).eps  # a clamped overlap has no error, but rounding
-    ratio = jnp.abs(difference) / (jnp.sqrt(variance) + floor)
-    ratio = ratio.reshape(len(ratio), -1)
+    known = variance > 0  # a clamped overlap has no error
+    ratio = jnp.where(known, jnp.abs(difference) / jnp.sqrt(jnp.where(known, variance, 1)), 0)
+    ratio = jnp.where(jnp.isfinite(variance), ratio, jnp.nan).reshape(len(ratio), -1)
+    if is_concrete(theory.times) and is_concrete(network.times):
+        if not np.allclose(theory.times, network.times, rtol=1e-4, equal_nan=True):
+            fail("network", "the theory's times", f"steps of {network.times[1]:g} beside {theory.times[1]:g}")
     dt = theory.times[1] - theory.times[0]
     return Agreement(
         squared_difference=jnp.sum(difference**2) * dt,
@@ -204,6 +209,7 @@ def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
     overlap, error, cue_overlap, cue_error, result = jax.lax.map(one, strengths, batch_size=batch_size)
     usable = jnp.where(is_okay(result), overlap, -jnp.inf)
     top = jnp.argmax(usable)
+    any_okay = jnp.isfinite(usable[top])
     near = usable + jnp.hypot(error, error[top]) >= usable[top]
     return StrengthScan(
         strength=strengths,
@@ -211,9 +217,9 @@ def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
         overlap_error=error,
         cue_overlap=cue_overlap,
         cue_overlap_error=cue_error,
-        imprinted=cue_overlap > overlap,
+        imprinted=(cue_overlap > overlap) & is_okay(result),
         result=result,
-        best=jnp.where(jnp.isfinite(usable[top]), strengths[top], jnp.nan),
-        best_lower=jnp.min(jnp.where(near, strengths, jnp.inf)),
-        best_upper=jnp.max(jnp.where(near, strengths, -jnp.inf)),
+        best=jnp.where(any_okay, strengths[top], jnp.nan),
+        best_lower=jnp.where(any_okay, jnp.min(jnp.where(near, strengths, jnp.inf)), jnp.nan),
+        best_upper=jnp.where(any_okay, jnp.max(jnp.where(near, strengths, -jnp.inf)), jnp.nan),
     )

@@ -80,7 +80,10 @@ class Novikov(AbstractResponse):
     $$\langle\phi_t z\rangle = a\,(GR)_t L\quad\text{is solved as}\quad
       (LL^\top + \rho\,\mathrm{diag} B)\,(GR)_t = L\langle\phi_t z\rangle/a.$$
 
-    Right for every unit, kinks and jumps included, and for the gradient through kinks.
+    Right for every unit, kinks and jumps included, and for the gradient through kinks. What it determines is $GRL$,
+    which is what the dynamics needs; once outputs have settled, $L$ is nearly singular and single entries of $G$ at
+    late times are mostly noise (their standard errors say so), while their sums stay sharp. For $G$ itself take
+    `Pathwise`.
 
     **Arguments:** `ridge`, $\rho$.
     """

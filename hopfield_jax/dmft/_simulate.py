@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -12,7 +13,7 @@ from .._checks import at_least, fail, is_concrete
 from .._misc import default_float, inner, matmul
 from .._results import RESULTS, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey, Scalar
-from ._cue import AbstractCue
+from ._cue import AbstractCue, SpinCue
 from ._kernels import plastic_weights
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters, Setting, mean_and_error, setting
@@ -93,7 +94,7 @@ class NoiseStatistics(eqx.Module):
     **Attributes:** shape (times,) each
 
     - `times`; `variance` and `excess_kurtosis` with their standard errors over networks; a Gaussian has 0.
-    - `predicted_variance`: the theory's. `setting`: the conventions.
+    - `predicted_variance`: the theory's. `setting`: the conventions. `result`: how it ended.
     """
 
     times: Float[Array, " times"]
@@ -103,6 +104,7 @@ class NoiseStatistics(eqx.Module):
     excess_kurtosis_error: Float[Array, " times"]
     predicted_variance: Float[Array, " times"]
     setting: Setting
+    result: RESULTS
 
     def __str__(self) -> str:
         def text():
@@ -128,13 +130,14 @@ def crosstalk_noise(
     max_patterns: int | None = None,
     batch_size: int = 1,
     max_bytes: float = 24 * 2.0**30,
+    throw: bool = True,
 ) -> NoiseStatistics:
     r"""Extracts the crosstalk noise of every neuron, $\xi_i[h_i - g m_t\xi_i - \sum_s F_{ts}\phi_i(s)]$ with $h$ the
     field of the stored patterns, and measures how Gaussian it is.
 
     Without taking off the theory's feedback $F$ it is not Gaussian even in the limit.
 
-    **Arguments:** as `simulate`, and `theory`, the solution of the same model and cue.
+    **Arguments:** as `simulate`, and `theory`, the solution of the same model and cue (nobody checks that it is).
 
     **Returns:** a `NoiseStatistics`, of the times before the last.
 
@@ -144,7 +147,8 @@ def crosstalk_noise(
         fail("theory", "a result of `solve`", theory.setting.source)
     run = _Run.of(model, cue, len(theory.times) - 1, num_neurons, max_patterns, False)
     run.fits(min(batch_size, num_trials), max_bytes)
-    return _noise(model, cue, theory, run, key, num_trials, batch_size)
+    out = _noise(model, cue, theory, run, key, num_trials, batch_size)
+    return raise_unless_okay(out, out.result) if throw else out
 
 
 class _Run(eqx.Module):
@@ -174,11 +178,13 @@ class _Run(eqx.Module):
             fail("asynchronous", "binary units (Sign, Glauber)", type(model.units).__name__)
         if asynchronous and model.order != 2:
             fail("asynchronous", "a PlasticNetwork", type(model).__name__)
+        if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
+            fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
         return _Run(num_steps, num_neurons, max_patterns, asynchronous)
 
     def fits(self, batch: int, max_bytes: float) -> None:
-        """Raises unless the predicted memory does: patterns (twice while they are drawn) and histories."""
-        size = self.num_neurons * (2 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
+        """Raises unless the predicted memory does: patterns (four times while they are drawn) and histories."""
+        size = self.num_neurons * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
         if (needed := size * jnp.dtype(default_float()).itemsize) > max_bytes:
             fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB", f"{max_bytes / 2**30:.3g} GiB")
 
@@ -210,15 +216,16 @@ def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, prob
         energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
         if not isinstance(model.units, Glauber):
             energy += jnp.sum(x * phi - model.units.elementwise(x))
-        along = condensed[0] * phi
+        along = condensed[0] * phi if isinstance(model.units, Glauber) else jnp.sign(condensed[0] * phi)
         out = {
             "overlap": overlaps,
             "correlation": correlation,
             "energy": energy / run.num_neurons,
-            "error_fraction": jnp.mean(0.5 * (1 - jnp.sign(along))),
+            "error_fraction": jnp.mean(0.5 * (1 - along)),
         }
         if feedback is not None:
-            noise = condensed[0] * (stored - matmul(feedback[t], history)) - model.signal(overlaps)[0]
+            signal = matmul(model.signal(overlaps), condensed)
+            noise = condensed[0] * (stored - matmul(feedback[t], history) - signal)
             centred = noise - jnp.mean(noise)
             variance = jnp.mean(centred**2)
             out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
@@ -267,7 +274,7 @@ def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, 
 @eqx.filter_jit
 def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size) -> OrderParameters:
     model, cue, valid = prepared(model, cue)
-    valid &= model.num_patterns(run.num_neurons) <= run.max_patterns
+    model, cue, valid = _counted(model, cue, run, valid)
     num_times = run.num_steps + 1
 
     def trial(key: PRNGKey) -> dict[str, Array]:
@@ -288,10 +295,13 @@ def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size
     if response_times:
         blank = jnp.full((num_times, num_times), jnp.nan, default_float())
         response, response_error = (blank.at[:, jnp.asarray(response_times)].set(x["response"]) for x in (mean, error))
-    correlation, correlation_error = (jnp.where(lower, c, c.T) for c in (mean["correlation"], error["correlation"]))
-    plastic = jnp.where(lower, jax.vmap(plastic_weights)(kernel_table(model, num_times), correlation), 0)
+    symmetric = lambda c: jnp.where(lower, c, c.T)  # noqa: E731
+    table = kernel_table(model, num_times)
+    plastic = jnp.where(lower, jax.vmap(plastic_weights)(table, symmetric(mean["correlation"])), 0)
     finite = jnp.all(jnp.isfinite(jnp.concatenate([trials["overlap"], trials["correlation"]], axis=2)), axis=(0, 2))
+    finite &= jnp.all(jnp.isfinite(plastic), axis=1)
     good = jnp.cumprod(finite).astype(bool) & valid
+    correlation, correlation_error = map(symmetric, keep((mean["correlation"], error["correlation"]), good))
     result = outcome((~jnp.all(finite), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
     where = setting(
@@ -300,7 +310,7 @@ def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size
         cue,
     )
     num_patterns = model.num_patterns(run.num_neurons)
-    realised = num_patterns.astype(default_float()) / run.num_neurons ** (model.order - 1)
+    realised = num_patterns.astype(default_float()) / float(run.num_neurons) ** (model.order - 1)
     where = eqx.tree_at(lambda s: s.numbers["load"], where, realised)
     out = OrderParameters(
         times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
@@ -335,17 +345,37 @@ def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size
 
 @eqx.filter_jit
 def _noise(model, cue, theory, run: _Run, key, num_trials, batch_size) -> NoiseStatistics:
-    model, cue, _ = prepared(model, cue)
+    model, cue, valid = prepared(model, cue)
+    model, cue, valid = _counted(model, cue, run, valid)
     feedback = theory.crosstalk_feedback.astype(default_float())
     trial = functools.partial(_one_trial, model, cue, run, feedback=feedback, probe=None)
     mean, error = mean_and_error(jax.lax.map(lambda k: trial(key=k), jr.split(key, num_trials), batch_size=batch_size))
     last = slice(run.num_steps)
+    numbers = mean["variance"], error["variance"], mean["kurtosis"], error["kurtosis"]
+    variance, variance_error, kurtosis, kurtosis_error = keep(
+        [x[last] for x in numbers], jnp.broadcast_to(valid, (run.num_steps,))
+    )
+    finite = jnp.all(jnp.isfinite(variance) & jnp.isfinite(kurtosis))
     return NoiseStatistics(
         times=theory.times[last],
-        variance=mean["variance"][last],
-        variance_error=error["variance"][last],
-        excess_kurtosis=mean["kurtosis"][last],
-        excess_kurtosis_error=error["kurtosis"][last],
+        variance=variance,
+        variance_error=variance_error,
+        excess_kurtosis=kurtosis,
+        excess_kurtosis_error=kurtosis_error,
         predicted_variance=jnp.diagonal(theory.noise_covariance)[last],
         setting=setting(f"simulation (N = {run.num_neurons}, {num_trials} networks)", model, cue),
+        result=outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
     )
+
+
+def _counted(model, cue, run: _Run, valid) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
+    """Model and cue closed to gradients with respect to what is counted out in whole patterns and spins."""
+    message = "`{}`: a network has whole {}, so that no gradient goes through their number; differentiate `solve`."
+    load = eqxi.nondifferentiable(model.load, msg=message.format("load", "patterns"))
+    valid &= model.num_patterns(run.num_neurons) <= run.max_patterns
+    if run.asynchronous:
+        valid &= model.dt == 1
+    if isinstance(cue, SpinCue):
+        overlap = eqxi.nondifferentiable(cue.overlap, msg=message.format("overlap", "spins"))
+        cue = eqx.tree_at(lambda c: c.overlap, cue, overlap)
+    return eqx.tree_at(lambda m: m.load, model, load), cue, valid

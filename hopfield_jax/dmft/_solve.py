@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 
-from .._checks import all_finite, at_least, fail, in_domain, is_valid
+from .._checks import at_least, fail, in_domain, is_valid
 from .._misc import as_inexact, default_float
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
@@ -84,6 +84,8 @@ def solve(
     if not isinstance(response, AbstractResponse):
         fail("response", "Novikov(), Pathwise() or Score()", type(response).__name__)
     response.fit(model.units, num_samples)
+    if check and num_shifts < 2:
+        fail("num_shifts", "at least 2 with check=True, which measures in standard errors", num_shifts)
     if jitter is None:
         jitter = 1e-5 if default_float() == jnp.float32 else 1e-9
     jitter = as_inexact(jitter)
@@ -116,7 +118,8 @@ def memory_needed(
 ) -> int:
     """Predicts the bytes that `solve` takes: histories of outputs and noise, tangents of `Pathwise`, matrices.
 
-    **Arguments:** as `solve`. **Returns:** bytes; reverse-mode differentiation takes up to four times as much.
+    **Arguments:** as `solve`. **Returns:** bytes. Reverse-mode differentiation takes more: 9 times as much at 30 steps
+    and 20 at 100, measured.
     """
     response = default_response(model.units) if response is None else response
     times, thermal = num_steps + 1, isinstance(model.units, Glauber)
@@ -144,6 +147,9 @@ def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPla
     valid = is_valid((model, cue)) & (model.dt <= 1)
     if isinstance(model.units, Glauber):
         valid &= model.dt == 1
+    tau = getattr(model.kernel, "tau", None)
+    if tau is not None:
+        valid &= tau >= model.dt
     overlap = getattr(cue, "overlap", None)
     if overlap is not None:
         valid &= jnp.sum(jnp.abs(overlap)) <= 1 + 1e-6
@@ -162,7 +168,9 @@ def keep(tree: PyTree, good: Array) -> PyTree:
 @eqx.filter_jit
 def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shifts, check) -> OrderParameters:
     model, cue, valid = prepared(model, cue)
+    response = jtu.tree_map(lambda x: x.astype(default_float()) if eqx.is_inexact_array(x) else x, response)
     jitter = jitter.astype(default_float())
+    valid &= is_valid(response) & jnp.isfinite(jitter) & (jitter > 0)
     num_times = num_steps + 1
     keys = jr.split(key, (1 + check) * num_shifts)
 
@@ -183,8 +191,8 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
             change.append(jnp.max(jnp.abs(again[name] - mean[name]) / jnp.sqrt(variance + jnp.mean(variance))))
         residual = jnp.maximum(*change)
     lost = ~jnp.all(rows.pivot > 0.5 * jitter)
-    finite = all_finite((rows.overlap, rows.correlation))
-    result = outcome((lost, RESULTS.lost_factor), (~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
+    finite = jnp.all(rows.finite)
+    result = outcome((~finite, RESULTS.not_finite), (lost, RESULTS.lost_factor), (~valid, RESULTS.invalid_parameter))
     mean, error = keep((mean, error), good)
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
     return OrderParameters(
@@ -206,8 +214,8 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         error_fraction=mean["error_fraction"],
         error_fraction_error=error["error_fraction"],
         jitter=jitter,
-        smallest_pivot=jnp.min(rows.pivot),
-        residual=residual,
+        smallest_pivot=jnp.where(valid, jnp.min(rows.pivot), jnp.nan),
+        residual=None if residual is None else jnp.where(jnp.all(good), residual, jnp.nan),
         setting=setting(f"theory ({num_shifts} x {num_samples} paths, {type(response).__name__})", model, cue),
         result=result,
     )

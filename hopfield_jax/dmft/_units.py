@@ -52,7 +52,7 @@ class Glauber(AbstractUnit):
         return jnp.tanh(self.beta * x)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Spins carry no energy of their own: the potential that cancels $x\\phi$ is not needed; NaN is never used."""
+        """Zero: spins carry no energy of their own."""
         return jnp.zeros_like(x)
 
 
@@ -63,7 +63,7 @@ class Elementwise(AbstractUnit):
 
     - `fn`: $\phi$, a function of one real number built of JAX operations (an `equinox.Module` may carry parameters).
     - `odd`: whether $\phi(-x) = -\phi(x)$, which halves the work; nobody checks it.
-    - `smooth`: whether $\phi'$ is continuous; `Pathwise` needs it.
+    - `smooth`: whether $\phi'$ is continuous; `Pathwise` needs it, and nobody checks it either.
     - `potential`: $\int_0^x \phi$, for the energy (NaN without it).
     """
 
@@ -80,20 +80,20 @@ class Elementwise(AbstractUnit):
 
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\phi(x)$."""
-        return _apply(self.fn, x)
+        return _apply("fn", self.fn, x)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""`potential`, or NaN."""
-        return jnp.full_like(x, jnp.nan) if self.potential is None else _apply(self.potential, x)
+        return jnp.full_like(x, jnp.nan) if self.potential is None else _apply("potential", self.potential, x)
 
 
 Units = AbstractSeparable | AbstractUnit
 
 
-def _apply(fn: Callable, x: Array) -> Array:
+def _apply(name: str, fn: Callable, x: Array) -> Array:
     out = jnp.vectorize(fn)(x)
     if out.dtype != x.dtype:
-        fail("Elementwise.fn", f"a function that keeps the type {x.dtype}", out.dtype)
+        fail(f"Elementwise.{name}", f"a function that keeps the type {x.dtype}", out.dtype)
     return out
 
 

@@ -34,6 +34,10 @@ def test_agreement_by_hand():
     np.testing.assert_allclose(got.largest_deviation, 0.1, rtol=1e-6)
     np.testing.assert_allclose(got.in_errors, 0.1 / 0.05**0.5 / 0.1, rtol=1e-3)  # 0.1/√(0.01² + 0.02²)
     assert got.step == 3 and "at step 3" in str(got)
+    alone = D.agreement(dataclasses.replace(one, overlap_error=jnp.full(16, jnp.inf)), other)
+    assert np.isnan(alone.in_errors) and alone.largest_deviation > 0
+    with pytest.raises(ValueError, match="`network`: expected the theory's times"):
+        D.agreement(one, dataclasses.replace(other, times=jnp.arange(16.0)))
     shorter = D.solve(network(), D.SpinCue(0.5), num_steps=2, num_samples=64, key=KEY)
     with pytest.raises(ValueError, match="`network`: expected overlaps of the theory's shape"):
         D.agreement(theory, shorter)

@@ -142,6 +142,34 @@ def test_dense_memory_fields_are_sums_over_products(n, equal):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+TWO_TIMES = np.tril(np.ones((5, 5)), -1)[:, :, None] * np.tril(np.ones((5, 5)), -1)[:, None, :]
+TWO_TIMES = TWO_TIMES * np.arange(1.0, 6)[None, :, None]  # not symmetric in s and s'
+CASES = {
+    "glauber from a Gaussian cue": (network(units=D.Glauber(2.0), strength=0.0), D.GaussianCue(0.2, 0.3)),
+    "glauber": (network(units=D.Glauber(4.0)), D.SpinCue(0.5)),
+    "self-couplings": (network(self_coupling=True, coupling=0.8), D.SpinCue(0.5)),
+    "fields": (network(pattern_field=0.1, cue_field=0.2), D.SpinCue(0.3)),
+    "small steps": (network(dt=0.3, tau=2.0), D.SpinCue(0.5)),
+    "kernel of two times": (D.PlasticNetwork(0.1, TANH, D.TableKernel(TWO_TIMES, 0.05)), D.SpinCue(0.5)),
+    "two patterns": (network(), D.SpinCue(jnp.array([0.5, 0.3]))),
+    "logistic units": (network(units=hj.Softplus(4.0), strength=0.3), D.GaussianCue(0.5, 0.3)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_theory_and_simulation_agree_for(name):
+    model, cue = CASES[name]
+    theory = D.solve(model, cue, num_steps=4, key=KEY)
+    got = simulate(model, cue, 4, 6000, 8)
+    for quantity in ("overlap", "correlation", "energy", "error_fraction"):
+        error = np.hypot(np.maximum(getattr(got, quantity + "_error"), 2e-3), getattr(theory, quantity + "_error"))
+        assert np.all(np.abs(getattr(got, quantity) - getattr(theory, quantity)) < 4 * error + 2e-3), quantity
+    if not isinstance(model.units, D.Glauber):
+        noise = D.crosstalk_noise(model, cue, theory, num_neurons=6000, num_trials=8, key=KEY)
+        np.testing.assert_allclose(noise.variance, noise.predicted_variance, rtol=0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("equal", [True, False])
 def test_dense_memory_theory_and_simulation_agree(equal):
@@ -166,6 +194,27 @@ def test_batches_and_jit_give_the_same_numbers():
     assert abs(traced.overlap[-1] - plain.overlap[-1]) < 0.1  # other patterns: 60 rows are drawn, 40 kept
     over = run(0.2, 0.5)
     assert over.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(over.overlap))
+
+
+def test_what_is_counted_has_no_gradient():
+    with pytest.raises(Exception, match="`load`: a network has whole patterns"):
+        jax.grad(lambda load: simulate(network(load), 0.4, 3, 200, 1, max_patterns=40).overlap[-1])(0.1)
+    with pytest.raises(Exception, match="`overlap`: a network has whole spins"):
+        jax.grad(lambda m: simulate(network(), D.SpinCue(m), 3, 200, 1).overlap[-1])(0.4)
+
+
+def test_noise_of_too_many_patterns_is_a_code():
+    theory = D.solve(network(), D.SpinCue(0.5), num_steps=2, num_samples=256, key=KEY)
+
+    @jax.jit
+    def run(load):
+        return D.crosstalk_noise(
+            network(load), D.SpinCue(0.5), theory, num_neurons=200, num_trials=2, key=KEY, max_patterns=20, throw=False
+        )
+
+    assert run(0.1).result == hj.RESULTS.successful
+    over = run(0.2)
+    assert over.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(over.variance))
 
 
 def test_gradients_go_through_a_simulation():
@@ -193,3 +242,5 @@ def test_a_traced_load_needs_room():
         jax.jit(lambda load: simulate(network(load)))(0.1)
     with pytest.raises(ValueError, match="`response_times`: expected units with a derivative"):
         simulate(network(units=D.Sign()), response_times=(0,))
+    with pytest.raises(ValueError, match="`asynchronous`: expected dt = 1"):
+        simulate(network(units=D.Sign(), dt=0.5), asynchronous=True)

@@ -158,8 +158,11 @@ def test_several_condensed_patterns():
     assert two.overlap.shape == (7, 2)
     np.testing.assert_allclose(two.overlap[:, 0], one.overlap, atol=2e-3)
     np.testing.assert_allclose(two.overlap[:, 1], 0, atol=1e-3)
-    mixed = solve(network(), D.SpinCue(jnp.array([0.4, 0.4])), 6)
-    np.testing.assert_allclose(mixed.overlap[:, 0], mixed.overlap[:, 1], atol=1e-3)
+    # First step: ⟨ξ^ν φ⟩ over the signs ξ = (1, ±1) of a site, fields ξ·m + √α z.
+    mixed = solve(network(), D.SpinCue(jnp.array([0.5, -0.3])), 6)
+    tanh = lambda h: np.tanh(4 * h)  # noqa: E731
+    same, other = (gaussian_average(tanh, 0.5 - 0.3 * sign, 0.1) for sign in (1, -1))
+    np.testing.assert_allclose(mixed.overlap[1], [0.5 * (same + other), 0.5 * (same - other)], atol=1e-4)
 
 
 def test_fields_along_pattern_and_cue():
@@ -301,6 +304,23 @@ def test_steps_of_half_the_length_halve_the_error():
 def test_the_residual_is_a_few_standard_errors():
     got = solve(network(), 0.5, 8, check=True)
     assert 0 < got.residual < 6 and "standard errors" in str(got)
+    with pytest.raises(ValueError, match="`num_shifts`: expected at least 2 with check=True"):
+        solve(network(), 0.5, 8, check=True, num_shifts=1)
+
+
+def test_driven_paths_follow_what_drives_them():
+    """What the residual rests on: paths driven by given order parameters answer those, not their own."""
+    from hopfield_jax.dmft._process import run_process
+
+    model = network()
+    run = functools.partial(run_process, model, D.SpinCue(0.5), D.Novikov(), jnp.asarray(1e-5))
+    own = run(None, num_times=4, num_samples=2048, key=KEY)
+    given = own.overlap, own.correlation, own.response
+    again = run(given, num_times=4, num_samples=2048, key=KEY)
+    np.testing.assert_allclose(again.overlap, own.overlap, atol=1e-5)
+    pushed = run((own.overlap.at[1].add(0.1), *given[1:]), num_times=4, num_samples=2048, key=KEY)
+    np.testing.assert_allclose(pushed.overlap[:2], own.overlap[:2], atol=1e-5)
+    assert pushed.overlap[2, 0] > own.overlap[2, 0] + 0.01
 
 
 def test_transforms_and_traces():
@@ -331,6 +351,12 @@ def test_numbers_do_not_trace_again():
 def test_memory_is_predicted_and_refused():
     needed = D.memory_needed(network(), D.SpinCue(0.5), num_steps=1000, num_samples=16384, num_shifts=1)
     assert 2 * 1001 * 16384 * 3 < needed / 4 < 6 * 1001 * 16384 * 3
+    # What XLA plans for a small one.
+    sizes = {"num_steps": 15, "num_samples": 4096, "num_shifts": 2}
+    program = jax.jit(lambda s, key: solve(network(strength=s), throw=False, key=key, **sizes).overlap)
+    planned: Any = program.lower(0.3, KEY).compile().memory_analysis()
+    predicted = D.memory_needed(network(), D.SpinCue(0.5), **sizes)
+    assert 0.4 * predicted < planned.temp_size_in_bytes < 1.5 * predicted
     with pytest.raises(ValueError, match=r"`max_bytes`: expected room for the predicted .* GiB"):
         solve(network(), num_steps=1000, max_bytes=1e8)
 
@@ -389,12 +415,24 @@ def test_bad_input_is_named(call, argument, got):
         call()
 
 
+def test_a_failure_at_the_very_end_is_seen():
+    late = lambda t, s: jnp.where(t > 3.5, jnp.nan, 1.0)  # noqa: E731
+    model = D.PlasticNetwork(0.1, LOGCOSH, D.FunctionKernel(late, 0.1))
+    got = solve(model, 0.5, 4, num_samples=256, num_shifts=2, throw=False)
+    assert got.result == hj.RESULTS.not_finite and np.isnan(got.overlap[-1]) and np.all(np.isfinite(got.overlap[:-1]))
+
+
+def test_a_traced_ridge_is_checked():
+    run = jax.jit(lambda r: solve(network(), 0.5, 4, num_samples=256, response=D.Novikov(r), throw=False).result)
+    assert run(1e-4) == hj.RESULTS.successful and run(-0.05) == hj.RESULTS.invalid_parameter
+
+
 @pytest.mark.parametrize(
     "name, value", [("load", -1.0), ("strength", jnp.nan), ("tau", 0.5), ("cue", 1.5), ("dt", 2.0)]
 )
 def test_traced_nonsense_is_a_code_and_nan(name, value):
     got = _traced({"load": 0.1, "strength": 0.3, "tau": 5.0, "cue": 0.4, "dt": 1.0} | {name: value})
-    assert got.result != hj.RESULTS.successful and np.all(np.isnan(got.overlap[1:]))
+    assert got.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(got.overlap))
 
 
 @jax.jit
