@@ -95,7 +95,7 @@ def found(values: list[float], at_lower: list[bool], at_upper: list[bool]) -> hj
     def one(value, at_lower, at_upper):
         known = jnp.isfinite(value)
         lower, upper = jnp.where(known, value - 0.1, 0), jnp.where(known, value + 0.1, 1)
-        result = hj.RESULTS.where(known, hj.RESULTS.successful, hj.RESULTS.not_bracketed)
+        result = hj.RESULTS.where(known, cast(Any, hj.RESULTS.successful), cast(Any, hj.RESULTS.not_bracketed))
         return hj.Threshold(value, lower, upper, at_lower, at_upper, result)
 
     return jax.vmap(one)(jnp.array(values), jnp.array(at_lower), jnp.array(at_upper))

@@ -352,7 +352,7 @@ def test_memory_is_predicted_and_refused():
     needed = D.memory_needed(network(), D.SpinCue(0.5), num_steps=1000, num_samples=16384, num_shifts=1)
     assert 2 * 1001 * 16384 * 3 < needed / 4 < 6 * 1001 * 16384 * 3
     # What XLA plans for a small one.
-    sizes = {"num_steps": 15, "num_samples": 4096, "num_shifts": 2}
+    sizes: dict[str, Any] = {"num_steps": 15, "num_samples": 4096, "num_shifts": 2}
     program = jax.jit(lambda s, key: solve(network(strength=s), throw=False, key=key, **sizes).overlap)
     planned: Any = program.lower(0.3, KEY).compile().memory_analysis()
     predicted = D.memory_needed(network(), D.SpinCue(0.5), **sizes)
