@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from test_adiabatic import compiled, in_turn, report
+from measure import compiled, in_turn, report
 
 import hopfield_jax as hj
 
