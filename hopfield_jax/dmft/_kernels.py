@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import Checked, domain, fail, is_concrete
-from .._misc import as_inexact
+from .._misc import as_inexact, matmul
 from .._types import Array, Float, Scalar
 
 
@@ -133,4 +133,4 @@ def plastic_weights(row: Array, correlations: Array) -> Array:
     field at $t$; `row` is the kernel's row of time $t$."""
     if row.ndim == 1:
         return row * correlations
-    return jnp.matmul(row, correlations, precision=jax.lax.Precision.HIGHEST)
+    return matmul(row, correlations)

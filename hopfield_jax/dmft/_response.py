@@ -197,7 +197,7 @@ def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times .
         return jnp.zeros(shape, rows.dtype)
     flat = rows.reshape(*rows.shape[:2], -1)
     weights = jnp.broadcast_to(weights, (len(rows), 1, len(weights)))
-    return jnp.matmul(weights, flat, precision=jax.lax.Precision.HIGHEST).reshape(shape)
+    return matmul(weights, flat).reshape(shape)
 
 
 def tree_sum(x: Float[Array, "*batch samples"], y: Array | None = None) -> Float[Array, "*batch"]:

@@ -178,19 +178,19 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         return run_process(model, cue, response, jitter, given, num_times=num_times, num_samples=num_samples, key=key)
 
     rows = jax.vmap(run)(keys[:num_shifts])
-    mean, error = mean_and_error(rows_of(rows))
+    mean, error = mean_and_error(_measured(rows))
     good = jnp.cumprod(jnp.all(rows.finite, axis=0)).astype(bool) & valid
     residual = None
     if check:
         given = mean["overlap"], mean["correlation"], mean["response"]
-        again, again_error = mean_and_error(rows_of(jax.vmap(lambda k: run(k, given))(keys[num_shifts:])))
+        again, again_error = mean_and_error(_measured(jax.vmap(lambda k: run(k, given))(keys[num_shifts:])))
         change = []
         for name in ("overlap", "correlation"):
             # Errors of a few shifts are rough: none is taken for smaller than their root mean square.
             variance = again_error[name] ** 2 + error[name] ** 2
             change.append(jnp.max(jnp.abs(again[name] - mean[name]) / jnp.sqrt(variance + jnp.mean(variance))))
         residual = jnp.maximum(*change)
-    lost = ~jnp.all(rows.pivot > 0.5 * jitter)
+    lost = jnp.any(rows.pivot <= 0.5 * jitter)  # not where an overflow has made it NaN
     finite = jnp.all(rows.finite)
     result = outcome((~finite, RESULTS.not_finite), (lost, RESULTS.lost_factor), (~valid, RESULTS.invalid_parameter))
     mean, error = keep((mean, error), good)
@@ -221,7 +221,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
     )
 
 
-def rows_of(rows: Rows) -> dict[str, Array]:
+def _measured(rows: Rows) -> dict[str, Array]:
     """The measured arrays by name."""
     names = (
         "overlap", "correlation", "response", "noise_covariance", "crosstalk_feedback", "plastic_feedback", "energy",
