@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ._checks import at_least, fail, in_domain, is_concrete
 from ._misc import as_inexact
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
-from ._types import Array, Bool, Scalar, ScalarLike
+from ._types import Array, Bool, PyTree, Scalar, ScalarLike
 
 
 class Threshold(eqx.Module):
@@ -21,7 +21,7 @@ class Threshold(eqx.Module):
     - `value`: middle of the bracket, NaN unless the predicate differs at the two bounds.
     - `lower`, `upper`: the bracket; the true threshold of a monotone predicate lies within.
     - `at_lower`, `at_upper`: the predicate at the bounds that were given.
-    - `result`: how it ended.
+    - `result`: how it ended. `setting`: what it was found for, if the caller said.
     """
 
     value: Scalar
@@ -30,6 +30,7 @@ class Threshold(eqx.Module):
     at_lower: Bool[Array, ""]
     at_upper: Bool[Array, ""]
     result: RESULTS
+    setting: PyTree = None
 
     def __str__(self) -> str:
         return card(
@@ -37,7 +38,9 @@ class Threshold(eqx.Module):
             self.value,
             lambda: (
                 f"{self.value:.6g} within [{self.lower:.6g}, {self.upper:.6g}]; {bool(self.at_lower)} at the lower "
-                f"bound, {bool(self.at_upper)} at the upper one\n  result: {describe_result(self.result)}"
+                f"bound, {bool(self.at_upper)} at the upper one\n  "
+                + (f"{self.setting}\n  " if self.setting is not None else "")
+                + f"result: {describe_result(self.result)}"
             ),
         )
 
@@ -48,6 +51,7 @@ def bisect(
     upper: ScalarLike,
     *,
     num_iterations: int = 16,
+    setting: PyTree = None,
     throw: bool = True,
 ) -> Threshold:
     """Finds where a predicate of one number changes.
@@ -61,6 +65,7 @@ def bisect(
       it was decided; one that was not ends the search with a code, never in a number.
     - `lower`, `upper`: the bounds.
     - `num_iterations`: each halves the bracket.
+    - `setting`: anything to keep with the result: what a predicate stands for is not seen in the number.
     - `throw`: whether an unsuccessful end (the same answer at both bounds, or none) raises; else it is in `result`.
 
     **Returns:** a `Threshold`.
@@ -82,12 +87,12 @@ def bisect(
         in_domain(name, x, "finite")
     if is_concrete(lower) and is_concrete(upper) and not lower < upper:
         fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    out = _bisect(predicate, lower, upper.astype(lower.dtype), num_iterations)
+    out = _bisect(predicate, lower, upper.astype(lower.dtype), num_iterations, setting)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _bisect(predicate, lower, upper, num_iterations: int) -> Threshold:
+def _bisect(predicate, lower, upper, num_iterations: int, setting: PyTree) -> Threshold:
     def holds(x: Scalar) -> tuple[Array, Array]:
         answer = predicate(x)
         answer, decided = answer if isinstance(answer, tuple) else (answer, True)
@@ -116,4 +121,5 @@ def _bisect(predicate, lower, upper, num_iterations: int) -> Threshold:
         result=outcome(
             (~found, RESULTS.not_bracketed), (~decided, RESULTS.undecided), (~valid, RESULTS.invalid_parameter)
         ),
+        setting=setting,
     )

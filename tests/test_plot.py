@@ -1,5 +1,6 @@
 """Every figure: what is drawn is what was given, on the axes that were given."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from typing import Any, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 import matplotlib.axes
 import matplotlib.pyplot as plt
 import numpy as np
@@ -82,6 +84,7 @@ def scan(**others: Any) -> hj.dmft.StrengthScan:
         "cue_overlap_error": jnp.full(5, 0.01),
         "imprinted": strength > 0.5,
         "result": jax.vmap(lambda _: cast(Any, hj.RESULTS.successful))(strength),
+        "setting": setting("theory"),
         "best": jnp.array(0.2),
         "best_lower": jnp.array(0.2),
         "best_upper": jnp.array(0.4),
@@ -374,6 +377,11 @@ def test_thresholds_have_brackets_and_point_beyond_the_bounds(rising):
     triangles = {line.get_marker(): line.get_xydata().tolist() for line in ax.get_lines() if line.get_marker() in "v^"}
     assert triangles == {"v": [[2.0, 0.0]], "^": [[3.0, 1.0]]}
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("load α", "smallest cue overlap") and "0.2" in ax.get_title()
+    where = jtu.tree_map(lambda x: jnp.broadcast_to(x, (4,)), setting("theory"))  # as jax.vmap leaves it
+    varied = dataclasses.replace(where, numbers=where.numbers | {"load": jnp.arange(4.0)})
+    said = plot.thresholds(np.arange(4.0), dataclasses.replace(threshold, setting=varied), xlabel="", ylabel="")
+    text = said.texts[0].get_text().replace("\u00a0", " ")
+    assert "theory" in text and "λ = " in text and "α" not in text
     with pytest.raises(ValueError, match=r"`threshold`: expected thresholds of shape \(3,\)"):
         plot.thresholds(np.arange(3.0), threshold, xlabel="", ylabel="")
 

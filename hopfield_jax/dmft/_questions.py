@@ -18,7 +18,7 @@ from .._threshold import Threshold, bisect
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._cue import AbstractCue, SpinCue
 from ._network import AbstractPlasticModel
-from ._order import OrderParameters
+from ._order import OrderParameters, Setting, setting
 
 Run = Callable[[AbstractPlasticModel, AbstractCue], OrderParameters]
 
@@ -105,14 +105,15 @@ def basin_boundary(
     **Arguments:** `run`, theory or simulation (see the module); `model`; `threshold`, see `retrieved`; `lower`,
     `upper`, `num_iterations`, `throw`: as in `hopfield_jax.bisect` (at `upper` the network must still move up).
 
-    **Returns:** a `Threshold`.
+    **Returns:** a `Threshold`, whose `setting` holds `threshold` and the number of steps.
     """
 
     def holds(overlap: Scalar) -> tuple[Array, Array]:
         out = run(model, SpinCue(overlap))
         return retrieved(out, threshold=threshold), is_okay(out.result)
 
-    return bisect(holds, lower, upper, num_iterations=num_iterations, throw=throw)
+    where = _setting(run, model, SpinCue(upper), threshold, without="cue.overlap")
+    return bisect(holds, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
 
 def largest_load(
@@ -130,24 +131,26 @@ def largest_load(
 
     **Arguments:** as `basin_boundary`, with the bounds of the load, and `cue`. A simulation needs `max_patterns`.
 
-    **Returns:** a `Threshold`.
+    **Returns:** a `Threshold`, whose `setting` holds `threshold` and the number of steps.
     """
 
     def fails(load: Scalar) -> tuple[Array, Array]:
         out = run(eqx.tree_at(lambda m: m.load, model, load), cue)
         return ~retrieved(out, threshold=threshold), is_okay(out.result)
 
-    return bisect(fails, lower, upper, num_iterations=num_iterations, throw=throw)
+    model = eqx.tree_at(lambda m: m.load, model, as_inexact(upper))
+    where = _setting(run, model, cue, threshold, without="load")
+    return bisect(fails, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
 
 class StrengthScan(eqx.Module):
     r"""What `hopfield_jax.dmft.scan_strength` returns: the end of the trajectory at every strength.
 
-    **Attributes:** shape (strengths,) each, but for the last three
+    **Attributes:** shape (strengths,) each, but for the setting and the best
 
     - `strength`; `overlap`, `cue_overlap` at the last step, with their standard errors.
     - `imprinted`: whether the network ends closer to its cue than to the pattern.
-    - `result`: how each run ended.
+    - `result`: how each run ended. `setting`: the other conditions.
     - `best`: the strength of the largest final overlap. `best_lower`, `best_upper`: the smallest and largest strength
       whose overlap lies within the combined standard error of the largest.
     """
@@ -159,6 +162,7 @@ class StrengthScan(eqx.Module):
     cue_overlap_error: Float[Array, " strengths"]
     imprinted: Bool[Array, " strengths"]
     result: RESULTS
+    setting: Setting
     best: Scalar
     best_lower: Scalar
     best_upper: Scalar
@@ -170,7 +174,7 @@ class StrengthScan(eqx.Module):
             lambda: (
                 f"{len(self.strength)} strengths from {self.strength[0]:.4g} to {self.strength[-1]:.4g}: largest "
                 f"overlap {jnp.nanmax(self.overlap):.4f} at {self.best:.4g} (within errors from {self.best_lower:.4g} "
-                f"to {self.best_upper:.4g}), imprinted at {int(jnp.sum(self.imprinted))} of them\n  result: "
+                f"to {self.best_upper:.4g}), imprinted at {int(jnp.sum(self.imprinted))} of them\n  {self.setting}\n  result: "
                 f"{describe_result(self.result)}"
             ),
         )
@@ -219,7 +223,19 @@ def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
         cue_overlap_error=cue_error,
         imprinted=(cue_overlap > overlap) & is_okay(result),
         result=result,
+        setting=_setting(run, model, cue, without="kernel.strength"),
         best=jnp.where(any_okay, strengths[top], jnp.nan),
         best_lower=jnp.where(any_okay, jnp.min(jnp.where(near, strengths, jnp.inf)), jnp.nan),
         best_upper=jnp.where(any_okay, jnp.max(jnp.where(near, strengths, -jnp.inf)), jnp.nan),
     )
+
+
+def _setting(run: Run, model, cue, threshold: ScalarLike | None = None, *, without: str) -> Setting:
+    """The conditions of a search over the number named `without`."""
+    one = eqx.filter_eval_shape(run, model, cue)
+    where = setting(one.setting.source, model, cue)
+    numbers = {name: x for name, x in where.numbers.items() if name != without}
+    numbers["num_steps"] = as_inexact(one.times.shape[0] - 1)
+    if threshold is not None:
+        numbers["threshold"] = as_inexact(threshold)
+    return Setting(where.source, where.parts, numbers)

@@ -17,6 +17,7 @@ _GLUE = "\u00a0"  # a space at which no line is broken
 _TIME = "time t (units of the neurons' time constant)"
 _STEPS = [1, 2, 5, 10]  # of the ticks: updates are whole numbers more often than quarters
 _SYMBOLS = {"cue.overlap": "m₀", "load": "α", "coupling": "g", "kernel.strength": "λ", "kernel.tau": "τ", "dt": "dt"}
+_SYMBOLS |= {"num_steps": "T", "threshold": "retrieved from m ="}
 _USUAL = {"coupling": 1.0, "cue_field": 0.0, "pattern_field": 0.0}  # said only where they are something else
 # Of each (times, times) quantity its name, and whether it is zero unless s < t.
 _QUANTITIES = {
@@ -187,9 +188,8 @@ def strength_scan(scan: StrengthScan, *, ax: Axes | None = None) -> Axes:
     for n, (start, stop) in enumerate(_ranges(imprinted)):
         label = "closer to the cue: imprinted" if n == 0 else None
         axes.axvspan(between[start], between[stop], color=FAINT, alpha=0.35, linewidth=0, zorder=0, label=label)
-    return finish(
-        axes, title="Where retrieval ends", x="strength of plasticity λ", y="overlap at the last step", legend=True
-    )
+    finish(axes, title="Where retrieval ends", x="strength of plasticity λ", y="overlap at the last step", legend=True)
+    return _say_conditions(axes, scan.setting, scan.setting.source)
 
 
 def thresholds(
@@ -236,7 +236,8 @@ def thresholds(
     finish(axes, title=title, x=xlabel, y=ylabel)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize="small")
-    return axes
+    where = threshold.setting
+    return _say_conditions(axes, where, where.source) if isinstance(where, Setting) else axes
 
 
 def noise(statistics: NoiseStatistics, *, ax: Axes | None = None) -> Axes:
@@ -271,7 +272,8 @@ def noise(statistics: NoiseStatistics, *, ax: Axes | None = None) -> Axes:
 
 def _describe(setting: Setting) -> str:
     """What was computed, in the symbols of the field, for a line below a title."""
-    parts, rest = dict(setting.parts), {name: float(x) for name, x in setting.numbers.items() if np.ndim(x) == 0}
+    one = {name: np.ravel(x)[0] for name, x in setting.numbers.items() if np.size(x) and np.ptp(np.asarray(x)) == 0}
+    parts, rest = dict(setting.parts), {name: float(x) for name, x in one.items()}
     rest = {name: x for name, x in rest.items() if x != _USUAL.get(name)}
     beta = [f"β = {rest.pop('units.beta'):.4g}"] if "units.beta" in rest else []
     said = [f"{symbol} = {rest.pop(name):.4g}" for name, symbol in _SYMBOLS.items() if name in rest]

@@ -55,6 +55,9 @@ def test_plasticity_moves_the_boundaries():
     basin = jax.vmap(lambda s: D.basin_boundary(run, network(s), num_iterations=6, throw=False))(strengths)
     assert np.all(np.asarray(basin.result == hj.RESULTS.successful))
     assert basin.value[1] < basin.value[0] - 0.01  # moderate plasticity widens the basin
+    numbers = basin.setting.numbers  # a boundary means nothing without these
+    assert numbers["num_steps"].tolist() == [15, 15] and numbers["threshold"][0] == jnp.float32(0.8)
+    assert numbers["kernel.strength"].tolist() == [0, 0.5] and "cue.overlap" not in numbers
     for cue, wanted in ((float(basin.lower[1]), False), (float(basin.upper[1]), True)):
         assert bool(D.retrieved(run(network(), D.SpinCue(cue)))) is wanted
     cue = D.SpinCue(0.8)
@@ -80,6 +83,7 @@ def test_a_simulation_can_be_asked_too():
 
     got = D.largest_load(simulated, network(), D.SpinCue(0.8), threshold=0.9, upper=0.29, num_iterations=4)
     assert 0.1 < got.value < 0.29 and got.upper - got.lower < 0.02
+    assert "N = 300" in str(got) and "threshold 0.9" in str(got) and "load 0" not in str(got)
 
 
 def test_scan_finds_the_best_strength_and_the_imprinting():
@@ -90,6 +94,7 @@ def test_scan_finds_the_best_strength_and_the_imprinting():
     np.testing.assert_allclose(got.cue_overlap[1:], [0.34, 0.38, 0.41, 0.54, 1.0], atol=0.03)
     assert got.best_lower <= got.best <= got.best_upper and got.best in (1.0, 2.0)
     assert got.imprinted.tolist() == [False] * 5 + [True] and "imprinted at 1" in str(got)
+    assert got.setting.numbers["num_steps"] == 15 and "kernel.strength" not in got.setting.numbers
     with pytest.raises(ValueError, match="`model`: expected a kernel with a strength"):
         D.scan_strength(run, D.PlasticNetwork(0.1, hj.LogCosh(4.0)), D.SpinCue(0.4), strengths)
 
