@@ -379,7 +379,8 @@ def test_thresholds_have_brackets_and_point_beyond_the_bounds(rising):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("load α", "smallest cue overlap") and "0.2" in ax.get_title()
     where = jtu.tree_map(lambda x: jnp.broadcast_to(x, (4,)), setting("theory"))  # as jax.vmap leaves it
     varied = dataclasses.replace(where, numbers=where.numbers | {"load": jnp.arange(4.0)})
-    said = plot.thresholds(np.arange(4.0), dataclasses.replace(threshold, setting=varied), xlabel="", ylabel="")
+    with_setting = jax.vmap(lambda found, where: dataclasses.replace(found, setting=where))
+    said = plot.thresholds(np.arange(4.0), with_setting(threshold, varied), xlabel="", ylabel="")
     text = said.texts[0].get_text().replace("\u00a0", " ")
     assert "theory" in text and "λ = " in text and "α" not in text
     with pytest.raises(ValueError, match=r"`threshold`: expected thresholds of shape \(3,\)"):

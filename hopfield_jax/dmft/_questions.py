@@ -174,8 +174,8 @@ class StrengthScan(eqx.Module):
             lambda: (
                 f"{len(self.strength)} strengths from {self.strength[0]:.4g} to {self.strength[-1]:.4g}: largest "
                 f"overlap {jnp.nanmax(self.overlap):.4f} at {self.best:.4g} (within errors from {self.best_lower:.4g} "
-                f"to {self.best_upper:.4g}), imprinted at {int(jnp.sum(self.imprinted))} of them\n  {self.setting}\n  result: "
-                f"{describe_result(self.result)}"
+                f"to {self.best_upper:.4g}), imprinted at {int(jnp.sum(self.imprinted))} of them\n  {self.setting}\n  "
+                f"result: {describe_result(self.result)}"
             ),
         )
 
