@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from . import associative as associative
 from . import dmft as dmft
 from . import plot as plot
+from . import sequential as sequential
 from . import theory as theory
 from ._dynamics import AbstractDynamics as AbstractDynamics
 from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics
@@ -40,6 +41,8 @@ from ._patterns import random_patterns as random_patterns
 from ._patterns import sparse_patterns as sparse_patterns
 from ._results import RESULTS as RESULTS
 from ._results import Occurrences as Occurrences
+from ._results import Setting as Setting
+from ._results import Steps as Steps
 from ._results import Trajectory as Trajectory
 from ._results import is_okay as is_okay
 from ._stability import DescentReport as DescentReport

@@ -1,6 +1,6 @@
 """How a computation ended, and the trajectory every integration returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import diffrax as dfx
@@ -35,6 +35,10 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     lost_factor = (
         "The covariance of the crosstalk noise lost its Cholesky factor: a pivot fell below half of the jitter. The "
         "outputs from there on are NaN. Try more samples, a larger `jitter`, or float64."
+    )
+    no_room = (
+        "There was no room left for another occurrence before the end. Give more room, or end earlier; what is there "
+        "is right."
     )
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 
@@ -74,6 +78,19 @@ class Occurrences(eqx.Module):
     count: Int[Array, ""]
 
 
+class Steps(eqx.Module):
+    """What was kept at the start and after every step; unused room holds NaN (-1 where the type has none).
+
+    **Attributes:**
+
+    - `times`: shape (max_steps + 1,).
+    - `values`: a leading axis (max_steps + 1,) on every leaf.
+    """
+
+    times: Float[Array, " steps"]
+    values: PyTree[Array]
+
+
 class Trajectory(eqx.Module):
     """What `hopfield_jax.integrate` returns.
 
@@ -86,7 +103,7 @@ class Trajectory(eqx.Module):
     - `final_time`: the time of `final`.
     - `result`: how it ended.
     - `stats`: numbers of steps.
-    - `occurrences`: of the event, or `None`.
+    - `occurrences`: of the event, or `None`. `steps`: what `every_step` kept, or `None`.
     """
 
     times: Float[Array, " times"]
@@ -96,6 +113,7 @@ class Trajectory(eqx.Module):
     result: RESULTS
     stats: dict[str, Array]
     occurrences: Occurrences | None = None
+    steps: Steps | None = None
 
     def __str__(self) -> str:
         shapes = ", ".join(f"{x.dtype}{list(x.shape)}" for x in jtu.tree_leaves(self.values))
@@ -105,6 +123,34 @@ class Trajectory(eqx.Module):
             lines.append(f"  times {jnp.min(self.times):g} to {jnp.max(self.times):g}; {steps}")
             lines.append(f"  result: {describe_result(self.result)}")
         return "\n".join(lines)
+
+
+class Setting(eqx.Module):
+    r"""The conditions under which numbers were found; they travel with every result that depends on more than it shows.
+
+    **Attributes:**
+
+    - `source`: what made the numbers.
+    - `parts`: names of model, units and whatever is not a number.
+    - `numbers`: every number by its name.
+    """
+
+    source: str = eqx.field(static=True)
+    parts: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    numbers: dict[str, Array]
+
+    @staticmethod
+    def of(source: str, parts: Iterable[tuple[str, str]], tree: dict[str, PyTree]) -> "Setting":
+        """The setting with all numbers in a dictionary of modules, by their paths; tables over 64 numbers are left
+        out."""
+        named, _ = jtu.tree_flatten_with_path(tree)
+        keys = lambda path: [str(getattr(k, "name", getattr(k, "key", k))) for k in path]  # noqa: E731
+        kept = [(path, x) for path, x in named if eqx.is_inexact_array(x) and x.size <= 64]
+        return Setting(source, tuple(parts), {".".join(filter(None, keys(path))): x for path, x in kept})
+
+    def __str__(self) -> str:
+        numbers = (f"{name} {np.array2string(np.asarray(x), precision=4)}" for name, x in self.numbers.items())
+        return ", ".join([self.source, *(f"{name} {value}" for name, value in self.parts), *numbers])
 
 
 def card(result: eqx.Module, probe: ArrayLike, text: Callable[[], str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from .._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
-from .._results import RESULTS, Occurrences, Trajectory, is_okay, outcome, raise_unless_okay
+from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
 from ._event import Event, Locate
 from ._noise import Diagonal, Noise, StepNoise
@@ -34,6 +34,8 @@ def integrate(
     args: Any = None,
     saveat: ArrayLike | None = None,
     statistics: Callable | None = None,
+    every_step: Callable | None = None,
+    until: Callable | None = None,
     dt0: ScalarLike | None = None,
     solver: dfx.AbstractSolver | None = None,
     stepsize_controller: dfx.AbstractStepSizeController | None = None,
@@ -57,6 +59,10 @@ def integrate(
 
     **Other arguments:**
 
+    - `every_step`: `(t, y, args) -> pytree` kept at the start and after every step that was accepted, in room for
+      `max_steps` of them (not together with `event`).
+    - `until`: `(t, y, args) -> bool`; integration ends with the first step after which it holds, and the code is
+      `event_occurred` (not together with `event`).
     - `args`: handed to the vector field.
     - `dt0`: first step; **the** step for solvers without error estimate and for noise (then it must be given).
     - `solver`: default `diffrax.Tsit5()`, for fast–slow networks too: stability holds its steps to about 3.3 times the
@@ -121,7 +127,12 @@ def integrate(
         adjoint = dfx.RecursiveCheckpointAdjoint()
     if progress_meter is None:
         progress_meter = dfx.NoProgressMeter()
-    setup = _Setup(solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, statistics)
+    for name, given in (("every_step", every_step), ("until", until)):
+        if given is not None and event is not None:
+            fail(name, "no event beside it", "both")
+    setup = _Setup(
+        solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, statistics, every_step, until
+    )
     try:
         trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times)
     except TypeError as error:
@@ -173,6 +184,8 @@ class _Setup(eqx.Module):
     event: Event | None
     noise: Noise | None
     statistics: Callable | None
+    every_step: Callable | None
+    until: Callable | None
 
 
 class _Segment(eqx.Module):
@@ -184,6 +197,7 @@ class _Segment(eqx.Module):
     final_time: Scalar
     result: RESULTS
     stats: dict[str, Array]
+    steps: Steps | None
 
 
 @eqx.filter_jit
@@ -209,10 +223,12 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
         piece, values, occurrences = _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times)
     result = RESULTS.where(is_okay(piece.result) & ~all_finite(piece.final), RESULTS.not_finite, piece.result)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
+    kept = values, piece.final, piece.steps
     if isinstance(setup.adjoint, dfx.ForwardMode):
-        values, final = eqxi.nondifferentiable_backward((values, piece.final), msg=_FORWARD_ONLY)
-    else:
-        final = piece.final
+        kept = eqxi.nondifferentiable_backward(kept, msg=_FORWARD_ONLY)
+    values, final, steps = kept
+    if steps is not None:
+        steps = jtu.tree_map(lambda x: _keep(x, jnp.broadcast_to(valid, x.shape[:1])), steps)
     return Trajectory(
         times=times,
         values=_keep(values, jnp.broadcast_to(valid, times.shape)),
@@ -221,6 +237,7 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
         result=result,
         stats=piece.stats,
         occurrences=occurrences,
+        steps=steps,
     )
 
 
@@ -234,9 +251,12 @@ def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=Non
     if jump_times is not None:
         controller = dfx.ClipStepSizeController(controller, jump_ts=jump_times)
     statistics = setup.statistics if setup.statistics is not None else _state
-    saveat = dfx.SaveAt(
-        subs=(dfx.SubSaveAt(ts=jnp.clip(times, t0, t1), fn=statistics), dfx.SubSaveAt(t1=True, fn=_state))
-    )
+    subs = (dfx.SubSaveAt(ts=jnp.clip(times, t0, t1), fn=statistics), dfx.SubSaveAt(t1=True, fn=_state))
+    if setup.every_step is not None:
+        subs += (dfx.SubSaveAt(t0=True, steps=True, fn=setup.every_step),)
+    stop = None if condition is None else dfx.Event(condition, Locate(), direction=False)
+    if setup.until is not None:
+        stop = dfx.Event(lambda t, y, args, **_: setup.until(t, y, args))
     solution = dfx.diffeqsolve(
         terms,
         setup.solver,
@@ -245,16 +265,16 @@ def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=Non
         dt0,
         y0,
         args,
-        saveat=saveat,
+        saveat=dfx.SaveAt(subs=subs),
         stepsize_controller=controller,
         adjoint=setup.adjoint,
-        event=None if condition is None else dfx.Event(condition, Locate(), direction=False),
+        event=stop,
         max_steps=setup.max_steps,
         throw=False,
         progress_meter=setup.progress_meter,
     )
-    saved, (final_time,) = cast(tuple[Array, Array], solution.ts)
-    values, final = cast(tuple[PyTree, PyTree], solution.ys)
+    (saved, (final_time,), *step_times), (values, final, *step_values) = cast(Any, (solution.ts, solution.ys))
+    steps = _steps(step_times[0], step_values[0]) if step_times else None
     return _Segment(
         times=saved,
         values=values,
@@ -262,7 +282,14 @@ def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=Non
         final_time=final_time,
         result=RESULTS.promote(solution.result),
         stats={k: solution.stats[k] for k in ("num_steps", "num_accepted_steps", "num_rejected_steps")},
+        steps=steps,
     )
+
+
+def _steps(times: Array, values: PyTree) -> Steps:
+    """NaN (or -1) instead of what Diffrax leaves in the room that was not needed."""
+    taken = jnp.isfinite(times)
+    return Steps(times=jnp.where(taken, times, jnp.nan), values=_keep(values, taken))
 
 
 def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
@@ -314,7 +341,7 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     start = (t0, y0, mode, side, jnp.array(0, jnp.int32), jnp.array(False), outcome(), values, stats)
     carry, ((event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
     t, y, _, _, count, _, result, values, stats = carry
-    final = _Segment(times=times, values=values, final=y, final_time=t, result=result, stats=stats)
+    final = _Segment(times=times, values=values, final=y, final_time=t, result=result, stats=stats, steps=None)
     return final, values, Occurrences(times=event_times, states=states, mode=modes, count=count)
 
 

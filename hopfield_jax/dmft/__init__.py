@@ -9,7 +9,6 @@ from ._kernels import TableKernel as TableKernel
 from ._network import DensePlasticNetwork as DensePlasticNetwork
 from ._network import PlasticNetwork as PlasticNetwork
 from ._order import OrderParameters as OrderParameters
-from ._order import Setting as Setting
 from ._questions import Agreement as Agreement
 from ._questions import StrengthScan as StrengthScan
 from ._questions import agreement as agreement

@@ -1,33 +1,11 @@
 """The one result type of theory and simulation."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
-import numpy as np
 
-from .._results import RESULTS, card, describe_result
+from .._results import RESULTS, Setting, card, describe_result
 from .._types import Array, Float, PyTree, Scalar
-
-
-class Setting(eqx.Module):
-    r"""The conventions in force, which travel with every result.
-
-    **Attributes:**
-
-    - `source`: what made the numbers (`theory` with its samples, or `simulation` with its size).
-    - `parts`: names of model, units, kernel, cue and of what is not a number (`self_coupling`).
-    - `numbers`: every number of model and cue, by its name (`load`, `kernel.strength`, `cue.overlap`, …).
-    """
-
-    source: str = eqx.field(static=True)
-    parts: tuple[tuple[str, str], ...] = eqx.field(static=True)
-    numbers: dict[str, Array]
-
-    def __str__(self) -> str:
-        numbers = (f"{name} {np.array2string(np.asarray(x), precision=4)}" for name, x in self.numbers.items())
-        return ", ".join([self.source, *(f"{name} {value}" for name, value in self.parts), *numbers])
 
 
 def setting(source: str, model: eqx.Module, cue: eqx.Module) -> Setting:
@@ -36,9 +14,7 @@ def setting(source: str, model: eqx.Module, cue: eqx.Module) -> Setting:
     kernel = getattr(model, "kernel", None)
     parts += [("kernel", "none" if kernel is None else type(kernel).__name__), ("cue", type(cue).__name__)]
     parts += [(n, str(getattr(model, n))) for n in ("self_coupling", "equal_indices", "n") if hasattr(model, n)]
-    named, _ = jtu.tree_flatten_with_path({"": model, "cue": cue})
-    numbers = {".".join(_keys(path)): x for path, x in named if eqx.is_inexact_array(x) and x.size <= 64}
-    return Setting(source, tuple(parts), numbers)
+    return Setting.of(source, parts, {"": model, "cue": cue})
 
 
 class OrderParameters(eqx.Module):
@@ -118,7 +94,3 @@ def mean_and_error(x: PyTree) -> tuple[PyTree, PyTree]:
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
 
     return jtu.tree_map(lambda a: jnp.mean(a, axis=0), x), jtu.tree_map(error, x)
-
-
-def _keys(path: Any) -> list[str]:
-    return [name for name in (str(getattr(k, "name", getattr(k, "key", k))) for k in path) if name]

@@ -13,12 +13,12 @@ import numpy as np
 
 from .._checks import fail, is_concrete
 from .._misc import as_inexact
-from .._results import RESULTS, card, describe_result, is_okay
+from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._cue import AbstractCue, SpinCue
 from ._network import AbstractPlasticModel
-from ._order import OrderParameters, Setting, setting
+from ._order import OrderParameters, setting
 
 Run = Callable[[AbstractPlasticModel, AbstractCue], OrderParameters]
 

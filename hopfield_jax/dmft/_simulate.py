@@ -11,12 +11,12 @@ import jax.random as jr
 
 from .._checks import at_least, fail, is_concrete
 from .._misc import default_float, inner, matmul
-from .._results import RESULTS, card, outcome, raise_unless_okay
+from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey, Scalar
 from ._cue import AbstractCue, SpinCue
 from ._kernels import plastic_weights
 from ._network import AbstractPlasticModel
-from ._order import OrderParameters, Setting, mean_and_error, setting
+from ._order import OrderParameters, mean_and_error, setting
 from ._process import kernel_table
 from ._solve import check_model, keep, prepared
 from ._units import Glauber, Sign

@@ -15,4 +15,9 @@ from ._memories import spectrum as spectrum
 from ._retrieval import energy as energy
 from ._retrieval import overlaps as overlaps
 from ._retrieval import scores as scores
+from ._sequential import cobweb as cobweb
+from ._sequential import dwell_times as dwell_times
+from ._sequential import gain_scan as gain_scan
+from ._sequential import saliencies as saliencies
+from ._sequential import sequence as sequence
 from ._style import COLOURS as COLOURS

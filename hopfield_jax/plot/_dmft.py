@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Real
 
 from .._checks import fail
-from .._results import RESULTS
+from .._results import RESULTS, Setting
 from .._threshold import Threshold
 from .._types import ArrayLike
-from ..dmft import NoiseStatistics, OrderParameters, Setting, StrengthScan
+from ..dmft import NoiseStatistics, OrderParameters, StrengthScan
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
 
 _GLUE = "\u00a0"  # a space at which no line is broken

@@ -1,0 +1,144 @@
+r"""Exact steps through dwells: quick sequences of piecewise linear units.
+
+While every neuron of `hopfield_jax.HardTanh` is saturated, $\psi$ is a constant vector of signs $v$ and all equations are
+linear: with $m = \Xi v/N$ and $D(u) = \Xi^\top(\Xi u/N \circ m) + \varepsilon u$,
+
+$$u(t) = u_\infty + (u_0 - u_\infty)e^{-t/\tau_s}, \qquad u_\infty = \kappa\,\Xi^\top Q m,$$
+
+$$x(t) = D(u_\infty) + \frac{D(u_0 - u_\infty)}{1 - \tau_f/\tau_s}e^{-t/\tau_s} + C e^{-t/\tau_f}.$$
+
+The dwell ends when the first neuron leaves saturation, long after the last term has died out: at
+$e^{-t/\tau_s} = (\theta - A_i)/B_i$ for the first i, with A and B the first two terms along $v$ and θ the unit's edge.
+"""
+
+from typing import Any, NamedTuple
+
+import diffrax as dfx
+import equinox as eqx
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+from .._checks import fail, is_concrete
+from .._generating import HardTanh
+from .._integrate import tolerances
+from .._misc import matmul
+from .._types import Array, Float, Scalar
+from ._network import InputDrivenNetwork
+
+_SHORTEST = 20.0  # in fast time constants: the term with exp(-t/τ_f) is then below the rounding of either precision
+
+
+class ExactDwell(eqx.Module):
+    """For `retrieve_sequence(..., solver=ExactDwell())`: each dwell is one exact step, each switch takes steps of
+    `diffrax.Tsit5`. For `HardTanh` units without noise and external input, $\\tau_f < \\tau_s$.
+
+    **Arguments:** `rtol`, `atol`: tolerances of the steps through a switch; default as in `hopfield_jax.integrate`.
+    """
+
+    rtol: float | None = None
+    atol: float | None = None
+
+    def parts(
+        self, network: InputDrivenNetwork, state: Any
+    ) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
+        """Solver and step size controller for a network. **Raises:** `ValueError` for one with other equations."""
+        if not isinstance(network.units, HardTanh):
+            fail("solver", "another solver for units that are not piecewise linear", f"ExactDwell for {network.units}")
+        if network.input is not None:
+            fail("solver", "another solver for a network with external input", "ExactDwell")
+        rtol, atol = tolerances(state)
+        pid = dfx.PIDController(self.rtol or rtol, self.atol or atol)
+        return _Solver(network), _Controller(pid, network)
+
+
+class _Dwell(NamedTuple):
+    """Coefficients of x(t) = rest + slow e^{-t/τ_s} + fast e^{-t/τ_f} and u(t) alike, and how long they hold."""
+
+    rest: dict[str, Array]
+    slow: dict[str, Array]
+    fast: Float[Array, " neurons"]
+    duration: Scalar
+
+    @staticmethod
+    def of(network: InputDrivenNetwork, y: dict[str, Array]) -> "_Dwell":
+        x, u = y["fast"], y["slow"]
+        edge = 1 / network.units.beta  # pyright: ignore
+        signs = jnp.where(x >= 0, 1, -1).astype(x.dtype)
+        m = matmul(network.patterns, signs) / x.size
+
+        def drive(a: Array, v: Array) -> Array:  # D(v), from a = Ξv/N
+            return matmul(a * m, network.patterns) + network.input_coupling * v
+
+        b = network.gain * matmul(network.transitions, m)
+        u_rest = matmul(b, network.patterns)
+        a_rest = matmul(network.patterns, u_rest) / x.size
+        rest = drive(a_rest, u_rest)
+        slow = drive(matmul(network.patterns, u) / x.size - a_rest, u - u_rest)
+        slow = slow / (1 - network.tau_fast / network.tau_slow)
+        along, falls = signs * rest, signs * slow
+        inside = (signs * x >= edge) & (along + falls >= edge)
+        leaves = along < edge
+        ratio = jnp.where(leaves, (edge - along) / jnp.where(leaves & (falls > 0), falls, 1), 0)
+        duration = -network.tau_slow * jnp.log(jnp.max(ratio))
+        duration = jnp.where(jnp.all(inside) & (duration > _SHORTEST * network.tau_fast), duration, 0)
+        return _Dwell({"fast": rest, "slow": u_rest}, {"fast": slow, "slow": u - u_rest}, x - rest - slow, duration)
+
+
+class _Solver(dfx.AbstractAdaptiveSolver):
+    """One exact step where all of it lies in a dwell, else a step of Tsit5."""
+
+    network: InputDrivenNetwork
+    inner: dfx.Tsit5 = dfx.Tsit5()
+    term_structure = dfx.ODETerm
+    interpolation_cls = dfx.ThirdOrderHermitePolynomialInterpolation.from_k
+
+    def order(self, terms):
+        return 5
+
+    def init(self, terms, t0, t1, y0, args):
+        return jnp.array(False), terms.vf(t0, y0, args)
+
+    def func(self, terms, t0, y0, args):
+        return self.inner.func(terms, t0, y0, args)
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        h, (_, f0) = t1 - t0, solver_state
+        y1, error, _, _, result = self.inner.step(terms, t0, t1, y0, args, (False, f0), False)
+        dwell = _Dwell.of(self.network, y0)
+        exact = h <= dwell.duration * (1 + 4 * jnp.finfo(h.dtype).eps)
+        tau_fast, tau_slow = self.network.tau_fast, self.network.tau_slow
+        leap = jtu.tree_map(lambda a, b: a + b * jnp.exp(-h / tau_slow), dwell.rest, dwell.slow)
+        leap = leap | {"fast": leap["fast"] + dwell.fast * jnp.exp(-h / tau_fast)}
+        y1 = jtu.tree_map(lambda a, b: jnp.where(exact, a, b), leap, y1)
+        error = jtu.tree_map(lambda e: jnp.where(exact, 0, e), error)
+        f1 = terms.vf(t1, y1, args)
+        k = jtu.tree_map(lambda a, b: h * jnp.stack([a, b]), f0, f1)
+        return y1, error, {"y0": y0, "y1": y1, "k": k}, (jnp.array(False), f1), result
+
+
+class _Controller(dfx.AbstractStepSizeController):
+    """Steps that end where a dwell ends; the inner controller's elsewhere."""
+
+    inner: dfx.AbstractStepSizeController
+    network: InputDrivenNetwork
+
+    def wrap(self, direction):
+        return _Controller(self.inner.wrap(direction), self.network)
+
+    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+        first = 0.1 * self.network.tau_fast.astype(t0.dtype) if dt0 is None else dt0
+        end, state = self.inner.init(terms, t0, t1, y0, first, args, func, error_order)
+        duration = _Dwell.of(self.network, y0).duration.astype(t0.dtype)
+        return jnp.where(duration > 0, t0 + duration, end), (state, duration > 0)
+
+    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+        state, leapt = controller_state
+        keep, next_t0, next_t1, jump, new, result = self.inner.adapt_step_size(
+            t0, t1, y0, y1_candidate, args, y_error, error_order, state
+        )
+        # After an exact step of any length the next one is short again.
+        short = next_t0 + 0.2 * self.network.tau_fast.astype(t0.dtype)
+        next_t1 = jnp.where(leapt & keep, jnp.minimum(next_t1, short), next_t1)
+        duration = jnp.where(keep, _Dwell.of(self.network, y1_candidate).duration, 0).astype(t0.dtype)
+        leaps = duration > 0
+        return keep, next_t0, jnp.where(leaps, next_t0 + duration, next_t1), jump, (new, leaps), result

@@ -1,0 +1,129 @@
+"""Gains of the full network: scans, thresholds by bisection, and the delay of its switches."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import at_least, fail, in_domain
+from .._misc import as_inexact
+from .._results import RESULTS, Setting, card, describe_result
+from .._types import Array, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
+from ._network import InputDrivenNetwork
+from ._outcome import Ending
+from ._retrieve import SequenceRun, conditions, enough_steps, retrieve_sequence
+from ._saliency import period
+
+
+class GainScan(eqx.Module):
+    r"""What `hopfield_jax.sequential.scan_gains` returns; every field but the setting has shape (gains,).
+
+    **Attributes:**
+
+    - `gain`: κ.
+    - `period`: last dwell time where retrieval goes on until the end, else NaN. `period_limit`: $\tau_s\log Z_+$, what
+      it tends to for fast neurons, weak input coupling and a long cycle; NaN below the gain 4.
+    - `num_transitions`, `collapsed`, `ending`: as in `SequenceRun`. `result`: how each run ended.
+    - `setting`: the conditions.
+    """
+
+    gain: Float[Array, " gains"]
+    period: Float[Array, " gains"]
+    period_limit: Float[Array, " gains"]
+    num_transitions: Int[Array, " gains"]
+    collapsed: Bool[Array, " gains"]
+    ending: Ending
+    result: RESULTS
+    setting: Setting
+
+    def __str__(self) -> str:
+        def text():
+            going = np.isfinite(np.asarray(self.period))
+            found = f"retrieval goes on at {going.sum()} of them"
+            if going.any():
+                gains, periods = np.asarray(self.gain)[going], np.asarray(self.period)[going]
+                found += f", from gain {gains.min():.4g} on, with periods {periods.min():.4g} to {periods.max():.4g}"
+            return (
+                f"{len(self.gain)} gains from {jnp.min(self.gain):.4g} to {jnp.max(self.gain):.4g}: {found}\n  "
+                f"{self.setting}\n  result: {describe_result(self.result)}"
+            )
+
+        return card(self, jnp.sum(self.num_transitions), text)
+
+
+def scan_gains(
+    network: InputDrivenNetwork,
+    gains: Float[Array, " gains"],
+    *,
+    t1: ScalarLike,
+    saliency: ScalarLike | None = None,
+    start: int = 0,
+    key: PRNGKey | None = None,
+    batch_size: int = 128,
+    **options: Any,
+) -> GainScan:
+    r"""Retrieves sequences at many gains.
+
+    **Arguments:**
+
+    - `network`: its own gain is ignored.
+    - `gains`: κ > 0, shape (gains,).
+    - `t1`, `start`, `key`, and any other option of `retrieve_sequence`. The noise is the same at all gains.
+    - `saliency`: of the first memory; default the gain itself, the most that a memory can reach.
+    - `batch_size`: how many run at once; more of them use more memory.
+
+    **Returns:** a `GainScan`. Runs that fail have their code in `result` and NaN; none stops the scan.
+
+    **Raises:** `ValueError` for arguments that do not fit.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    network = hj.sequential.InputDrivenNetwork(
+        hj.hadamard_patterns(8, 64), gain=5.0, transitions=hj.sequential.cycle(8), tau_fast=0.02
+    )
+    scan = hj.sequential.scan_gains(network, jnp.array([3.0, 5.0]), t1=8.0)
+    assert scan.collapsed.tolist() == [True, False]
+    ```
+    """
+    gains = as_inexact(gains)
+    if gains.ndim != 1 or not gains.size:
+        fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
+    in_domain("gains", gains, "positive")
+    at_least("batch_size", batch_size, 1)
+    t1, saliency = as_inexact(t1), None if saliency is None else as_inexact(saliency)
+    options = _options(network, start=start, t1=t1, key=key, **options)
+    found = _scan(network, gains, saliency, options, batch_size)
+    numbers = {"t1": t1} | ({} if saliency is None else {"saliency": saliency})
+    limit = period(gains) * network.tau_slow
+    return GainScan(gain=gains, period_limit=limit, setting=_without_gain(network, numbers), **found)
+
+
+def _options(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
+    """What is the same for every run: room for steps, known while the numbers are; no trajectory is kept."""
+    given = [options.get(name) for name in ("dt0", "key", "solver")]
+    room = enough_steps(network, options["t1"], *given, options.get("max_transitions", 64))
+    least = {"max_steps": room, "until_collapse": network.input is None}
+    return least | options | {"throw": False, "saveat": jnp.zeros(1)}
+
+
+def _run(network: InputDrivenNetwork, gain: Scalar, saliency: ScalarLike | None, options: dict) -> SequenceRun:
+    network = eqx.tree_at(lambda n: n.gain, network, gain)
+    return retrieve_sequence(network, saliency=gain if saliency is None else saliency, **options)
+
+
+@eqx.filter_jit
+def _scan(network, gains, saliency, options, batch_size: int) -> dict[str, Any]:
+    def one(gain: Scalar) -> dict[str, Any]:
+        run = _run(network, gain, saliency, options)
+        return {name: getattr(run, name) for name in ("period", "num_transitions", "collapsed", "ending", "result")}
+
+    return jax.lax.map(one, gains, batch_size=min(batch_size, len(gains)))
+
+
+def _without_gain(network: InputDrivenNetwork, numbers: dict[str, Array]) -> Setting:
+    where = conditions(network, **numbers)
+    return Setting(where.source, where.parts, {name: x for name, x in where.numbers.items() if name != "gain"})

@@ -1,0 +1,253 @@
+"""The map on the saliencies of all memories, for any transitions."""
+
+import operator
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Real
+
+from .._checks import at_least, fail, in_domain, is_concrete, shape_is
+from .._misc import as_inexact, matmul
+from .._results import card
+from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
+from ._outcome import Ending
+from ._transitions import check_transitions
+
+
+class SaliencyRun(eqx.Module):
+    """What `follow_transitions` returns; times in units of the slow time constant.
+
+    **Attributes:**
+
+    - `order`: the memories in the order of their retrieval, the first is the start; unused room holds -1.
+    - `switch_times`: when each transition happened; unused room holds NaN, here and below.
+    - `dwell_times`: for how long each memory was active before its transition.
+    - `saliency`: of all memories, at the start and at each transition.
+    - `num_transitions`: how many there were.
+    - `end_time`: when the last memory lost its stability: NaN if another transition would follow, infinite if it never
+      does, 0 if it was never stable.
+    - `collapsed`: whether the sequence stopped because the successor was too weak.
+    - `ending`: how the sequence ended.
+    """
+
+    order: Int[Array, " steps"]
+    switch_times: Float[Array, " transitions"]
+    dwell_times: Float[Array, " transitions"]
+    saliency: Float[Array, "steps patterns"]
+    num_transitions: Int[Array, ""]
+    end_time: Scalar
+    collapsed: Bool[Array, ""]
+    ending: Ending
+
+    def __str__(self) -> str:
+        def text() -> str:
+            count = int(self.num_transitions)
+            names = [str(i) for i in np.asarray(self.order[: count + 1])]
+            shown = names if count < 12 else [*names[:5], "…", *names[-5:]]
+            lines = [f"{count} transitions: {' → '.join(shown)}"]
+            if count:
+                lines.append(f"last dwell time {self.dwell_times[count - 1]:.6g}")
+            when = "" if np.isnan(self.end_time) else f"at {self.end_time:.6g}: "
+            return "\n  ".join([*lines, when + Ending[self.ending]])
+
+        return card(self, self.end_time, text)
+
+
+def follow_transitions(
+    transitions: Real[ArrayLike, "patterns patterns"],
+    gain: ScalarLike,
+    saliency: ScalarLike | Real[ArrayLike, " patterns"],
+    *,
+    start: int | Int[ArrayLike, ""],
+    max_transitions: int = 64,
+    delay: ScalarLike | Callable[[Scalar], ScalarLike] = 0.0,
+    gram: Real[ArrayLike, "patterns patterns"] | None = None,
+) -> SaliencyRun:
+    r"""Follows which memory is active, and the saliencies of all, from transition to transition.
+
+        ȧ = −a + D m,    D = κ Γ Q',    m = 1 for the active memory, 0 for the others,
+
+    solved exactly between transitions: a(t) = D_μ + (a(0) − D_μ) e^{−t}, D_μ the column of the active memory μ. Its
+    saliency reaches 1 after
+
+        t_μ = log[(a_μ − D_μμ)/(1 − D_μμ)],
+
+    and after the delay, at t_μ + d, the state goes to the other memory with the largest saliency, if that exceeds 1 and
+    what the active one has left (which is more than 1 if it leaves early, d < 0). A chain of orthogonal memories
+    without a delay gives `saliency_map`. Limit of fast neurons; correlated memories are taken to be retrieved one at a
+    time, with overlap 1.
+
+    **Arguments:**
+
+    - `transitions`: weights Q', row = target, column = source, finite and not negative (`cycle`, `chain`,
+      `transition_matrix`).
+    - `gain`: κ, finite and positive.
+    - `saliency`: of all memories at the start, finite, shape (patterns,); or one number, that of the first memory when
+      the input is proportional to its pattern: the others start at 0, with `gram` at their share of it.
+    - `start`: the memory that is active first, counted from 0.
+    - `max_transitions`: where to stop.
+    - `delay`: d in units of the slow time constant: a number, or a function that gives it for the successor's saliency
+      a ≥ 1 at the switch, which is then the first root of t = t_μ + d(a(t)). The function is asked at 1 as long as no
+      other saliency is above 1, and may be infinite there. A negative delay means leaving early, at once if
+      t_μ + d < 0.
+    - `gram`: overlaps Γ = ΞΞᵀ/N of the patterns, shape (patterns, patterns); by default 1, orthogonal patterns.
+
+    All but `max_transitions` may be traced, and the times and saliencies are differentiable.
+
+    **Returns:** a `SaliencyRun`; where a traced argument lies outside its domain its ending is `Ending.invalid`, its
+    order -1 and its numbers NaN.
+
+    **Raises:** `ValueError` for arguments that do not fit.
+
+    **Example:**
+
+    ```python
+    import math
+    from hopfield_jax import sequential
+
+    run = sequential.follow_transitions(sequential.cycle(4), 3.75, 3.0, start=0)
+    assert run.ending == sequential.Ending.running and abs(run.dwell_times[-1] - math.log(2)) < 1e-5
+    ```
+    """
+    matrix = check_transitions("transitions", transitions)
+    num_patterns, dtype = matrix.shape[0], matrix.dtype
+    shape_is("gain", gain, ())
+    in_domain("gain", gain, "positive")
+    in_domain("saliency", saliency, "finite")
+    if jnp.ndim(saliency):
+        shape_is("saliency", saliency, (num_patterns,), "(patterns,)")
+    shape_is("start", start, ())
+    if is_concrete(start):
+        try:
+            start = operator.index(start)  # pyright: ignore[reportArgumentType]
+        except TypeError:
+            fail("start", "a whole number", repr(start))
+        if not 0 <= start < num_patterns:
+            fail("start", f"a memory from 0 to {num_patterns - 1}", repr(start))
+    at_least("max_transitions", max_transitions, 1)
+    if not callable(delay):
+        shape_is("delay", delay, ())
+        in_domain("delay", delay, "finite")
+        delay = as_inexact(delay).astype(dtype)
+    if gram is not None:
+        shape_is("gram", gram, (num_patterns, num_patterns), "(patterns, patterns)")
+        in_domain("gram", gram, "finite")
+        gram = as_inexact(gram).astype(dtype)
+    gain, saliency = as_inexact(gain).astype(dtype), as_inexact(saliency).astype(dtype)
+    return _follow(matrix, gain, saliency, jnp.asarray(start, jnp.int32), max_transitions, delay, gram)
+
+
+@eqx.filter_jit
+def _follow(
+    matrix: Array,
+    gain: Scalar,
+    saliency: Array,
+    start: Array,
+    max_transitions: int,
+    delay: Array | Callable,
+    gram: Array | None,
+) -> SaliencyRun:
+    num_patterns, dtype = matrix.shape[0], matrix.dtype
+    gram = jnp.eye(num_patterns, dtype=dtype) if gram is None else gram
+    if saliency.ndim == 0:
+        saliency = saliency * gram[:, start] / gram[start, start]
+    valid = jnp.isfinite(gain) & (gain > 0) & (start >= 0) & (start < num_patterns) & jnp.all(jnp.isfinite(saliency))
+    valid &= jnp.all(jnp.isfinite(matrix) & (matrix >= 0)) & jnp.all(jnp.isfinite(gram))
+    valid &= callable(delay) or jnp.isfinite(delay)  # a function's delays are looked at where they arise
+    drive = jnp.where(valid, gain * matmul(gram, matrix), 0)
+    saliency = jnp.where(valid, saliency, 2)
+    leads = jnp.any((matrix > 0) & ~jnp.eye(num_patterns, dtype=bool), axis=0)
+
+    def step(carry, i):
+        active, saliency, time, end_time, ending = carry
+        target, others = drive[:, active], jnp.arange(num_patterns, dtype=jnp.int32) != active
+
+        def at(t: Scalar) -> Array:
+            return target + (saliency - target) * jnp.exp(-t)
+
+        def largest(t: Scalar) -> Scalar:
+            return jnp.max(jnp.where(others, at(t), -jnp.inf))
+
+        stable, held = saliency[active] > 1, target[active] >= 1
+        leaves = stable & ~held
+        ratio = (saliency[active] - target[active]) / jnp.where(leaves, 1 - target[active], 1)
+        crossing = jnp.log(jnp.where(leaves, ratio, 1))
+        wait = _switch_time(crossing, largest, delay) if callable(delay) else jnp.maximum(crossing + delay, 0)
+        found = jnp.isfinite(wait)
+        dwell = jnp.where(found, wait, 0)
+        now, best = at(dwell), largest(dwell)
+        follows = found & (best > jnp.maximum(1, now[active]))
+        tied = jnp.sum(others & (now >= best * (1 - 8 * jnp.finfo(dtype).eps))) > 1
+
+        going = ending == Ending.running
+        stop = Ending.where(follows, Ending.running, Ending.collapse)
+        stop = Ending.where(~follows & ~leads[active], Ending.end_of_chain, stop)
+        stop = Ending.where(follows & tied, Ending.tie, stop)
+        stop = Ending.where(jnp.isnan(wait), Ending.invalid, stop)
+        stop = Ending.where(held, Ending.no_escape, stop)
+        stop = Ending.where(stable, stop, Ending.decayed_at_start)
+        ending = Ending.where(going, stop, ending)
+        ends = going & (ending != Ending.running)
+        end_time = jnp.where(ends, jnp.where(held & stable, jnp.inf, time + crossing), end_time)
+        # The last step only looks whether there is another transition.
+        switches = going & ~ends & (i < max_transitions)
+        successor = jnp.argmax(jnp.where(others, now, -jnp.inf)).astype(active.dtype)
+        carry = (
+            jnp.where(switches, successor, active),
+            jnp.where(switches, now, saliency),
+            jnp.where(switches, time + dwell, time),
+            end_time,
+            ending,
+        )
+        outputs = jnp.where(switches, successor, -1), time + dwell, dwell, now
+        return carry, (outputs[0], *(jnp.where(switches, x, jnp.nan) for x in outputs[1:]))
+
+    ending = Ending.where(valid, Ending.running, Ending.invalid)
+    carry = jnp.where(valid, start, 0), saliency, jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype), ending
+    carry, (order, times, dwells, saliencies) = jax.lax.scan(step, carry, jnp.arange(max_transitions + 1))
+    _, _, _, end_time, ending = carry
+    valid &= ending != Ending.invalid
+    return SaliencyRun(
+        order=jnp.where(valid, jnp.concatenate([start[None], order[:-1]]), -1),
+        switch_times=jnp.where(valid, times[:-1], jnp.nan),
+        dwell_times=jnp.where(valid, dwells[:-1], jnp.nan),
+        saliency=jnp.where(valid, jnp.concatenate([saliency[None], saliencies[:-1]]), jnp.nan),
+        num_transitions=jnp.sum(order[:-1] >= 0, dtype=jnp.int32),
+        end_time=jnp.where(valid, end_time, jnp.nan),
+        collapsed=ending == Ending.collapse,
+        ending=ending,
+    )
+
+
+def _switch_time(crossing: Scalar, largest: Callable, delay: Callable) -> Scalar:
+    """First root t ≥ 0 of t = crossing + d(largest saliency at t): infinite if there is none, NaN if a delay is NaN."""
+    dtype = crossing.dtype
+
+    def wait(t: Scalar, exists: ArrayLike = True) -> Scalar:  # negative as long as the state stays
+        successor = jnp.where(exists, jnp.maximum(largest(t), 1), 2)
+        return t - crossing - as_inexact(delay(successor)).astype(dtype)
+
+    # A grid for the first change of sign: even in e^{−t} up to where saliencies have settled, then where it must be.
+    grid = jnp.asarray(-np.log1p(-np.linspace(0, 1 - 1e-7, 65)), dtype)
+    late = jnp.maximum(grid[-1], grid[-1] - wait(grid[-1]) + 1)
+    grid = jnp.append(grid, jnp.where(jnp.isfinite(late), late, grid[-1]))
+    values = jax.vmap(wait)(grid)
+    first = jnp.argmax(values >= 0)
+    exists = values[first] >= 0
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        stays = wait(middle) < 0
+        return jnp.where(stays, middle, low), jnp.where(stays, high, middle)
+
+    bracket = grid[jnp.maximum(first - 1, 0)], grid[first]
+    root = jax.lax.stop_gradient(jax.lax.fori_loop(0, jnp.finfo(dtype).nmant + 6, halve, bracket)[1])
+    # The implicit function theorem, as a Newton step whose value is nothing.
+    value, slope = jax.jvp(lambda t: wait(t, exists), (root,), (jnp.ones_like(root),))
+    slope = jax.lax.stop_gradient(jnp.where(slope > 0, slope, 1))
+    root = jnp.where(root > 0, root - (value - jax.lax.stop_gradient(value)) / slope, root)
+    return jnp.where(jnp.any(jnp.isnan(values)), jnp.nan, jnp.where(exists, root, jnp.inf))

@@ -1,0 +1,184 @@
+"""Networks whose slow reasoning state shapes the synapses of the fast neurons (input-driven plasticity)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._checks import Checked, at_least, domain, fail, increasing, patterns_fit, shape_is
+from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
+from .._generating import AbstractGeneratingFunction, HardTanh
+from .._misc import as_inexact, inner, matmul
+from .._types import Array, Float, Patterns, Scalar, ScalarLike
+from ._transitions import check_transitions
+
+
+class SaliencyNetwork(AbstractEnergyDynamics):
+    r"""Hopfield network whose memories carry weights, the saliencies $a_\mu$.
+
+    $$\tau\dot x = -x + W\psi(x) + I, \qquad W = \frac1N\sum_\mu a_\mu\,\xi^\mu\xi^{\mu\top}, \qquad
+      E = \sum_i x_i\psi_i - L(x) - \tfrac12\psi^\top W\psi - I\cdot\psi.$$
+
+    It is the fast half of an `InputDrivenNetwork` at a frozen input $u$ (then $a = \Xi u/N$: the input deepens the
+    wells of the memories that it resembles), and with $a = 1$ the classical network with an additive input $I$. W is
+    never formed.
+
+    **Arguments:**
+
+    - `patterns`: $\xi$, shape (patterns, neurons).
+    - `saliency`: $a$, shape (patterns,).
+    - `units`: generating function of the neurons.
+    - `tau`: time constant. `input`: $I$, one number or shape (neurons,).
+    """
+
+    patterns: Patterns = eqx.field(converter=as_inexact)
+    saliency: Float[Array, " patterns"] = eqx.field(converter=as_inexact)
+    units: AbstractGeneratingFunction = HardTanh()
+    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+
+    def __check_init__(self):
+        patterns_fit("SaliencyNetwork.patterns", self.patterns)
+        shape_is("SaliencyNetwork.saliency", self.saliency, (len(self.patterns),), "(patterns,)")
+
+    def layers(self) -> Layer:
+        return Layer(self.units, self.tau, self.input)
+
+    def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:
+        overlap = matmul(self.patterns, g)
+        return {"wells": -0.5 * inner(self.saliency, overlap**2) / g.size}
+
+
+class InputProtocol(Checked):
+    r"""External input to the slow state, constant between the times at which it jumps.
+
+    **Arguments:**
+
+    - `times`: when each input begins, increasing, shape (inputs,). Before the first there is none.
+    - `values`: the inputs, shape (inputs, neurons); a row of zeros ends one.
+    """
+
+    times: Float[Array, " inputs"] = eqx.field(converter=as_inexact)
+    values: Float[Array, "inputs neurons"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+
+    def __check_init__(self):
+        increasing("InputProtocol.times", self.times)
+        shape_is("InputProtocol.values", self.values, (len(self.times), None), "(inputs, neurons)")
+
+    def __call__(self, t: ScalarLike) -> Float[Array, " neurons"]:
+        """The input at time `t`, from the right at a jump; shape (neurons,)."""
+        index = jnp.sum(self.times <= t) - 1
+        return jnp.where(index >= 0, self.values[jnp.maximum(index, 0)], 0)
+
+
+class InputDrivenNetwork(AbstractDynamics):
+    r"""Fast neurons whose synapses are shaped by a slow reasoning state, which they drive in turn.
+
+    $$\tau_f\dot x = -x + W(u)\psi(x) + \varepsilon u, \qquad W(u) = \frac1N\sum_\mu a_\mu\,\xi^\mu\xi^{\mu\top},
+      \qquad a = \Xi u/N,$$
+
+    $$\tau_s\dot u = -u + \kappa\,\Xi^\top Q m + I(t), \qquad m = \Xi\psi(x)/N.$$
+
+    While memory μ is active its saliency decays and that of its successors ($Q_{\nu\mu} > 0$) grows; when $a_\mu$ has
+    fallen to 1 the state moves on. The state is a dictionary of `fast` (x) and `slow` (u), shape (neurons,) each. W is
+    never formed. With noise, $\sigma\sqrt{2/\tau}\,dW$ is added to each neuron's equation, σ being the standard
+    deviation of a free unit.
+
+    **Arguments:**
+
+    - `patterns`: memories ξ, shape (patterns, neurons); orthogonal ones (`hopfield_jax.hadamard_patterns`) obey the
+      saliency map of this module.
+    - `gain`: κ > 0.
+    - `transitions`: Q, shape (patterns, patterns), row = target, column = source; see `cycle`, `chain`,
+      `transition_matrix`.
+    - `units`: generating function of the fast neurons.
+    - `tau_fast`, `tau_slow`: time constants > 0.
+    - `input_coupling`: ε ≥ 0, how much the slow state enters the fast neurons directly. It nucleates the successor:
+      without it (and without noise) sequences stop.
+    - `noise_fast`, `noise_slow`: σ ≥ 0 of the two.
+    - `input`: an `InputProtocol`, or `None`.
+
+    ```python
+    import hopfield_jax as hj
+
+    network = hj.sequential.InputDrivenNetwork(
+        hj.hadamard_patterns(8, 64), gain=5.0, transitions=hj.sequential.cycle(8), tau_fast=0.01, input_coupling=0.01
+    )
+    rate = network.vector_field(0.0, network.begin(0, saliency=5.0))
+    assert abs(rate["fast"]).max() < 1e-3  # a memory with a saliency above 1 is at rest
+    ```
+
+    ??? cite "Source"
+        ```bibtex
+        @article{betteti2026sequential,
+            title={A Dynamical Theory of Sequential Retrieval in Input-Driven Hopfield Networks},
+            author={Betteti, Simone and Baggio, Giacomo and Zampieri, Sandro}, year={2026}, eprint={2603.03201},
+            archivePrefix={arXiv},
+        }
+        ```
+    """
+
+    patterns: Patterns = eqx.field(converter=as_inexact)
+    gain: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    transitions: Float[Array, "patterns patterns"] = eqx.field(
+        converter=as_inexact, metadata=domain("nonnegative", ndim=2)
+    )
+    units: AbstractGeneratingFunction = HardTanh()
+    tau_fast: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=0.01)
+    tau_slow: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    input_coupling: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.01)
+    noise_fast: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.0)
+    noise_slow: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.0)
+    input: InputProtocol | None = None
+
+    def __check_init__(self):
+        patterns_fit("InputDrivenNetwork.patterns", self.patterns)
+        check_transitions("InputDrivenNetwork.transitions", self.transitions, len(self.patterns))
+        if not isinstance(self.units, AbstractGeneratingFunction):
+            fail("InputDrivenNetwork.units", "a generating function", type(self.units).__name__)
+        if self.input is not None and self.input.values.shape[1] != self.patterns.shape[1]:
+            fail("InputDrivenNetwork.input", f"inputs to {self.patterns.shape[1]} neurons", self.input.values.shape)
+
+    def begin(self, start: int | Array, *, saliency: ScalarLike) -> dict[str, Float[Array, " neurons"]]:
+        r"""State in which memory `start` is active with that saliency: $u = a\,\xi$, $x = a\,\xi + \varepsilon u$.
+
+        **Arguments:** `start`, its index, may be traced; `saliency`, a number. **Raises:** `ValueError` for an index
+        outside the patterns.
+        """
+        if not isinstance(start, Array):
+            at_least("start", start, 0)
+            if start >= len(self.patterns):
+                fail("start", f"a memory from 0 to {len(self.patterns) - 1}", start)
+        slow = as_inexact(saliency).astype(self.patterns.dtype) * self.patterns[start]
+        return {"fast": (1 + self.input_coupling.astype(slow.dtype)) * slow, "slow": slow}
+
+    def frozen(self, slow: Float[Array, " neurons"]) -> SaliencyNetwork:
+        """The fast neurons at a fixed slow state: an energy network, whose energy never rises."""
+        return SaliencyNetwork(
+            self.patterns, self._project(slow), self.units, self.tau_fast, self.input_coupling * slow
+        )
+
+    def overlap(self, state: dict[str, Float[Array, " neurons"]]) -> Float[Array, " patterns"]:
+        r"""$m = \Xi\psi(x)/N$, shape (patterns,)."""
+        return self._project(self.units.activation(state["fast"]))
+
+    def saliency(self, state: dict[str, Float[Array, " neurons"]]) -> Float[Array, " patterns"]:
+        r"""$a = \Xi u/N$, shape (patterns,)."""
+        return self._project(state["slow"])
+
+    def vector_field(self, t: Any, y: dict[str, Array], args: Any = None) -> dict[str, Array]:
+        slow = y["slow"]
+        drive = self.gain * matmul(matmul(self.transitions, self.overlap(y)), self.patterns)
+        if self.input is not None:
+            drive += self.input(t)
+        return {"fast": self.frozen(slow).vector_field(t, y["fast"]), "slow": (drive - slow) / self.tau_slow}
+
+    def diffusion(self, t: Any, y: dict[str, Array], args: Any = None) -> dict[str, Array]:
+        r"""$\sigma\sqrt{2/\tau}$ of the two families, for `hopfield_jax.Noise`."""
+        return {
+            "fast": self.noise_fast * jnp.sqrt(2 / self.tau_fast),
+            "slow": self.noise_slow * jnp.sqrt(2 / self.tau_slow),
+        }
+
+    def _project(self, v: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
+        return matmul(self.patterns, v) / v.size

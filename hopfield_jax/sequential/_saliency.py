@@ -1,0 +1,497 @@
+"""The saliency map Z → κ(1 − 1/Z) of input-driven plasticity, in closed form: time in units of the slow time constant.
+
+With q = 1 − 4/κ, tanh²η = q, C_n = cosh nη and S_n = sinh(nη)/√q (cos and sin of an angle where q < 0, n at q = 0),
+
+    Z_n = [Z_0 C_n + (Z_0 − 2) S_n]/y_n,    y_n = C_n + (2Z_0/κ − 1) S_n,    Z_n = √κ y_{n+1}/y_n.
+
+All are analytic in κ, also at κ = 4, and are computed so.
+"""
+
+import math
+from collections.abc import Callable
+from functools import reduce
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+import numpy as np
+from jaxtyping import Real
+
+from .._checks import at_least, describe, fail, in_domain, is_concrete, shape_is
+from .._misc import as_inexact
+from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
+from ._outcome import Regime
+
+Numbers = Float[Array, "..."]
+NumbersLike = Real[ArrayLike, "..."]
+
+
+def saliency_map(gain: NumbersLike, saliency: NumbersLike) -> Numbers:
+    r"""Saliency with which the next memory takes over from one that started with the given saliency.
+
+        Z' = κ(1 − 1/Z)
+
+    The active memory decays as Z e^{−t} and its successor grows as κ(1 − e^{−t}) until the active one reaches 1. Limit
+    of fast neurons, orthogonal memories, a long chain: what is left of earlier visits is neglected (see
+    `follow_transitions`). A memory with Z ≤ 1 is never retrieved and drives nothing: its successor gets 0.
+
+    **Arguments:**
+
+    - `gain`: κ, finite and positive, of any shape; may be traced.
+    - `saliency`: Z, finite, of a shape that broadcasts with that of `gain`; may be traced.
+
+    **Returns:** Z', of the broadcast shape; NaN where a traced argument lies outside its domain.
+
+    **Raises:** `ValueError` for arguments outside their domain.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    assert sequential.saliency_map(5.0, 2.0) == 2.5
+    ```
+
+    ??? cite "Source"
+        ```bibtex
+        @article{betteti2026dynamical,
+            title={A Dynamical Theory of Sequential Retrieval in Input-Driven Hopfield Networks},
+            author={Betteti, Simone and Baggio, Giacomo and Zampieri, Sandro}, year={2026}, eprint={2603.03201},
+            archivePrefix={arXiv},
+        }
+        ```
+    """
+    return _saliency_map(*_arguments(gain, saliency))
+
+
+class FixedPoints(eqx.Module):
+    """Fixed points of the saliency map.
+
+    **Attributes:**
+
+    - `lower`: Z−, unstable: sequences that start below it collapse.
+    - `upper`: Z+, stable: the saliency that sequences tend to.
+    - `lower_multiplier`, `upper_multiplier`: slopes of the map there, Z+/Z− and Z−/Z+.
+    """
+
+    lower: Numbers
+    upper: Numbers
+    lower_multiplier: Numbers
+    upper_multiplier: Numbers
+
+
+def fixed_points(gain: NumbersLike) -> FixedPoints:
+    """Fixed points of the saliency map and its slopes there.
+
+        Z± = (κ ± √(κ² − 4κ))/2,    slopes κ/Z±²
+
+    **Arguments:**
+
+    - `gain`: κ, finite and positive, of any shape; may be traced.
+
+    **Returns:** `FixedPoints` of the shape of `gain`, NaN below κ = 4, where there are none. At κ = 4, where both
+    coincide, their derivatives by κ are infinite.
+
+    **Raises:** `ValueError` for a gain that is not finite and positive.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    points = sequential.fixed_points(4.5)
+    assert (points.lower, points.upper) == (1.5, 3)
+    ```
+    """
+    in_domain("gain", gain, "positive")
+    return _fixed_points(as_inexact(gain))
+
+
+def escape_time(saliency: NumbersLike) -> Numbers:
+    """Time for which a memory stays active: until its saliency Z e^{−t} has fallen to 1.
+
+        T = log Z,    0 for Z ≤ 1 (never stable)
+
+    **Arguments:**
+
+    - `saliency`: Z at the start, finite, of any shape; may be traced.
+
+    **Returns:** the time in units of the slow time constant, of the shape of `saliency`; NaN where that is not finite.
+
+    **Raises:** `ValueError` for a saliency that is not finite.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    assert sequential.escape_time(1.0) == 0
+    ```
+    """
+    in_domain("saliency", saliency, "finite")
+    saliency = as_inexact(saliency)
+    time = jnp.log(jnp.where(saliency > 1, saliency, 1))
+    return jnp.where(jnp.isfinite(saliency), time, jnp.nan)
+
+
+def period(gain: NumbersLike) -> Numbers:
+    """Interval between transitions that a sequence of retrievals tends to.
+
+        T = log Z+,    Z+ = (κ + √(κ² − 4κ))/2
+
+    **Arguments:**
+
+    - `gain`: κ, finite and positive, of any shape; may be traced.
+
+    **Returns:** the time in units of the slow time constant, of the shape of `gain`; NaN below κ = 4, where sequences
+    collapse. At κ = 4 it is log 2, and its derivative by κ is infinite.
+
+    **Raises:** `ValueError` for a gain that is not finite and positive.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    assert abs(sequential.period(5.0) - 1.2859308) < 1e-6
+    ```
+    """
+    return jnp.log(fixed_points(gain).upper)
+
+
+def gain_for_period(period: NumbersLike) -> Numbers:
+    """Gain at which retrievals follow each other at a wanted interval.
+
+        κ = e^{2T}/(e^T − 1)
+
+    The inverse of `period`. The stable branch begins at T = log 2, where κ = 4; shorter intervals belong to the
+    unstable fixed point.
+
+    **Arguments:**
+
+    - `period`: T in units of the slow time constant, finite and at least log 2, of any shape; may be traced.
+
+    **Returns:** κ, of the shape of `period`; NaN where a traced period is too short.
+
+    **Raises:** `ValueError` for a period below log 2 or not finite.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    assert abs(sequential.gain_for_period(sequential.period(6.0)) - 6) < 1e-5
+    ```
+    """
+    time = as_inexact(period)
+    valid = jnp.isfinite(time) & (time >= jnp.asarray(math.log(2), time.dtype))
+    if is_concrete(time) and not jnp.all(valid):
+        fail("period", "finite numbers of at least log 2 = 0.6931, where the stable branch begins", describe(period))
+    time = jnp.where(valid, time, 1)
+    return jnp.where(valid, jnp.exp(time) / -jnp.expm1(-time), jnp.nan)
+
+
+def iterate(gain: NumbersLike, saliency: NumbersLike, num_transitions: Int[ArrayLike, "..."]) -> Numbers:
+    """Saliency after any number of transitions, in closed form.
+
+        Z_n = √κ y_{n+1}/y_n,    y_n = (Z_0/√κ) U_{n−1} − U_{n−2},    U_n = sin((n + 1)θ)/sin θ,    cos θ = √κ/2,
+
+    and its analytic continuation to κ ≥ 4; the cost does not grow with n. Near the unstable fixed point, rounding of
+    the arguments grows with n, as in the map itself.
+
+    **Arguments:**
+
+    - `gain`: κ, finite and positive; may be traced.
+    - `saliency`: Z_0, finite; may be traced.
+    - `num_transitions`: n, whole numbers, not negative; may be traced. All three broadcast.
+
+    **Returns:** Z_n, of the broadcast shape. After a collapse there is none: NaN for n > `count_transitions`; likewise
+    where a traced argument lies outside its domain.
+
+    **Raises:** `ValueError` for arguments outside their domain.
+
+    **Example:**
+
+    ```python
+    import jax.numpy as jnp
+    from hopfield_jax import sequential
+
+    saliency = sequential.iterate(3.0, 3.0, jnp.arange(5))
+    assert jnp.allclose(saliency[:4], jnp.array([3, 2, 1.5, 1])) and jnp.isnan(saliency[4])
+    ```
+    """
+    return _iterate(*_arguments(gain, saliency, num_transitions))[0]
+
+
+def total_time(gain: NumbersLike, saliency: NumbersLike, num_transitions: Int[ArrayLike, "..."]) -> Numbers:
+    """Time of the n-th transition, in closed form.
+
+        log Z_0 + … + log Z_{n−1} = (n/2) log κ + log y_n,    y_n as in `iterate`
+
+    **Arguments:** as those of `iterate`.
+
+    **Returns:** the time in units of the slow time constant, of the broadcast shape; 0 for n = 0. NaN for
+    n > `count_transitions`, and where a traced argument lies outside its domain.
+
+    **Raises:** `ValueError` for arguments outside their domain.
+
+    **Example:**
+
+    ```python
+    import math
+    from hopfield_jax import sequential
+
+    assert abs(sequential.total_time(3.0, 3.0, 2) - math.log(3 * 2)) < 1e-6
+    ```
+    """
+    return _iterate(*_arguments(gain, saliency, num_transitions))[1]
+
+
+def count_transitions(gain: NumbersLike, saliency: NumbersLike) -> Int[Array, "..."]:
+    """Number of memories that are retrieved, the first included, before a sequence collapses, in closed form.
+
+    It is the number of applications of the saliency map until Z_n ≤ 1,
+
+        ⌈arg(1 − Z_0 + 2Z_0/κ + i √(4/κ − 1) (Z_0 − 1))/θ⌉,    cos θ = √κ/2,
+
+    for κ < 4; above, with the unstable fixed point Z− and cosh η = √κ/2,
+
+        ⌈log(1 + √(1 − 4/κ) (Z_0 − 1) Z−²/(Z− − Z_0))/2η⌉,    at κ = 4: ⌈2(Z_0 − 1)/(2 − Z_0)⌉.
+
+    A saliency that equals 1 to within rounding (8 units in the last place of n) counts as 1.
+
+    **Arguments:**
+
+    - `gain`: κ, finite and positive; may be traced.
+    - `saliency`: Z_0, finite, of a shape that broadcasts with that of `gain`; may be traced.
+
+    **Returns:** n as int32 of the broadcast shape: 0 for Z_0 ≤ 1; -1 where the sequence never ends (κ ≥ 4 and
+    Z_0 ≥ Z−); -2 where a traced argument lies outside its domain.
+
+    **Raises:** `ValueError` for arguments outside their domain.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    assert sequential.count_transitions(3.99, 3.99) == 60
+    assert sequential.count_transitions(4.0, 2.0) == -1
+    ```
+    """
+    return _count(*_arguments(gain, saliency))
+
+
+def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
+    """What becomes of a sequence of retrievals that starts with a given saliency.
+
+    Periodic for κ > 4 and Z_0 ≥ Z− (where equality holds, on the unstable fixed point), critical for κ = 4 and Z_0 ≥ 2,
+    decay for Z_0 ≤ 1, and collapse otherwise.
+
+    **Arguments:**
+
+    - `gain`: κ, finite and positive; may be traced.
+    - `saliency`: Z_0, finite, of a shape that broadcasts with that of `gain`; may be traced.
+
+    **Returns:** a `Regime` of the broadcast shape; `Regime.invalid` where a traced argument lies outside its domain.
+
+    **Raises:** `ValueError` for arguments outside their domain.
+
+    **Example:**
+
+    ```python
+    from hopfield_jax import sequential
+
+    assert sequential.regime(5.0, 2.0) == sequential.Regime.periodic
+    ```
+    """
+    return _regime(*_arguments(gain, saliency))
+
+
+def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[[Scalar], ScalarLike] = 0.0) -> Scalar:
+    """Smallest gain at which retrieval goes on for ever.
+
+    If a memory takes over with saliency Z and leaves a delay d after its saliency has reached 1, it stays active for
+    τ = log Z + d. In a cycle of P memories the periodic state, with what P − 1 dwells have left of the last visit, is
+    Z = κ(1 − e^{−τ}) + e^{−d} e^{−(P−1)τ}, and with τ = log Z + d(Z) that is
+
+        κ(Z) = Z (1 + e^{−τ} + … + e^{−(P−1)τ}),    without a cycle (P → ∞) Z/(1 − e^{−τ}).
+
+    The critical gain is its minimum over Z ≥ 1 and τ ≥ 0 (of several the one at the largest Z, the fold where the
+    states of large gains end): 4 without a cycle and a delay, and times e^{−d} with a constant delay. Delays above
+    log 2 (about; exactly so for P → ∞) leave no fold above Z = 1, and the minimum lies at Z = 1. For P = 2 and 3 and
+    d = 0 it lies at a dwell time of 0 and is an infimum, 2 and 3: the interval shrinks to nothing as κ approaches it.
+
+    **Arguments:**
+
+    - `num_patterns`: P, at least 2; `None` for a long chain or cycle.
+    - `delay`: d in units of the slow time constant, negative if memories leave early: a number, or a function that
+      gives it for the successor's saliency Z ≥ 1 at the switch. May be traced, or close over traced numbers. The
+      search goes up to Z = 1e6.
+
+    **Returns:** κ_c, differentiable by the delay and by what it closes over; NaN where there is none, or a traced delay
+    is not finite.
+
+    **Raises:** `ValueError` for arguments outside their domain.
+
+    **Example:**
+
+    ```python
+    import math
+    from hopfield_jax import sequential
+
+    assert abs(sequential.critical_gain(delay=-0.1) - 4 * math.exp(0.1)) < 1e-5
+    assert abs(sequential.critical_gain(4) - 3.61072) < 1e-5
+    ```
+    """
+    if num_patterns is not None:
+        at_least("num_patterns", num_patterns, 2)
+    if not callable(delay):
+        shape_is("delay", delay, ())
+        in_domain("delay", delay, "finite")
+        delay = as_inexact(delay)
+    return _critical_gain(num_patterns, delay)
+
+
+def _arguments(gain: NumbersLike, saliency: NumbersLike, count: Int[ArrayLike, "..."] | None = None) -> list[Array]:
+    in_domain("gain", gain, "positive")
+    in_domain("saliency", saliency, "finite")
+    gain, saliency = as_inexact(gain), as_inexact(saliency)
+    dtype = np.promote_types(gain.dtype, saliency.dtype)
+    numbers = [gain.astype(dtype), saliency.astype(dtype)]
+    if count is not None:
+        in_domain("num_transitions", count, "nonnegative")
+        numbers.append(jnp.asarray(count).astype(dtype))
+    return list(jnp.broadcast_arrays(*numbers))
+
+
+def _valid(gain: Array, saliency: Array) -> Bool[Array, "..."]:
+    return jnp.isfinite(gain) & (gain > 0) & jnp.isfinite(saliency)
+
+
+@jax.jit
+def _saliency_map(gain: Array, saliency: Array) -> Array:
+    retrieved = saliency > 1
+    z = jnp.where(retrieved, saliency, 2)
+    return jnp.where(_valid(gain, saliency), jnp.where(retrieved, gain * ((z - 1) / z), 0), jnp.nan)
+
+
+def _fixed_points(gain: Array) -> FixedPoints:  # no jit: at κ = 4 it would turn an infinite derivative into NaN
+    exist = jnp.isfinite(gain) & (gain >= 4)
+    gain = jnp.where(exist, gain, 5)
+    factor = 1 + jnp.sqrt(gain - 4) / jnp.sqrt(gain)
+    slope = 4 / (gain * jnp.square(factor))
+    points = FixedPoints(2 / factor, 0.5 * gain * factor, 1 / slope, slope)
+    return jtu.tree_map(lambda x: jnp.where(exist, x, jnp.nan), points)
+
+
+@jax.jit
+def _iterate(gain: Array, saliency: Array, count: Array) -> tuple[Array, Array]:
+    """Z_n and the time of the n-th transition."""
+    last = _count(gain, saliency)
+    exists = (last > -2) & (count >= 0) & ((last == -1) | (count <= last.astype(count.dtype)))
+    gain, start, n = jnp.where(exists, gain, 5), jnp.where(exists, saliency, 5), jnp.where(exists, count, 0)
+    q, ratio = _rate(gain)
+    cosh, sinh, exponent = _hyperbolic(q * jnp.square(n * ratio))
+    sinh = n * ratio * sinh
+    # cosh nη − √q S_n = e^{−nη}: far out, without the loss of digits near the unstable fixed point Z−.
+    far = exponent > 0
+    root, rest = jnp.sqrt(jnp.where(far, q, 1)), jnp.maximum(jnp.exp(-2 * exponent), jnp.finfo(q.dtype).tiny)
+    above = (start - 2 / (1 + root)) * sinh
+    y = jnp.where(far, rest + 2 / gain * above, cosh + (2 * start / gain - 1) * sinh)
+    y = jnp.where(exists, y, 1)
+    top = jnp.where(far, start * rest + (1 + root) * above, start * cosh + (start - 2) * sinh)
+    time = 0.5 * n * jnp.log(gain) + exponent + jnp.log(y)
+    return jnp.where(exists, top / y, jnp.nan), jnp.where(exists, time, jnp.nan)
+
+
+@jax.jit
+def _count(gain: Array, saliency: Array) -> Int[Array, "..."]:
+    gain, saliency = jax.lax.stop_gradient((gain, saliency))
+    valid, retrieved = _valid(gain, saliency), saliency > 1
+    k, z = jnp.where(valid, gain, 5), jnp.where(valid & retrieved, saliency, 2)
+    q, ratio = _rate(k)
+    root = jnp.sqrt(jnp.abs(q))
+    lower = 2 / (1 + root)
+    endless = (k >= 4) & (z >= lower)
+    growth = (z - 1) * jnp.square(lower) / jnp.where(endless, 1, lower - z)
+    above = jnp.where(q > 0, jnp.log1p(root * growth) / jnp.where(q > 0, 2 * root * ratio, 1), 0.5 * growth)
+    below = jnp.arctan2(root * (z - 1), 1 - (1 - 2 / k) * z) / jnp.where(q < 0, root * ratio, 1)
+    exact = jnp.where(q < 0, below, above)
+    number = jnp.clip(jnp.ceil(exact * (1 - 8 * jnp.finfo(k.dtype).eps)), 1, 2147483520).astype(jnp.int32)
+    number = jnp.where(endless, -1, number)
+    return jnp.where(valid, jnp.where(retrieved, number, 0), -2)
+
+
+@jax.jit
+def _regime(gain: Array, saliency: Array) -> Regime:
+    def classify(gain: Scalar, count: Int[Array, ""]) -> Regime:
+        out = Regime.where(gain > 4, Regime.periodic, Regime.critical)
+        out = Regime.where(count == -1, out, Regime.collapse)
+        out = Regime.where(count == 0, Regime.decay, out)
+        return Regime.where(count == -2, Regime.invalid, out)
+
+    regimes = jax.vmap(classify)(gain.reshape(-1), _count(gain, saliency).reshape(-1))
+    return jtu.tree_map(lambda x: x.reshape(gain.shape), regimes)
+
+
+def _rate(gain: Array) -> tuple[Array, Array]:
+    """q = 1 − 4/κ and η/√q = atanh(√q)/√q, which is analytic in q."""
+    q = (gain - 4) / gain
+    near, high = jnp.abs(q) < 0.1, q > 0
+    root = jnp.sqrt(jnp.where(near, 1, jnp.abs(q)))
+    eta = 0.5 * jnp.log(0.25 * gain) + jnp.log1p(root)  # = atanh(root), without the loss of digits near 1
+    series = _polynomial(jnp.where(near, q, 0), [1 / (2 * k + 1) for k in range(16)])
+    return q, jnp.where(near, series, jnp.where(high, eta, jnp.arctan(root)) / root)
+
+
+def _hyperbolic(z: Array) -> tuple[Array, Array, Array]:
+    """e^{−x} cosh √z, e^{−x} sinh(√z)/√z and the exponent x (√z for large z, else 0); analytic in z of either sign."""
+    near, high = jnp.abs(z) < 1, z > 0
+    root = jnp.sqrt(jnp.where(near, 1, jnp.abs(z)))
+    rest = jnp.exp(-2 * root)
+    cosh, sinh = jnp.where(high, 0.5 * (1 + rest), jnp.cos(root)), jnp.where(high, 0.5 * (1 - rest), jnp.sin(root))
+    small = jnp.where(near, z, 0)
+    even, odd = (_polynomial(small, [1 / math.factorial(2 * k + i) for k in range(11)]) for i in (0, 1))
+    return jnp.where(near, even, cosh), jnp.where(near, odd, sinh / root), jnp.where(near | ~high, 0, root)
+
+
+def _polynomial(x: Array, coefficients: list[float]) -> Array:
+    return reduce(lambda sum, c: sum * x + c, reversed(coefficients), jnp.zeros_like(x))
+
+
+@eqx.filter_jit
+def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
+    def dwell(z: Scalar) -> Scalar:
+        return jnp.log(z) + (as_inexact(delay(z)).astype(z.dtype) if callable(delay) else delay)
+
+    def gain(z: Scalar) -> Scalar:
+        if num_patterns is None:
+            return z / -jnp.expm1(-dwell(z))
+        return z * jnp.sum(jnp.exp(-dwell(z) * jnp.arange(num_patterns, dtype=z.dtype)))
+
+    def allowed_gain(z: Scalar) -> Scalar:
+        return jnp.where((dwell(z) >= 0) & jnp.isfinite(gain(z)), gain(z), jnp.inf)
+
+    dtype = as_inexact(1.0 if callable(delay) else delay).dtype
+    grid = jnp.asarray(1 + np.concatenate([[0], np.geomspace(1e-4, 1e6, 201)]), dtype)
+    values = jax.vmap(allowed_gain)(grid)
+    falls = values <= jnp.concatenate([jnp.full((1,), jnp.inf, dtype), values[:-1]])
+    best = grid.size - 1 - jnp.argmax(falls[::-1])  # the last of them: where the branch of large Z ends
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        rise = (dwell(middle) < 0) | (jax.grad(gain)(middle) < 0)
+        return jnp.where(rise, middle, low), jnp.where(rise, high, middle)
+
+    bracket = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
+    fold = jax.lax.fori_loop(0, jnp.finfo(dtype).nmant + 6, halve, bracket)[1]
+    z = jax.lax.stop_gradient(jnp.where(allowed_gain(fold) < allowed_gain(grid[best]), fold, grid[best]))
+    # At the minimum only the explicit dependence on the delay counts; on the edge τ = 0, though, Z moves with it.
+    tau, slope = jax.value_and_grad(dwell)(z)
+    edge = (z > 1) & (tau < 8 * jnp.finfo(dtype).eps)
+    shift = (tau - jax.lax.stop_gradient(tau)) / jax.lax.stop_gradient(jnp.where(edge, slope, 1))
+    value = gain(jnp.where(edge, z - shift, z))
+    return jnp.where((best < grid.size - 1) & jnp.isfinite(value), value, jnp.nan)
