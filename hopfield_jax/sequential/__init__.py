@@ -1,8 +1,14 @@
 """Sequential retrieval: memories that lead to each other."""
 
+from ._critical import critical_gain as critical_gain
+from ._delay import SwitchDelay as SwitchDelay
+from ._delay import measure_delay as measure_delay
 from ._dwell import ExactDwell as ExactDwell
+from ._gain import CriticalGain as CriticalGain
 from ._gain import GainScan as GainScan
+from ._gain import find_critical_gain as find_critical_gain
 from ._gain import scan_gains as scan_gains
+from ._learning import learn_transitions as learn_transitions
 from ._map import SaliencyRun as SaliencyRun
 from ._map import follow_transitions as follow_transitions
 from ._network import InputDrivenNetwork as InputDrivenNetwork
@@ -14,7 +20,6 @@ from ._retrieve import SequenceRun as SequenceRun
 from ._retrieve import retrieve_sequence as retrieve_sequence
 from ._saliency import FixedPoints as FixedPoints
 from ._saliency import count_transitions as count_transitions
-from ._saliency import critical_gain as critical_gain
 from ._saliency import escape_time as escape_time
 from ._saliency import fixed_points as fixed_points
 from ._saliency import gain_for_period as gain_for_period

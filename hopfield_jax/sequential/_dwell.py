@@ -1,7 +1,7 @@
 r"""Exact steps through dwells: quick sequences of piecewise linear units.
 
-While every neuron of `hopfield_jax.HardTanh` is saturated, $\psi$ is a constant vector of signs $v$ and all equations are
-linear: with $m = \Xi v/N$ and $D(u) = \Xi^\top(\Xi u/N \circ m) + \varepsilon u$,
+While every neuron of `hopfield_jax.HardTanh` is saturated, $\psi$ is a constant vector of signs $v$ and all equations
+are linear: with $m = \Xi v/N$ and $D(u) = \Xi^\top(\Xi u/N \circ m) + \varepsilon u$,
 
 $$u(t) = u_\infty + (u_0 - u_\infty)e^{-t/\tau_s}, \qquad u_\infty = \kappa\,\Xi^\top Q m,$$
 
@@ -18,7 +18,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import fail, is_concrete
+from .._checks import fail
 from .._generating import HardTanh
 from .._integrate import tolerances
 from .._misc import matmul
@@ -101,7 +101,7 @@ class _Solver(dfx.AbstractAdaptiveSolver):
     def func(self, terms, t0, y0, args):
         return self.inner.func(terms, t0, y0, args)
 
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+    def step(self, terms, t0: Any, t1: Any, y0, args, solver_state, made_jump):
         h, (_, f0) = t1 - t0, solver_state
         y1, error, _, _, result = self.inner.step(terms, t0, t1, y0, args, (False, f0), False)
         dwell = _Dwell.of(self.network, y0)
@@ -125,13 +125,13 @@ class _Controller(dfx.AbstractStepSizeController):
     def wrap(self, direction):
         return _Controller(self.inner.wrap(direction), self.network)
 
-    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+    def init(self, terms, t0: Any, t1, y0, dt0, args, func, error_order):
         first = 0.1 * self.network.tau_fast.astype(t0.dtype) if dt0 is None else dt0
         end, state = self.inner.init(terms, t0, t1, y0, first, args, func, error_order)
         duration = _Dwell.of(self.network, y0).duration.astype(t0.dtype)
         return jnp.where(duration > 0, t0 + duration, end), (state, duration > 0)
 
-    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+    def adapt_step_size(self, t0: Any, t1: Any, y0, y1_candidate, args, y_error, error_order, controller_state):
         state, leapt = controller_state
         keep, next_t0, next_t1, jump, new, result = self.inner.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, state

@@ -1,15 +1,17 @@
-"""Gains of the full network: scans, thresholds by bisection, and the delay of its switches."""
+"""Gains of the full network: scans, and thresholds by bisection."""
 
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 
 from .._checks import at_least, fail, in_domain
 from .._misc import as_inexact
-from .._results import RESULTS, Setting, card, describe_result
+from .._results import RESULTS, Setting, card, describe_result, is_okay
+from .._threshold import bisect
 from .._types import Array, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._network import InputDrivenNetwork
 from ._outcome import Ending
@@ -95,30 +97,128 @@ def scan_gains(
     in_domain("gains", gains, "positive")
     at_least("batch_size", batch_size, 1)
     t1, saliency = as_inexact(t1), None if saliency is None else as_inexact(saliency)
-    options = _options(network, start=start, t1=t1, key=key, **options)
+    options = options_of(network, start=start, t1=t1, key=key, **options)
     found = _scan(network, gains, saliency, options, batch_size)
     numbers = {"t1": t1} | ({} if saliency is None else {"saliency": saliency})
     limit = period(gains) * network.tau_slow
     return GainScan(gain=gains, period_limit=limit, setting=_without_gain(network, numbers), **found)
 
 
-def _options(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
+class CriticalGain(eqx.Module):
+    r"""What `hopfield_jax.sequential.find_critical_gain` returns.
+
+    **Attributes:**
+
+    - `value`: middle of the bracket, NaN unless retrieval differs at the two bounds.
+    - `lower`, `upper`: the bracket.
+    - `probability`, `probability_error`: fraction of the trials that go on until the end at the two ends of the bracket
+      and its standard error, shape (2,); of one trial it says yes or no.
+    - `result`: how the search ended. `setting`: the conditions.
+    """
+
+    value: Scalar
+    lower: Scalar
+    upper: Scalar
+    probability: Float[Array, "2"]
+    probability_error: Float[Array, "2"]
+    result: RESULTS
+    setting: Setting
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.value,
+            lambda: (
+                f"{self.value:.6g} within [{self.lower:.6g}, {self.upper:.6g}], where {self.probability[0]:.2g} ± "
+                f"{self.probability_error[0]:.1g} and {self.probability[1]:.2g} ± {self.probability_error[1]:.1g} of "
+                f"the trials go on\n  {self.setting}\n  result: {describe_result(self.result)}"
+            ),
+        )
+
+
+def find_critical_gain(
+    network: InputDrivenNetwork,
+    *,
+    t1: ScalarLike,
+    lower: ScalarLike = 1.0,
+    upper: ScalarLike = 8.0,
+    saliency: ScalarLike | None = None,
+    key: PRNGKey | None = None,
+    num_trials: int = 1,
+    num_iterations: int = 10,
+    throw: bool = True,
+    **options: Any,
+) -> CriticalGain:
+    r"""Finds the smallest gain at which retrieval goes on until `t1`, by bisection on the full network.
+
+    With noise: at which at least half of the trials do. Just below the threshold a sequence takes long to collapse
+    (about $\pi/\sqrt{1 - \kappa/\kappa_c}$ transitions), so that the threshold found in a finite time lies below that
+    of an endless one, by about $\kappa_c(\pi/n)^2$ with n transitions until `t1`. Maps over networks with `jax.vmap`
+    (with `throw=False`).
+
+    **Arguments:**
+
+    - `network`: its own gain is ignored.
+    - `t1`, `key`, and any other option of `retrieve_sequence`.
+    - `lower`, `upper`, `num_iterations`: as in `hopfield_jax.bisect`.
+    - `saliency`: of the first memory; default the gain itself.
+    - `num_trials`: runs with noise of their own.
+    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+
+    **Returns:** a `CriticalGain`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    """
+    at_least("num_trials", num_trials, 1)
+    if num_trials > 1 and key is None:
+        fail("key", "a key for several trials", None)
+    t1, saliency = as_inexact(t1), None if saliency is None else as_inexact(saliency)
+    options = options_of(network, t1=t1, **options, key=key)
+    keys = None if key is None else jr.split(key, num_trials)
+
+    def going(gain: Scalar) -> tuple[Array, Array]:
+        def one(key: PRNGKey | None):
+            run = run_at(network, gain, saliency, options | {"key": key})
+            going = (run.ending == Ending.running) & (run.num_transitions > 0)
+            return going, is_okay(run.result) | (run.result == RESULTS.no_room)  # no room left: it goes on
+
+        good, decided = (x[None] for x in one(None)) if keys is None else jax.vmap(one)(keys)
+        return jnp.mean(good, dtype=gain.dtype), jnp.all(decided)
+
+    def sustained(gain: Scalar) -> tuple[Array, Array]:
+        fraction, decided = going(gain)
+        return fraction >= 0.5, decided
+
+    found = bisect(sustained, lower, upper, num_iterations=num_iterations, throw=throw)
+    probability = jax.lax.map(lambda gain: going(gain)[0], jnp.stack([found.lower, found.upper]))
+    # The error of a fraction with two successes and two failures added (Agresti and Coull), so that it is never zero.
+    n = num_trials + 4
+    shrunk = (probability * num_trials + 2) / n
+    error = jnp.sqrt(shrunk * (1 - shrunk) / n) if num_trials > 1 else jnp.full(2, jnp.nan, probability.dtype)
+    numbers = {"t1": t1} | ({} if saliency is None else {"saliency": saliency})
+    return CriticalGain(
+        value=found.value,
+        lower=found.lower,
+        upper=found.upper,
+        probability=probability,
+        probability_error=error,
+        result=found.result,
+        setting=_without_gain(network, numbers),
+    )
+
+
+def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
     """What is the same for every run: room for steps, known while the numbers are; no trajectory is kept."""
-    given = [options.get(name) for name in ("dt0", "key", "solver")]
-    room = enough_steps(network, options["t1"], *given, options.get("max_transitions", 64))
+    dt0, key, solver = (options.get(name) for name in ("dt0", "key", "solver"))
+    room = enough_steps(network, options["t1"], dt0, key, solver, options.get("max_transitions", 64))
     least = {"max_steps": room, "until_collapse": network.input is None}
     return least | options | {"throw": False, "saveat": jnp.zeros(1)}
-
-
-def _run(network: InputDrivenNetwork, gain: Scalar, saliency: ScalarLike | None, options: dict) -> SequenceRun:
-    network = eqx.tree_at(lambda n: n.gain, network, gain)
-    return retrieve_sequence(network, saliency=gain if saliency is None else saliency, **options)
 
 
 @eqx.filter_jit
 def _scan(network, gains, saliency, options, batch_size: int) -> dict[str, Any]:
     def one(gain: Scalar) -> dict[str, Any]:
-        run = _run(network, gain, saliency, options)
+        run = run_at(network, gain, saliency, options)
         return {name: getattr(run, name) for name in ("period", "num_transitions", "collapsed", "ending", "result")}
 
     return jax.lax.map(one, gains, batch_size=min(batch_size, len(gains)))
@@ -127,3 +227,8 @@ def _scan(network, gains, saliency, options, batch_size: int) -> dict[str, Any]:
 def _without_gain(network: InputDrivenNetwork, numbers: dict[str, Array]) -> Setting:
     where = conditions(network, **numbers)
     return Setting(where.source, where.parts, {name: x for name, x in where.numbers.items() if name != "gain"})
+
+
+def run_at(network: InputDrivenNetwork, gain: Scalar, saliency: ScalarLike | None, options: dict) -> SequenceRun:
+    network = eqx.tree_at(lambda n: n.gain, network, gain)
+    return retrieve_sequence(network, saliency=gain if saliency is None else saliency, **options)

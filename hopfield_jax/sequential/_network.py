@@ -4,8 +4,9 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
-from .._checks import Checked, at_least, domain, fail, increasing, patterns_fit, shape_is
+from .._checks import Checked, at_least, domain, fail, increasing, is_concrete, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
 from .._misc import as_inexact, inner, matmul
@@ -33,7 +34,7 @@ class SaliencyNetwork(AbstractEnergyDynamics):
 
     patterns: Patterns = eqx.field(converter=as_inexact)
     saliency: Float[Array, " patterns"] = eqx.field(converter=as_inexact)
-    units: AbstractGeneratingFunction = HardTanh()
+    units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
     tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
     input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
 
@@ -123,7 +124,7 @@ class InputDrivenNetwork(AbstractDynamics):
     transitions: Float[Array, "patterns patterns"] = eqx.field(
         converter=as_inexact, metadata=domain("nonnegative", ndim=2)
     )
-    units: AbstractGeneratingFunction = HardTanh()
+    units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
     tau_fast: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=0.01)
     tau_slow: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
     input_coupling: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.01)
@@ -182,3 +183,13 @@ class InputDrivenNetwork(AbstractDynamics):
 
     def _project(self, v: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         return matmul(self.patterns, v) / v.size
+
+
+def check_orthogonal(argument: str, patterns: Patterns) -> None:
+    """Raises unless the patterns are orthogonal with |ξ|² = N, as the closed forms need; traced ones are skipped."""
+    if is_concrete(patterns):
+        rows = np.asarray(patterns, np.float64)
+        gram = rows @ rows.T / rows.shape[1]
+        worst = np.abs(gram - np.eye(len(rows))).max()
+        if worst > 1e-5:
+            fail(argument, "orthogonal patterns of squared length N", f"a product that is off by {worst:.3g}")

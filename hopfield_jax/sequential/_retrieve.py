@@ -176,7 +176,10 @@ def enough_steps(
     """Room for steps, a power of two: stability holds them to 3.3 times the fast time constant, switches take more."""
     if isinstance(solver, ExactDwell):
         per_switch = 30 if network.patterns.dtype == jnp.float32 else 75
-        return 2 ** math.ceil(math.log2(per_switch * (max_transitions + 2)))
+        # No dwell much shorter than this is seen before a collapse.
+        known = is_concrete(t1) and is_concrete(network.tau_slow)
+        switches = max(max_transitions, float(t1) / (0.3 * float(network.tau_slow)) if known else 0)
+        return 2 ** math.ceil(math.log2(per_switch * (switches + 2)))
     if not all(map(is_concrete, (network.tau_fast, t1, dt0))):
         return 16384
     time, tau = float(t1), float(network.tau_fast)
@@ -229,7 +232,7 @@ def _retrieve(
     at_switch = _interpolate(steps, found["times"], network.tau_slow, smooth=key is None)[1]
 
     # Why it ended. What was there to follow when the active memory was lost:
-    others = jnp.where(jnp.arange(len(network.patterns)) == leader, -jnp.inf, salient[held])
+    others = jnp.where(jnp.arange(len(network.patterns), dtype=leader.dtype) == leader, -jnp.inf, salient[held])
     column = network.transitions[:, leader]
     holds = network.gain * column[leader] >= 1
     ending = cast(Ending, Ending.running)
@@ -290,8 +293,8 @@ def _switches(steps: Steps, start: Array, margin: Scalar, room: int, *, smooth: 
     overlap, rate, t = steps.values["overlap"], steps.values["overlap_rate"], steps.times
     index = jnp.arange(len(t))
     size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
-    memory = jnp.argmax(size, axis=1)
-    others = jnp.where(jnp.arange(size.shape[1])[None] == memory[:, None], 0, size)
+    memory = jnp.argmax(size, axis=1).astype(start.dtype)
+    others = jnp.where(jnp.arange(size.shape[1], dtype=start.dtype)[None] == memory[:, None], 0, size)
     leads = (_take(size, memory) - jnp.max(others, axis=1) > margin.astype(size.dtype)) & jnp.isfinite(t)
     before = jax.lax.cummax(jnp.where(leads, index, -1))  # the last step that had a leader
     after = jax.lax.cummin(jnp.where(leads, index, len(t)), reverse=True)
@@ -338,7 +341,7 @@ def _switches(steps: Steps, start: Array, margin: Scalar, room: int, *, smooth: 
 def _tied(found: dict[str, Array], saliency: Array) -> Array:
     """Whether at a switch another memory was as salient as the one that followed, to rounding: then chance decided."""
     source, target = found["order"][:-1], found["order"][1:]
-    memory = jnp.arange(saliency.shape[1])[None]
+    memory = jnp.arange(saliency.shape[1], dtype=source.dtype)[None]
     rivals = jnp.where((memory == source[:, None]) | (memory == target[:, None]), -jnp.inf, saliency)
     winner = _take(saliency, jnp.maximum(target, 0))
     return jnp.any(jnp.abs(jnp.max(rivals, axis=1) - winner) < 1e-4 * jnp.abs(winner))
@@ -370,22 +373,28 @@ def _cubic_root(y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
 
 def _interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tuple[Array, Array]:
     """Overlaps and saliencies at any times, NaN beyond the end. In a step overlaps are cubic, saliencies what their own
-    equation makes of a drive that is linear in time; with noise both are linear."""
+    equation makes of a drive that changes linearly in time; with noise both are linear."""
     t = steps.times
     last = jnp.sum(jnp.isfinite(t)) - 1
-    i = jnp.clip(jnp.searchsorted(jnp.where(jnp.isfinite(t), t, jnp.inf), times, side="right") - 1, 0, last - 1)
+    i = jnp.searchsorted(jnp.where(jnp.isfinite(t), t, jnp.inf), times, side="right").astype(last.dtype)
+    i = jnp.clip(i - 1, 0, last - 1)
     h = (t[i + 1] - t[i])[:, None]
     x = (times[:, None] - t[i][:, None]) / h
     (m0, m1), (a0, a1) = ((v[i], v[i + 1]) for v in (steps.values["overlap"], steps.values["saliency"]))
     if smooth:
-        (p0, p1), (r0, r1) = ((v[i], v[i + 1]) for v in (steps.values["overlap_rate"], steps.values["saliency_rate"]))
+        p0, p1 = (steps.values["overlap_rate"][k] for k in (i, i + 1))
         # Slopes that would leave the range of the two ends are cut: units with an edge have none there.
         p0, p1 = (jnp.clip(h * p, 3 * jnp.minimum(m1 - m0, 0), 3 * jnp.maximum(m1 - m0, 0)) for p in (p0, p1))
         overlap = _hermite(x, m0, m1, p0, p1)[0]
-        d0, d1, s = a0 + tau * r0, a1 + tau * r1, h / tau
-        ramp = jnp.where(x * s < 0.1, x * s * x * (0.5 - x * s / 6 * (1 - x * s / 4)), (x * s + jnp.expm1(-x * s)) / s)
-        saliency = a0 + (a0 - d0) * jnp.expm1(-x * s) + (d1 - d0) * ramp
+        s, drive = h / tau, a0 + tau * steps.values["saliency_rate"][i]
+        free = lambda x: a0 + (a0 - drive) * jnp.expm1(-x * s)  # with the drive of the step's beginning  # noqa: E731
+        saliency = free(x) + (a1 - free(1)) * _ramp(x * s) / _ramp(s)
     else:
         overlap, saliency = (1 - x) * m0 + x * m1, (1 - x) * a0 + x * a1
     known = ((times >= t[0]) & (times <= t[last]))[:, None]
     return jnp.where(known, overlap, jnp.nan), jnp.where(known, saliency, jnp.nan)
+
+
+def _ramp(s: Array) -> Array:
+    """s − 1 + e^{−s}: the response to a drive that grows linearly."""
+    return jnp.where(s < 0.1, 0.5 * s**2 * (1 - s / 3 * (1 - s / 4 * (1 - s / 5))), s + jnp.expm1(-s))

@@ -8,7 +8,6 @@ All are analytic in κ, also at κ = 4, and are computed so.
 """
 
 import math
-from collections.abc import Callable
 from functools import reduce
 
 import equinox as eqx
@@ -18,9 +17,9 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import at_least, describe, fail, in_domain, is_concrete, shape_is
+from .._checks import describe, fail, in_domain, is_concrete
 from .._misc import as_inexact
-from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
+from .._types import Array, ArrayLike, Bool, Float, Int, Scalar
 from ._outcome import Regime
 
 Numbers = Float[Array, "..."]
@@ -309,51 +308,6 @@ def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
     return _regime(*_arguments(gain, saliency))
 
 
-def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[[Scalar], ScalarLike] = 0.0) -> Scalar:
-    """Smallest gain at which retrieval goes on for ever.
-
-    If a memory takes over with saliency Z and leaves a delay d after its saliency has reached 1, it stays active for
-    τ = log Z + d. In a cycle of P memories the periodic state, with what P − 1 dwells have left of the last visit, is
-    Z = κ(1 − e^{−τ}) + e^{−d} e^{−(P−1)τ}, and with τ = log Z + d(Z) that is
-
-        κ(Z) = Z (1 + e^{−τ} + … + e^{−(P−1)τ}),    without a cycle (P → ∞) Z/(1 − e^{−τ}).
-
-    The critical gain is its minimum over Z ≥ 1 and τ ≥ 0 (of several the one at the largest Z, the fold where the
-    states of large gains end): 4 without a cycle and a delay, and times e^{−d} with a constant delay. Delays above
-    log 2 (about; exactly so for P → ∞) leave no fold above Z = 1, and the minimum lies at Z = 1. For P = 2 and 3 and
-    d = 0 it lies at a dwell time of 0 and is an infimum, 2 and 3: the interval shrinks to nothing as κ approaches it.
-
-    **Arguments:**
-
-    - `num_patterns`: P, at least 2; `None` for a long chain or cycle.
-    - `delay`: d in units of the slow time constant, negative if memories leave early: a number, or a function that
-      gives it for the successor's saliency Z ≥ 1 at the switch. May be traced, or close over traced numbers. The
-      search goes up to Z = 1e6.
-
-    **Returns:** κ_c, differentiable by the delay and by what it closes over; NaN where there is none, or a traced delay
-    is not finite.
-
-    **Raises:** `ValueError` for arguments outside their domain.
-
-    **Example:**
-
-    ```python
-    import math
-    from hopfield_jax import sequential
-
-    assert abs(sequential.critical_gain(delay=-0.1) - 4 * math.exp(0.1)) < 1e-5
-    assert abs(sequential.critical_gain(4) - 3.61072) < 1e-5
-    ```
-    """
-    if num_patterns is not None:
-        at_least("num_patterns", num_patterns, 2)
-    if not callable(delay):
-        shape_is("delay", delay, ())
-        in_domain("delay", delay, "finite")
-        delay = as_inexact(delay)
-    return _critical_gain(num_patterns, delay)
-
-
 def _arguments(gain: NumbersLike, saliency: NumbersLike, count: Int[ArrayLike, "..."] | None = None) -> list[Array]:
     in_domain("gain", gain, "positive")
     in_domain("saliency", saliency, "finite")
@@ -459,39 +413,3 @@ def _hyperbolic(z: Array) -> tuple[Array, Array, Array]:
 
 def _polynomial(x: Array, coefficients: list[float]) -> Array:
     return reduce(lambda sum, c: sum * x + c, reversed(coefficients), jnp.zeros_like(x))
-
-
-@eqx.filter_jit
-def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
-    def dwell(z: Scalar) -> Scalar:
-        return jnp.log(z) + (as_inexact(delay(z)).astype(z.dtype) if callable(delay) else delay)
-
-    def gain(z: Scalar) -> Scalar:
-        if num_patterns is None:
-            return z / -jnp.expm1(-dwell(z))
-        return z * jnp.sum(jnp.exp(-dwell(z) * jnp.arange(num_patterns, dtype=z.dtype)))
-
-    def allowed_gain(z: Scalar) -> Scalar:
-        return jnp.where((dwell(z) >= 0) & jnp.isfinite(gain(z)), gain(z), jnp.inf)
-
-    dtype = as_inexact(1.0 if callable(delay) else delay).dtype
-    grid = jnp.asarray(1 + np.concatenate([[0], np.geomspace(1e-4, 1e6, 201)]), dtype)
-    values = jax.vmap(allowed_gain)(grid)
-    falls = values <= jnp.concatenate([jnp.full((1,), jnp.inf, dtype), values[:-1]])
-    best = grid.size - 1 - jnp.argmax(falls[::-1])  # the last of them: where the branch of large Z ends
-
-    def halve(_, bracket):
-        low, high = bracket
-        middle = 0.5 * (low + high)
-        rise = (dwell(middle) < 0) | (jax.grad(gain)(middle) < 0)
-        return jnp.where(rise, middle, low), jnp.where(rise, high, middle)
-
-    bracket = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
-    fold = jax.lax.fori_loop(0, jnp.finfo(dtype).nmant + 6, halve, bracket)[1]
-    z = jax.lax.stop_gradient(jnp.where(allowed_gain(fold) < allowed_gain(grid[best]), fold, grid[best]))
-    # At the minimum only the explicit dependence on the delay counts; on the edge τ = 0, though, Z moves with it.
-    tau, slope = jax.value_and_grad(dwell)(z)
-    edge = (z > 1) & (tau < 8 * jnp.finfo(dtype).eps)
-    shift = (tau - jax.lax.stop_gradient(tau)) / jax.lax.stop_gradient(jnp.where(edge, slope, 1))
-    value = gain(jnp.where(edge, z - shift, z))
-    return jnp.where((best < grid.size - 1) & jnp.isfinite(value), value, jnp.nan)

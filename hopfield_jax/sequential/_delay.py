@@ -1,0 +1,123 @@
+"""The delay of a network's switches behind those of the saliency map."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._checks import at_least, fail, in_domain
+from .._misc import as_inexact
+from .._results import RESULTS, is_okay, outcome, raise_unless_okay
+from .._types import Array, Float, Scalar, ScalarLike
+from ._gain import options_of, run_at
+from ._network import InputDrivenNetwork, check_orthogonal
+from ._saliency import escape_time
+
+
+class SwitchDelay(eqx.Module):
+    r"""Delay of the switch behind the saliency map's, as a function of the successor's saliency then.
+
+    $$d(Z) = \frac{1}{Z - 1}\sum_k c_k (\log Z)^k,$$
+
+    because the successor grows at a rate proportional to $Z - 1$ from what nucleates it; made by `measure_delay`, and
+    taken by `critical_gain` and `follow_transitions`. Beyond the measured range the sum keeps its value at the edge.
+
+    **Attributes:**
+
+    - `coefficients`: $c_k$, in units of $\tau_s$. `lower`, `upper`: range of Z that was measured.
+    - `saliency`, `delay`: the measured points, padded with NaN, shape (points,).
+    - `largest_error`: of the fit at the points.
+    """
+
+    coefficients: Float[Array, " degrees"]
+    lower: Scalar
+    upper: Scalar
+    saliency: Float[Array, " points"]
+    delay: Float[Array, " points"]
+    largest_error: Scalar
+
+    def __call__(self, saliency: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        r"""d(Z) in units of $\tau_s$. **Arguments:** `saliency`, any shape."""
+        x = jnp.log(jnp.clip(saliency, self.lower, self.upper))
+        return jnp.polyval(self.coefficients, x) / (saliency - 1)
+
+
+def measure_delay(
+    network: InputDrivenNetwork,
+    gains: Float[Array, " gains"],
+    *,
+    t1: ScalarLike,
+    skip: int = 2,
+    degree: int = 3,
+    batch_size: int = 128,
+    **options: Any,
+) -> SwitchDelay:
+    r"""Measures how much later (or earlier) than $\log Z$ the network leaves a memory of saliency Z.
+
+    Fast neurons take their time to reach the successor, and an input coupling lets them leave early. The delay depends
+    nearly on the successor's saliency alone, and saliencies are those of the saliency map with the dwell times that
+    were measured: what the drive has brought by the time of the switch (the network's own lag behind by the overlap
+    that it loses in the course of the switch). A picture for delays well below $\tau_s$; where they are longer, the
+    network is lost before it has reached the successor, which no delay describes.
+
+    **Arguments:**
+
+    - `network`: with orthogonal patterns; its own gain is ignored.
+    - `gains`: at which to run it, shape (gains,): some that go on and some that collapse, to cover a range of Z.
+    - `t1`, and any other option of `retrieve_sequence` but noise.
+    - `skip`: first switches to leave out, which still remember the start. `degree`: of the sum.
+    - `batch_size`: how many run at once.
+
+    **Returns:** a `SwitchDelay`.
+
+    **Raises:** `ValueError` for arguments that do not fit, correlated patterns among them; `EquinoxRuntimeError` if a
+    run fails.
+    """
+    check_orthogonal("network", network.patterns)
+    gains = as_inexact(gains)
+    if gains.ndim != 1 or not gains.size:
+        fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
+    in_domain("gains", gains, "positive")
+    at_least("skip", skip, 1)
+    at_least("degree", degree, 0)
+    options = options_of(network, t1=as_inexact(t1), **options)
+    found, result = _delays(network, gains, options, skip, degree, batch_size)
+    return raise_unless_okay(found, result)
+
+
+@eqx.filter_jit
+def _delays(network, gains, options, skip: int, degree: int, batch_size: int) -> tuple[SwitchDelay, RESULTS]:
+    def one(gain: Scalar):
+        run = run_at(network, gain, None, options)
+        dwell = run.dwell_times / network.tau_slow
+
+        def visit(driven: Array, visit: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            memory, successor, time = visit
+            drive = gain * network.transitions[:, memory]
+            late = time - escape_time(driven[memory])
+            driven = drive + (driven - drive) * jnp.exp(-time)
+            return driven, (jnp.where(successor >= 0, driven[successor], jnp.nan), late)
+
+        start = gain * jax.nn.one_hot(run.order[0], len(network.patterns), dtype=gain.dtype)
+        found = jax.lax.scan(visit, start, (run.order[:-1], run.order[1:], dwell))[1]
+        return *(x[skip:] for x in found), run.result
+
+    z, delay, result = jax.lax.map(one, gains, batch_size=min(batch_size, len(gains)))
+    z, delay = z.ravel(), delay.ravel()
+    known = jnp.isfinite(z) & jnp.isfinite(delay) & (z > 1)
+    x = jnp.where(known, jnp.log(jnp.where(known, z, 1)), 0)
+    rows = jnp.where(known[:, None], jnp.vander(x, degree + 1), 0)
+    target = jnp.where(known, delay * (z - 1), 0)
+    coefficients = jnp.linalg.lstsq(rows, target)[0]
+    fit = SwitchDelay(
+        coefficients=coefficients,
+        lower=jnp.min(jnp.where(known, z, jnp.inf)),
+        upper=jnp.max(jnp.where(known, z, -jnp.inf)),
+        saliency=jnp.where(known, z, jnp.nan),
+        delay=jnp.where(known, delay, jnp.nan),
+        largest_error=jnp.zeros((), z.dtype),
+    )
+    error = jnp.nanmax(jnp.abs(jnp.where(known, fit(z), jnp.nan) - fit.delay))
+    worst = outcome((~jnp.all(is_okay(result)), RESULTS.undecided), (~jnp.any(known), RESULTS.undecided))
+    return eqx.tree_at(lambda f: f.largest_error, fit, error), worst

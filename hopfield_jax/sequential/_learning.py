@@ -1,0 +1,77 @@
+"""Transitions learned from a sequence that was shown."""
+
+import jax
+import jax.numpy as jnp
+
+from .._checks import fail, in_domain, patterns_fit, shape_is
+from .._misc import as_inexact, matmul
+from .._types import Array, Float, Patterns, ScalarLike
+
+
+def learn_transitions(
+    patterns: Patterns,
+    shown: Float[Array, "times neurons"],
+    *,
+    dt: ScalarLike,
+    tau_trace: ScalarLike,
+    rate: ScalarLike = 1.0,
+) -> Float[Array, "patterns patterns"]:
+    r"""Transition weights by asymmetric Hebbian learning, online, while a sequence is shown.
+
+    With the overlaps $m = \Xi\phi/N$ of what is shown and their trace $\tau\dot r = -r + m$,
+
+    $$\dot Q_{\nu\mu} = \eta\,(m_\nu r_\mu - r_\nu m_\mu):$$
+
+    a connection grows from the memory that was shown before to the one that is shown now, and shrinks in the opposite
+    sense. Weights below zero end as zero, and those from each memory are scaled so that the largest is 1 (if any is
+    left), which is what a network's gain refers to. After a dwell time D the trace still holds $e^{-D/\tau}$ of the
+    memory before: that is about the weight which the memory after next receives, so choose τ well below D.
+
+    **Arguments:**
+
+    - `patterns`: ξ, shape (patterns, neurons).
+    - `shown`: neurons' outputs at times `dt` apart, shape (times, neurons).
+    - `dt`: positive. `tau_trace`: τ, positive. `rate`: η, positive; it cancels unless weights are limited by zero.
+
+    **Returns:** Q, shape (patterns, patterns), row = target, column = source; differentiable.
+
+    **Raises:** `ValueError` for arguments that do not fit.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(4, 16)
+    shown = jnp.repeat(patterns[jnp.array([0, 2, 1, 3])], 20, axis=0)
+    learned = hj.sequential.learn_transitions(patterns, shown, dt=0.05, tau_trace=0.2)
+    assert jnp.argmax(learned, axis=0)[:3].tolist() == [2, 3, 1]  # 0 → 2 → 1 → 3
+    ```
+    """
+    patterns, shown = as_inexact(patterns), as_inexact(shown)
+    patterns_fit("patterns", patterns)
+    shape_is("shown", shown, (None, patterns.shape[1]), "(times, neurons)")
+    if len(shown) < 2:
+        fail("shown", "at least two times", len(shown))
+    in_domain("shown", shown, "finite")
+    dt, tau_trace, rate = map(as_inexact, (dt, tau_trace, rate))
+    for name, x in (("dt", dt), ("tau_trace", tau_trace), ("rate", rate)):
+        in_domain(name, x, "positive")
+    return _learn(patterns, shown, dt, tau_trace, rate)
+
+
+@jax.jit
+def _learn(patterns, shown, dt, tau_trace, rate) -> Array:
+    overlaps = matmul(shown, patterns.T) / patterns.shape[1]
+    keep = jnp.exp(-dt / tau_trace)
+
+    def show(carry: tuple[Array, Array], m: Array) -> tuple[tuple[Array, Array], None]:
+        trace, weights = carry
+        # While m is constant the trace tends to it, and its mean over the step is exact.
+        mean = m + (trace - m) * (1 - keep) * tau_trace / dt
+        growth = rate * dt * (m[:, None] * mean[None] - mean[:, None] * m[None])
+        return (m + (trace - m) * keep, weights + growth), None
+
+    start = jnp.zeros_like(overlaps[0]), jnp.zeros((len(patterns), len(patterns)), overlaps.dtype)
+    weights = jnp.maximum(jax.lax.scan(show, start, overlaps)[0][1], 0)
+    largest = jnp.max(weights, axis=0, keepdims=True)
+    return weights / jnp.where(largest > 0, largest, 1)
