@@ -34,6 +34,45 @@ class Units(enum.StrEnum):
     glauber = "glauber"
 
 
+class Order(enum.StrEnum):
+    cycle = "cycle"
+    chain = "chain"
+
+
+class FastUnits(enum.StrEnum):
+    hardtanh = "hardtanh"
+    tanh = "tanh"
+    erf = "erf"
+
+
+# What both commands of sequences ask of their network.
+Memories = Annotated[int, typer.Option("--memories", "-p", help="Memories P, rows of a Hadamard matrix.")]
+Neurons = Annotated[int, typer.Option("--neurons", "-n", help="Neurons N, a power of two.")]
+TauFast = Annotated[float, typer.Option("--tau-fast", help="Time constant τ_f of the neurons.")]
+TauSlow = Annotated[float, typer.Option("--tau-slow", help="Time constant τ_s of the reasoning state.")]
+InputCoupling = Annotated[
+    float,
+    typer.Option("--input-coupling", help="How much ε of the slow state enters the neurons; 0: nobody follows."),
+]
+FirstSaliency = Annotated[
+    float | None,
+    typer.Option(
+        "--saliency", help="Saliency Z₀ of the first memory. Default: the gain, the most it can be.", show_default=False
+    ),
+]
+End = Annotated[float, typer.Option("--t1", help="End, in the units of the time constants.")]
+Transitions = Annotated[
+    Order, typer.Option("--transitions", help="cycle: the first follows the last; chain: the last leads nowhere.")
+]
+Activation = Annotated[
+    FastUnits, typer.Option("--units", help="Activation ψ(x). hardtanh: x clipped to [-1, 1]; tanh(βx); erf(βx).")
+]
+Slope = Annotated[float | None, typer.Option("--beta", help="Slope β of tanh and erf. Default: 1.", show_default=False)]
+NoiseFast = Annotated[float, typer.Option("--noise-fast", help="Noise σ_f of the neurons: a free one's deviation.")]
+NoiseSlow = Annotated[float, typer.Option("--noise-slow", help="Noise σ_s of the slow state, likewise.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the noise.")]
+
+
 def _show_version(wanted: bool) -> bool:
     if wanted:
         from ._report import versions
@@ -226,6 +265,128 @@ def dmft(
 
 
 @app.command()
+def sequence(
+    gain: Annotated[float, typer.Option("--gain", help="Gain κ; from 4 on sequences go on for ever.")] = 5.0,
+    memories: Memories = 8,
+    neurons: Neurons = 64,
+    tau_fast: TauFast = 0.01,
+    tau_slow: TauSlow = 1.0,
+    input_coupling: InputCoupling = 0.01,
+    saliency: FirstSaliency = None,
+    t1: End = 20.0,
+    transitions: Transitions = Order.cycle,
+    units: Activation = FastUnits.hardtanh,
+    beta: Slope = None,
+    noise_fast: NoiseFast = 0.0,
+    noise_slow: NoiseSlow = 0.0,
+    seed: Seed = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
+        "hopfield-sequence"
+    ),
+) -> None:
+    """Let memories follow each other, and see when and how it ends.
+
+    Fast neurons retrieve the memory whose saliency, its weight in the synapses, is large. While it is active it feeds
+    its successor through a slow state: its own saliency decays, that of the successor grows towards the gain κ, and
+    when the active one has fallen to 1 the neurons move on. The successor's saliency is then κ times (1 - 1/Z), Z
+    being what the one before began with, and each stays active for τ_s times log Z. From gain 4 on this settles at a
+    period; below, every memory hands over less than it got, until nothing is left.
+
+    Prints a table of visits and writes a figure (sequence.png) and numbers (sequence.json, sequence.npz).
+
+    \b
+    Examples
+      hopfield-jax sequence
+      hopfield-jax sequence --gain 3.5           too little: it collapses
+      hopfield-jax sequence --units tanh --beta 2 --memories 16
+      hopfield-jax sequence --noise-slow 0.5 --seed 1
+    """
+    from . import _present_sequential, _sequential
+
+    with _plain_errors():
+        request = _sequential.prepare(
+            output=output,
+            gain=gain,
+            memories=memories,
+            neurons=neurons,
+            tau_fast=tau_fast,
+            tau_slow=tau_slow,
+            input_coupling=input_coupling,
+            saliency=saliency,
+            t1=t1,
+            transitions=transitions.value,
+            units=units.value,
+            beta=beta,
+            noise_fast=noise_fast,
+            noise_slow=noise_slow,
+            seed=seed,
+        )
+    _say_where(_present_sequential.run_and_report(request, typer.echo))
+
+
+@app.command()
+def gains(
+    first: Annotated[float, typer.Option("--from", help="Smallest gain κ.")] = 3.0,
+    last: Annotated[float, typer.Option("--to", help="Largest gain κ.")] = 6.0,
+    points: Annotated[int, typer.Option("--points", help="Number of gains.")] = 61,
+    memories: Memories = 8,
+    neurons: Neurons = 64,
+    tau_fast: TauFast = 0.01,
+    tau_slow: TauSlow = 1.0,
+    input_coupling: InputCoupling = 0.01,
+    saliency: FirstSaliency = None,
+    t1: End = 20.0,
+    transitions: Transitions = Order.cycle,
+    units: Activation = FastUnits.hardtanh,
+    beta: Slope = None,
+    noise_fast: NoiseFast = 0.0,
+    noise_slow: NoiseSlow = 0.0,
+    seed: Seed = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
+        "hopfield-gains"
+    ),
+) -> None:
+    """Find the gains at which memories follow each other for ever.
+
+    Runs the network of `hopfield-jax sequence` at many gains κ and compares it with the saliency map, its limit for
+    fast neurons: there the next memory's saliency is κ times (1 - 1/Z), which from gain 4 on tends to Z+, half the sum
+    of κ and the root of κ² - 4κ, and the time between two memories to τ_s times log Z+. Below 4 the map says how many
+    memories are retrieved before the collapse. Neurons of finite speed leave later than in the limit, their successors
+    have more time to grow, and the smallest gain that goes on is less than 4.
+
+    Prints what was found and writes a figure (gains.png) and numbers (gains.json, gains.npz).
+
+    \b
+    Examples
+      hopfield-jax gains
+      hopfield-jax gains --tau-fast 0.002        closer to the limit
+      hopfield-jax gains --memories 4 --from 3.4 --to 4.2 --points 81 --t1 60
+      hopfield-jax gains --units erf --beta 2
+    """
+    from . import _present_sequential, _sequential
+
+    with _plain_errors():
+        request = _sequential.prepare(
+            output=output,
+            gains=(first, last, points),
+            memories=memories,
+            neurons=neurons,
+            tau_fast=tau_fast,
+            tau_slow=tau_slow,
+            input_coupling=input_coupling,
+            saliency=saliency,
+            t1=t1,
+            transitions=transitions.value,
+            units=units.value,
+            beta=beta,
+            noise_fast=noise_fast,
+            noise_slow=noise_slow,
+            seed=seed,
+        )
+    _say_where(_present_sequential.run_and_report(request, typer.echo))
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
         "hopfield-demo"
@@ -235,7 +396,7 @@ def demo(
     """Run a tour of everything; leaves figures.
 
     Stored digits come back from corrupted ones while the energies fall; mean-field theory meets simulation, with fixed
-    and with plastic synapses. It takes about two minutes.
+    and with plastic synapses; memories follow each other, for ever or until they collapse. It takes about two minutes.
 
     \b
     Example

@@ -43,9 +43,11 @@ class SaliencyNetwork(AbstractEnergyDynamics):
         shape_is("SaliencyNetwork.saliency", self.saliency, (len(self.patterns),), "(patterns,)")
 
     def layers(self) -> Layer:
+        """One family of neurons."""
         return Layer(self.units, self.tau, self.input)
 
     def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:
+        r"""$-\frac12 g^\top W g$, the `wells`."""
         overlap = matmul(self.patterns, g)
         return {"wells": -0.5 * inner(self.saliency, overlap**2) / g.size}
 
@@ -167,7 +169,13 @@ class InputDrivenNetwork(AbstractDynamics):
         r"""$a = \Xi u/N$, shape (patterns,)."""
         return self._project(state["slow"])
 
+    def escape_level(self) -> Scalar:
+        r"""Saliency below which a memory cannot be stable, the inverse slope of the units at 0 (1 for `HardTanh()`)."""
+        zero = jnp.zeros((1,), self.patterns.dtype)
+        return 1 / self.units.curvature(zero, jnp.ones_like(zero))[0]
+
     def vector_field(self, t: Any, y: dict[str, Array], args: Any = None) -> dict[str, Array]:
+        r"""$(\dot x, \dot u)$ without noise, in the structure of the state; per unit of time."""
         slow = y["slow"]
         drive = self.gain * matmul(matmul(self.transitions, self.overlap(y)), self.patterns)
         if self.input is not None:

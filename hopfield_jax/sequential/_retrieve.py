@@ -34,8 +34,8 @@ class SequenceRun(eqx.Module):
     - `num_transitions`: number of switches; `num_correct`: of those before the first that follows no transition of the
       network or goes to a memory's negative.
     - `period`: last dwell time if retrieval goes on until `t1`, else NaN.
-    - `collapsed`: whether at the end no |overlap| reaches `level` and no saliency exceeds 1. `collapse_time`: when the
-      overlap was last at `level`, NaN unless collapsed.
+    - `collapsed`: whether at the end no |overlap| reaches `level` and no saliency exceeds the level at which a memory
+      is stable (1 for `HardTanh`). `collapse_time`: when the overlap was last at `level`, NaN unless collapsed.
     - `ending`: how it ended and why.
     - `times`, `overlap`, `saliency`: the trajectory at `saveat`, shapes (times,) and (times, patterns).
     - `final`: the state at the end. `num_steps`: steps of the solver. `result`: whether the numbers can be trusted.
@@ -204,7 +204,8 @@ def _retrieve(
         options = options | dict(zip(("solver", "stepsize_controller"), parts, strict=True))
 
     def lost(t, y, args) -> Array:
-        return (jnp.max(jnp.abs(network.overlap(y))) < level) & (jnp.max(network.saliency(y)) <= 1)
+        weak = jnp.max(jnp.abs(network.overlap(y))) < level
+        return weak & (jnp.max(network.saliency(y)) <= network.escape_level())
 
     path = integrate(
         network,
@@ -220,28 +221,31 @@ def _retrieve(
     steps = cast(Steps, path.steps)
     if times is None:
         times = jnp.linspace(0, 1, 201, dtype=steps.times.dtype) * t1.astype(steps.times.dtype)
-    found = _switches(steps, start, margin, max_transitions, smooth=key is None)
+    found = _switches(steps, start, level, margin, max_transitions, smooth=key is None)
     last = jnp.sum(jnp.isfinite(steps.times)) - 1
     overlap, salient = steps.values["overlap"], steps.values["saliency"]
     size = jnp.abs(overlap)
     strong = jnp.max(size, axis=1) >= level.astype(size.dtype)
     held = jnp.max(jnp.where(strong, jnp.arange(len(strong)), 0))
-    collapsed = ~strong[last] & (jnp.max(salient[last]) <= 1)
+    stable = network.escape_level().astype(salient.dtype)
+    collapsed = ~strong[last] & (jnp.max(salient[last]) <= stable)
     leader, sign = found["order"][found["count"]], found["sign"][found["count"]]
 
     at_switch = _interpolate(steps, found["times"], network.tau_slow, smooth=key is None)[1]
 
     # Why it ended. What was there to follow when the active memory was lost:
-    others = jnp.where(jnp.arange(len(network.patterns), dtype=leader.dtype) == leader, -jnp.inf, salient[held])
+    others = jnp.arange(len(network.patterns), dtype=leader.dtype) != leader
+    able = others & (salient[held] > stable)
+    pushed = able & (size[held] > 1e-4)
     column = network.transitions[:, leader]
     holds = network.gain * column[leader] >= 1
     ending = cast(Ending, Ending.running)
     for reason, why in (
         (collapsed, Ending.collapse),
-        (collapsed & (jnp.max(others) > 1), Ending.not_nucleated),
+        (collapsed & jnp.any(able) & ~jnp.any(pushed), Ending.not_nucleated),
         (collapsed & ~jnp.any(column > 0), Ending.end_of_chain),
         (~collapsed & holds, Ending.no_escape),
-        (collapsed & (found["count"] == 0) & (saliency <= 1), Ending.decayed_at_start),
+        (collapsed & (found["count"] == 0) & (saliency <= stable), Ending.decayed_at_start),
         (_tied(found, at_switch) & (key is None), Ending.tie),
         (sign < 0, Ending.wrong_sign),
         (path.result == RESULTS.invalid_parameter, Ending.invalid),
@@ -287,15 +291,18 @@ def _absent(x: Any) -> bool:
     return x is None
 
 
-def _switches(steps: Steps, start: Array, margin: Scalar, room: int, *, smooth: bool) -> dict[str, Array]:
-    """Who leads after whom. A memory leads at a step if its |overlap| exceeds all others by the margin; between two
-    leaders, the switch is where the later one's |overlap| last overtook the earlier one's."""
+def _switches(
+    steps: Steps, start: Array, level: Scalar, margin: Scalar, room: int, *, smooth: bool
+) -> dict[str, Array]:
+    """Who leads after whom. A memory leads at a step if its |overlap| reaches the level and exceeds all others by the
+    margin; between two leaders, the switch is where the later one's |overlap| last overtook the earlier one's."""
     overlap, rate, t = steps.values["overlap"], steps.values["overlap_rate"], steps.times
     index = jnp.arange(len(t))
     size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
     memory = jnp.argmax(size, axis=1).astype(start.dtype)
     others = jnp.where(jnp.arange(size.shape[1], dtype=start.dtype)[None] == memory[:, None], 0, size)
-    leads = (_take(size, memory) - jnp.max(others, axis=1) > margin.astype(size.dtype)) & jnp.isfinite(t)
+    top = _take(size, memory)
+    leads = (top - jnp.max(others, axis=1) > margin.astype(size.dtype)) & (top >= level.astype(size.dtype))
     before = jax.lax.cummax(jnp.where(leads, index, -1))  # the last step that had a leader
     after = jax.lax.cummin(jnp.where(leads, index, len(t)), reverse=True)
     past = jnp.where(before >= 0, memory[before], start)
@@ -327,7 +334,7 @@ def _switches(steps: Steps, start: Array, margin: Scalar, room: int, *, smooth: 
     # One Newton step from the root: nothing in value, all of the derivative.
     root -= value / jax.lax.stop_gradient(jnp.where(slope == 0, 1, slope))
     order = jnp.concatenate([start[None], jnp.where(happened, q, -1)]).astype(jnp.int32)
-    first = jnp.sign(_take(overlap[:1], start[None]))
+    first = jnp.sign(jnp.nan_to_num(_take(overlap[:1], start[None])))
     sign = jnp.concatenate([first, jnp.where(happened, jnp.sign(overlap[at + 1, q]), 0)]).astype(jnp.int32)
     return {
         "order": order,

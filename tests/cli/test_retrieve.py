@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hopfield_jax.cli import _data, _present, _present_dmft, _retrieve
+from hopfield_jax.cli import _data, _present, _present_dmft, _present_sequential, _retrieve
 from hopfield_jax.cli._main import app
 
 NUM_IMAGES, SIDE = 12, 6
@@ -296,17 +296,18 @@ def test_unknown_choices_are_refused(options, tmp_path):
 def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
     asked, folders = [], []
     monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"])
-    monkeypatch.setattr(
-        _present_dmft,
-        "demonstrate",
-        lambda folder, quick, echo: folders.append((folder, quick)) or [tmp_path / "y.png"],
-    )
+    for module, name in ((_present_dmft, "y.png"), (_present_sequential, "z.png")):
+        monkeypatch.setattr(
+            module,
+            "demonstrate",
+            lambda folder, quick, echo, name=name: folders.append((folder, quick)) or [tmp_path / name],
+        )
     for quick in ((), ("--quick",)):
         result = call("demo", *quick, "--output", tmp_path / "demo")
         assert result.exit_code == 0, result.output
-        for said in ("[1/2]", "[2/2]", str(tmp_path / "x.png"), str(tmp_path / "y.png")):
+        for said in ("[1/3]", "[2/3]", "[3/3]", *(str(tmp_path / f"{name}.png") for name in "xyz")):
             assert said in result.stdout
-    assert folders == [(tmp_path / "demo" / "dmft", False), (tmp_path / "demo" / "dmft", True)]
+    assert folders == [(tmp_path / "demo" / name, quick) for quick in (False, True) for name in ("dmft", "sequence")]
     assert [request.draws for request in asked] == [20, 3]
     assert asked[0].output == tmp_path / "demo" / "retrieve" and asked[0].output.is_dir()
     assert set(asked[0].networks) == {"hebb", "dense", "softmax"} and set(asked[0].amounts) == {"half", "top"}
@@ -320,10 +321,10 @@ def test_demo_checks_its_folder_first(tmp_path):
 
 
 def test_help_teaches_and_the_version_is_shown():
-    for command in ((), ("retrieve",), ("dmft",), ("demo",), ("doctor",)):
+    for command in ((), ("retrieve",), ("dmft",), ("sequence",), ("gains",), ("demo",), ("doctor",)):
         result = call(*command, "--help")
         assert result.exit_code == 0
-        assert re.search(r"\n +hopfield-jax (demo|retrieve|dmft|doctor)", result.stdout)
+        assert re.search(r"\n +hopfield-jax (demo|retrieve|dmft|sequence|gains|doctor)", result.stdout)
     assert re.fullmatch(r"hopfield-jax \S.*\n", call("--version").stdout)
 
 
