@@ -1,11 +1,9 @@
 """`hopfield-jax dmft`: retrieval while synapses are plastic, by theory and by simulation; `_present_dmft` shows it."""
 
-import contextlib
 import dataclasses
 import functools
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from ..dmft import (
     simulate,
     solve,
 )
-from ._report import BAR, writable_folder
+from ._report import BAR, named_as_options, writable_folder
 
 # Of each kind of units how they are made, and what they do.
 UNITS: dict[str, tuple[Callable[[float], Any], str]] = {
@@ -104,7 +102,7 @@ def prepare(
         at_least(name, value, smallest)
     if samples < 2 or samples & (samples - 1):
         fail("--samples", "a power of two, at least 2", samples)
-    with _named_as_options():
+    with named_as_options(_OPTIONS):
         kernel = AccumulatingHebbian(strength) if accumulating else LeakyHebbian(strength, tau)
         model = PlasticNetwork(
             load=load, units=UNITS[units][0](beta), kernel=kernel, dt=dt, self_coupling=self_coupling
@@ -136,16 +134,6 @@ def prepare(
         seed,
         output,
     )
-
-
-@contextlib.contextmanager
-def _named_as_options() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        argument = r"^`(?:\w+\.)*(\w+)`"
-        named = re.sub(argument, lambda m: f"`{_OPTIONS.get(m[1], m[1])}`", str(error))
-        raise ValueError(named) from None
 
 
 # --- the computation ---

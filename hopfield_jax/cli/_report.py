@@ -1,11 +1,13 @@
 """What every command does with its results: check the folder, lay out a table, save the numbers."""
 
+import contextlib
 import importlib.metadata
 import json
 import math
 import platform
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,17 @@ from .._checks import fail
 BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"
 """How `tqdm` draws progress."""
 _PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "numpy")
+
+
+@contextlib.contextmanager
+def named_as_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Errors of the library that name an argument name the command's option for it."""
+    try:
+        yield
+    except ValueError as error:
+        argument = r"^`(?:\w+\.)*(\w+)`"
+        named = re.sub(argument, lambda m: f"`{options.get(m[1], m[1])}`", str(error))
+        raise ValueError(named) from None
 
 
 def writable_folder(argument: str, folder: Path) -> None:

@@ -1,12 +1,10 @@
 """`hopfield-jax sequence` and `hopfield-jax gains`: memories that follow each other (shown by
 `_present_sequential`)."""
 
-import contextlib
 import dataclasses
 import math
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from .._patterns import hadamard_patterns
 from .._results import Setting
 from .._types import Array, PRNGKey, Scalar
 from ..sequential import GainScan, InputDrivenNetwork, SequenceRun, chain, cycle, period, retrieve_sequence, scan_gains
-from ._report import BAR, writable_folder
+from ._report import BAR, named_as_options, writable_folder
 
 # Of each kind of units how they are made, and what they do.
 UNITS: dict[str, tuple[Callable[[float], AbstractGeneratingFunction], str]] = {
@@ -105,7 +103,7 @@ def prepare(
     if beta is not None and units == "hardtanh":
         fail("--beta", "units whose slope can be set (tanh, erf)", f"{beta:g} with hardtanh")
     grid = None if gains is None else _grid(*gains)
-    with _named_as_options():
+    with named_as_options(_OPTIONS):
         in_domain("t1", t1, "positive")
         if saliency is not None:
             in_domain("saliency", saliency, "finite")
@@ -139,16 +137,6 @@ def _grid(first: float, last: float, count: int) -> np.ndarray:
         fail("--to", f"a gain above --from = {first:g}", f"{last:g}")
     at_least("--points", count, 2)
     return np.linspace(first, last, count, dtype=default_float())
-
-
-@contextlib.contextmanager
-def _named_as_options() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        argument = r"^`(?:\w+\.)*(\w+)`"
-        named = re.sub(argument, lambda m: f"`{_OPTIONS.get(m[1], m[1])}`", str(error))
-        raise ValueError(named) from None
 
 
 # --- the computation ---

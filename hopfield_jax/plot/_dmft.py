@@ -1,6 +1,5 @@
 """Retrieval while synapses are plastic: trajectories of theory and simulation, what remembers, and where it ends."""
 
-import textwrap
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,9 +10,8 @@ from .._results import RESULTS, Setting
 from .._threshold import Threshold
 from .._types import ArrayLike
 from ..dmft import NoiseStatistics, OrderParameters, StrengthScan
-from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
+from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
-_GLUE = "\u00a0"  # a space at which no line is broken
 _TIME = "time t (units of the neurons' time constant)"
 _STEPS = [1, 2, 5, 10]  # of the ticks: updates are whole numbers more often than quarters
 _SYMBOLS = {"cue.overlap": "m₀", "load": "α", "coupling": "g", "kernel.strength": "λ", "kernel.tau": "τ", "dt": "dt"}
@@ -270,7 +268,7 @@ def noise(statistics: NoiseStatistics, *, ax: Axes | None = None) -> Axes:
     return _say_conditions(axes, statistics.setting)
 
 
-def _describe(setting: Setting) -> str:
+def _describe(setting: Setting) -> list[str]:
     """What was computed, in the symbols of the field, for a line below a title."""
     one = {name: np.ravel(x)[0] for name, x in setting.numbers.items() if np.size(x) and np.ptp(np.asarray(x)) == 0}
     parts, rest = dict(setting.parts), {name: float(x) for name, x in one.items()}
@@ -282,25 +280,17 @@ def _describe(setting: Setting) -> str:
     said += [f"{name} = {x:.4g}" for name, x in rest.items()]
     if "self_coupling" in parts:
         said.append("self-couplings" if parts["self_coupling"] == "True" else "no self-couplings")
-    return ", ".join(fact.replace(" ", _GLUE) for fact in said)
+    return said
 
 
 def _say_conditions(axes: Axes, setting: Setting, *more: str) -> Axes:
-    """Writes the conditions in small letters between the title and the axes."""
-    inches = axes.bbox.width / axes.figure.dpi
-    text = ", ".join([*(x.replace(" ", _GLUE) for x in more), _describe(setting)])
-    lines = textwrap.wrap(text, max(30, int(20 * inches)), break_on_hyphens=False)
-    axes.text(
-        0.5, 1.015, "\n".join(lines), transform=axes.transAxes, ha="center", va="bottom", fontsize="x-small", color=INK
-    )
-    axes.set_title(axes.get_title(), fontsize="medium", color=INK, pad=6 + 9 * len(lines))
-    return axes
+    return say_facts(axes, [*more, *_describe(setting)])
 
 
 def _other(setting: Setting, first: Setting) -> str:
     """The source, and those of its numbers that are not the first one's (a finite network rounds the load)."""
-    ours, theirs = _describe(setting).split(", "), _describe(first).split(", ")
-    return ", ".join([setting.source, *(fact for fact in ours if fact not in theirs)])
+    known = _describe(first)
+    return ", ".join([setting.source, *(fact for fact in _describe(setting) if fact not in known)])
 
 
 def _curves(argument: str, result: OrderParameters) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -1,8 +1,6 @@
 """Sequential retrieval: which memory follows which, what its saliency does, and the gains at which it goes on."""
 
 import math
-import textwrap
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -21,9 +19,8 @@ from ..sequential import (
     regime,
     saliency_map,
 )
-from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
+from ._style import ACCENT, FAINT, GLUE, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
-_GLUE = "\u00a0"  # a space at which no line is broken
 _TIME = "time t (units of the time constants)"
 _SYMBOLS = {"gain": "κ", "saliency": "Z₀", "tau_fast": "τ_f", "tau_slow": "τ_s", "input_coupling": "ε"}
 _SYMBOLS |= {"noise_fast": "σ_f", "noise_slow": "σ_s"}
@@ -70,7 +67,7 @@ def sequence(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
     title = f"{count + 1} retrievals in a row" if count else "One memory, and no other after it"
     title += ", then collapse" if bool(run.collapsed) else ""
     finish(axes, title=title, x=_TIME, y="memory")
-    return _say(axes, _conditions(run.setting))
+    return say_facts(axes, _conditions(run.setting))
 
 
 def saliencies(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
@@ -120,7 +117,7 @@ def saliencies(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
     place = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
     axes.text(0.995, level, label, color=ACCENT, fontsize="small", bbox=box, zorder=5, **place)
     finish(axes, title="Saliencies: the active one decays, its successor grows", x=_TIME, y="saliency a")
-    return _say(axes, _conditions(run.setting))
+    return say_facts(axes, _conditions(run.setting))
 
 
 def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
@@ -176,7 +173,7 @@ def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
     finish(
         axes, title="A memory stays until its saliency is used up", x="log Z, saliency at take-over", y="dwell time"
     ).legend(frameon=False, fontsize="small", loc="upper left")
-    return _say(axes, _conditions(run.setting))
+    return say_facts(axes, _conditions(run.setting))
 
 
 def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
@@ -233,7 +230,7 @@ def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
         top.spines["top"].set_visible(False)
         top.yaxis.set_major_locator(_whole_numbers())
     top.legend(handles=drawn, frameon=False, fontsize="small", loc="lower right")
-    return _say(axes, _conditions(scan.setting))
+    return say_facts(axes, _conditions(scan.setting))
 
 
 def cobweb(gain: ScalarLike, saliency: ScalarLike, *, num_transitions: int = 30, ax: Axes | None = None) -> Axes:
@@ -291,7 +288,7 @@ def cobweb(gain: ScalarLike, saliency: ScalarLike, *, num_transitions: int = 30,
         axes.legend(*_labelled(axes, "Z"), fontsize="small", loc="lower right", **box)
     counted = [f"{count_transitions(k, start)} memories are retrieved"] if kind == "collapse" else []
     settled = [f"period log Z+ = {float(period(k)):.4g}"] if kind in ("periodic", "critical") else []
-    return _say(axes, [f"Z₀ = {start:.4g}", *counted, *settled])
+    return say_facts(axes, [f"Z₀ = {start:.4g}", *counted, *settled])
 
 
 def _is_one(argument: str, ndim: int, shape: tuple[int, ...]) -> None:
@@ -324,7 +321,7 @@ def _mark_switches(axes: Axes, run: SequenceRun) -> None:
         axes.axvspan(end, times[-1], color=FAINT, alpha=0.35, linewidth=0, zorder=1)
         axes.axvline(end, color=INK, linewidth=1.4, linestyle=(0, (1, 1)), zorder=4)
         place = {"transform": axes.get_xaxis_transform(), "ha": "right" if end > times[-1] / 2 else "left", "va": "top"}
-        pad = _GLUE
+        pad = GLUE
         axes.text(end, 0.97, f"{pad}collapse{pad}", color=INK, fontsize="small", zorder=5, **place)
     axes.set_xlim(times[0], times[-1])
 
@@ -388,15 +385,3 @@ def _conditions(setting: Setting) -> list[str]:
     said += [f"{name} = {parts[name]}" for name in ("P", "N") if name in parts]
     beta = [f"β = {one['units.beta']:.4g}"] if one.get("units.beta", 1.0) != 1 else []
     return [*said, " ".join([parts["units"], "units", *beta])]
-
-
-def _say(axes: Axes, facts: Iterable[str]) -> Axes:
-    """Writes the conditions in small letters between the title and the axes."""
-    inches = axes.bbox.width / axes.figure.dpi
-    text = ", ".join(fact.replace(" ", _GLUE) for fact in facts)
-    lines = textwrap.wrap(text, max(30, int(20 * inches)), break_on_hyphens=False)
-    axes.text(
-        0.5, 1.015, "\n".join(lines), transform=axes.transAxes, ha="center", va="bottom", fontsize="x-small", color=INK
-    )
-    axes.set_title(axes.get_title(), fontsize="medium", color=INK, pad=6 + 10.5 * len(lines))
-    return axes

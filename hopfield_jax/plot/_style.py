@@ -1,5 +1,7 @@
 """Colours and axes that all figures share; matplotlib's global settings are left alone."""
 
+import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 ACCENT = "#D55E00"
 INK = "#333333"
 FAINT = "#B8B8B8"
+GLUE = "\u00a0"
+"""A space at which no line is broken."""
 
 
 def colour(index: int) -> str:
@@ -51,3 +55,15 @@ def numbers(argument: str, x: Real[ArrayLike, "..."], *ndim: int) -> np.ndarray:
     if not values.size:
         fail(argument, "at least one number", f"shape {values.shape}")
     return values
+
+
+def say_facts(axes: Axes, facts: Iterable[str]) -> Axes:
+    """Writes under what conditions, in small letters between the title and the axes; no line breaks within a fact."""
+    inches = axes.bbox.width / axes.figure.dpi
+    text = ", ".join(fact.replace(" ", GLUE) for fact in facts)
+    lines = textwrap.wrap(text, max(30, int(20 * inches)), break_on_hyphens=False)
+    axes.text(
+        0.5, 1.015, "\n".join(lines), transform=axes.transAxes, ha="center", va="bottom", fontsize="x-small", color=INK
+    )
+    axes.set_title(axes.get_title(), fontsize="medium", color=INK, pad=6 + 10 * len(lines))
+    return axes
