@@ -97,13 +97,12 @@ axes[0, 1].set_title(r"P = 16, $\tau_f/\tau_s$ = 0.01", fontsize="medium")
 axes[1, 0].set_title(r"$\tau_f/\tau_s$ = 0.002, input coupling 0.01", fontsize="medium")
 
 # %% [markdown]
-# Smooth units lose overlap before they lose the memory. A slope β of the activation at zero divides the gains by β; so
-# that this comes out, what counts as a collapse must lie below the overlaps of about 1/2 in the midst of a switch.
+# Smooth units lose overlap before they lose the memory. A slope β of the activation at zero divides the gains by β.
 
 # %%
 cases = [("HardTanh", 1.0, hj.HardTanh()), *((f"tanh β={b}", float(b), hj.LogCosh(beta=b)) for b in (1, 2, 4))]
 cases = [cases[1], cases[3]] if quick else [*cases, ("erf", 2 / math.sqrt(math.pi), hj.Erf())]
-find = jax.jit(lambda units, slope: threshold(network(16, 0.01, 0.01, units), slope, max_steps=8192, level=0.2))
+find = jax.jit(lambda units, slope: threshold(network(16, 0.01, 0.01, units), slope, max_steps=8192))
 for i, (name, slope, units) in enumerate(cases):
     k, e = find(units, slope)
     print(f"{name:9s} ε = 0.01, coupling 0.01: κ_c = {k:.4f} ± {e:.4f}, times the slope {slope:.3f}: {k * slope:.4f}")

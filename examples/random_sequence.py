@@ -57,7 +57,7 @@ figure, axes = plt.subplots(
     len(couplings), 1, figsize=(7.5, len(couplings) * (1 + 0.5 * len(sizes))), layout="constrained", sharex=True
 )
 shares, mean = np.zeros((2, len(couplings), len(sizes), len(gains)))
-print(f"N = {num_neurons}, τ_f/τ_s = {ratio}, HardTanh, {num_draws} draws a cell, success: {wanted} right transitions")
+print(f"N = {num_neurons}, τ_f/τ_s = {ratio}, HardTanh, {num_draws} draws of patterns, the same at all gains and ε")
 for i, num_patterns in enumerate(sizes):
     begin = time.perf_counter()
     correct, sign, okay = follow(num_patterns)

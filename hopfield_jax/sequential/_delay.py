@@ -51,6 +51,7 @@ def measure_delay(
     skip: int = 2,
     degree: int = 3,
     batch_size: int = 128,
+    throw: bool = True,
     **options: Any,
 ) -> SwitchDelay:
     r"""Measures how much later (or earlier) than $\log Z$ the network leaves a memory of saliency Z.
@@ -67,12 +68,12 @@ def measure_delay(
     - `gains`: at which to run it, shape (gains,): some that go on and some that collapse, to cover a range of Z.
     - `t1`, and any other option of `retrieve_sequence` but noise.
     - `skip`: first switches to leave out, which still remember the start. `degree`: of the sum.
-    - `batch_size`: how many run at once.
+    - `batch_size`: how many run at once. `throw`: whether a run that fails raises; else its points are left out.
 
     **Returns:** a `SwitchDelay`.
 
     **Raises:** `ValueError` for arguments that do not fit, correlated patterns among them; `EquinoxRuntimeError` if a
-    run fails.
+    run fails and `throw`.
     """
     check_orthogonal("network", network.patterns)
     gains = as_inexact(gains)
@@ -83,7 +84,7 @@ def measure_delay(
     at_least("degree", degree, 0)
     options = options_of(network, t1=as_inexact(t1), **options)
     found, result = _delays(network, gains, options, skip, degree, batch_size)
-    return raise_unless_okay(found, result)
+    return raise_unless_okay(found, result) if throw else found
 
 
 @eqx.filter_jit

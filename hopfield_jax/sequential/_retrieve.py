@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, fail, in_domain, is_concrete
+from .._checks import at_least, describe, fail, in_domain, increasing, is_concrete
 from .._integrate import Noise, integrate
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
@@ -150,7 +150,13 @@ def retrieve_sequence(
         dt0 = network.tau_fast / _STEPS_OF_NOISE
     if until_collapse and network.input is not None:
         fail("until_collapse", "False, as external input may wake the network again", True)
-    times = None if saveat is None else as_inexact(saveat)
+    if saveat is not None:
+        saveat = as_inexact(saveat)
+        increasing("saveat", saveat)
+        if is_concrete(saveat) and is_concrete(t1) and (saveat[0] < 0 or saveat[-1] > t1):
+            fail("saveat", f"times between 0 and t1 = {float(t1):g}", describe(saveat))
+    if dt0 is not None:
+        dt0 = as_inexact(dt0)
     if max_steps is None:
         max_steps = enough_steps(network, t1, dt0, key, solver, max_transitions)
     options = {
@@ -166,7 +172,7 @@ def retrieve_sequence(
     elif isinstance(solver, ExactDwell):
         solver.parts(network, state)  # checks the network
     start = jnp.asarray(start, jnp.int32)
-    out = _retrieve(network, start, saliency, t1, key, times, level, margin, options, max_transitions, until_collapse)
+    out = _retrieve(network, start, saliency, t1, key, saveat, level, margin, options, max_transitions, until_collapse)
     return raise_unless_okay(out, out.result) if throw else out
 
 

@@ -356,6 +356,8 @@ def test_networks_that_make_no_sense_are_refused(change, match):
     ({"saliency": np.nan}, "`saliency`: expected finite numbers"),
     ({"t1": -1.0}, "`t1`: expected finite and positive"),
     ({"level": 2.0}, "`level`: expected within"),
+    ({"saveat": jnp.array([0.5, 2.0])}, "`saveat`: expected times between 0 and t1 = 1"),
+    ({"saveat": jnp.array([0.5, 0.5])}, "`saveat`: expected strictly increasing"),
     ({"max_transitions": 0}, "`max_transitions`: expected a whole number of at least 1"),
 ])  # fmt: skip
 def test_runs_that_make_no_sense_are_refused(options, match):
