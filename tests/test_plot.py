@@ -19,8 +19,7 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 
 import hopfield_jax as hj
-from hopfield_jax import plot
-from hopfield_jax import Setting
+from hopfield_jax import Setting, plot
 
 ROWS = np.array([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
 TIMES = np.linspace(0.0, 4.0, 5, dtype=np.float32)

@@ -47,6 +47,7 @@ def sequence(**others: Any) -> SequenceRun:
         "period": jnp.array(jnp.nan),
         "collapsed": jnp.array(True),
         "collapse_time": jnp.array(10.5),
+        "chance": jnp.array(False),
         "ending": cast(Any, Ending.collapse),
         "times": jnp.asarray(TIMES),
         "overlap": jnp.sin(jnp.asarray(TIMES)[:, None] + memory),

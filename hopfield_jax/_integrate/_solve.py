@@ -75,7 +75,8 @@ def integrate(
       `diffrax.ForwardMode()`.
     - `event`: an `Event` to locate.
     - `noise`: a `Noise`; the step is then constant, `dt0`.
-    - `jump_times`: times at which the vector field jumps, known to the step-size control.
+    - `jump_times`: times at which the vector field jumps, known to the step-size control; constant steps pass over
+      them, with an error of their length.
     - `max_steps`: largest number of steps (between two occurrences of an event).
     - `progress_meter`: for example `diffrax.TqdmProgressMeter()`.
     - `throw`: whether an unsuccessful end raises; else it is in `result`, and the outputs are NaN from there on.
@@ -101,11 +102,13 @@ def integrate(
         if t.ndim:
             fail(name, "a number", f"shape {t.shape}")
         in_domain(name, t, "finite")
-    if is_concrete(t0) and is_concrete(t1) and not t1 > t0:
+    if is_concrete(t0) and is_concrete(t1) and not float(t1) > float(t0):
         fail("t1", f"a time after t0 = {float(t0):g}", float(t1))
     times = t1[None] if saveat is None else as_inexact(saveat)
     increasing("saveat", times)
-    if all(map(is_concrete, (times, t0, t1))) and (times[0] < t0 or times[-1] > t1):
+    if all(map(is_concrete, (times, t0, t1))) and (
+        np.asarray(times)[0] < float(t0) or np.asarray(times)[-1] > float(t1)
+    ):
         fail("saveat", f"times between t0 = {float(t0):g} and t1 = {float(t1):g}", describe(times))
     if jump_times is not None:
         jump_times = as_inexact(jump_times)
@@ -248,7 +251,7 @@ def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=Non
         path = StepNoise(shape=jax.eval_shape(lambda: y0), key=setup.noise.key)  # pyright: ignore
         terms = dfx.MultiTerm(terms, dfx.ControlTerm(Diagonal(setup.noise.diffusion), path))
     controller = setup.stepsize_controller
-    if jump_times is not None:
+    if jump_times is not None and not isinstance(controller, dfx.ConstantStepSize | dfx.StepTo):
         controller = dfx.ClipStepSizeController(controller, jump_ts=jump_times)
     statistics = setup.statistics if setup.statistics is not None else _state
     subs = (dfx.SubSaveAt(ts=jnp.clip(times, t0, t1), fn=statistics), dfx.SubSaveAt(t1=True, fn=_state))

@@ -35,7 +35,7 @@ def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[
       search goes up to Z = 1e6.
 
     **Returns:** κ_c, differentiable by the delay and by what it closes over; NaN where there is none, where a traced
-    delay is not finite, or where the minimum lies below the saliencies for which a `SwitchDelay` was measured.
+    delay is not finite, or where the minimum lies outside the saliencies for which a `SwitchDelay` was measured.
 
     **Raises:** `ValueError` for arguments outside their domain.
 
@@ -91,5 +91,5 @@ def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
     edge = (z > 1) & (tau < 8 * jnp.finfo(dtype).eps)
     shift = (tau - jax.lax.stop_gradient(tau)) / jax.lax.stop_gradient(jnp.where(edge, slope, 1))
     value = gain(jnp.where(edge, z - shift, z))
-    unknown = (z < delay.lower) if isinstance(delay, SwitchDelay) else False
+    unknown = (z < delay.lower) | (z > delay.upper) if isinstance(delay, SwitchDelay) else False
     return jnp.where((best < grid.size - 1) & ~jnp.asarray(unknown) & jnp.isfinite(value), value, jnp.nan)

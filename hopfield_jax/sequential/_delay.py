@@ -66,7 +66,7 @@ def measure_delay(
 
     - `network`: with orthogonal patterns; its own gain is ignored.
     - `gains`: at which to run it, shape (gains,): some that go on and some that collapse, to cover a range of Z.
-    - `t1`, and any other option of `retrieve_sequence` but noise.
+    - `t1`, and any other option of `retrieve_sequence` but `saliency`, `key` and `saveat`.
     - `skip`: first switches to leave out, which still remember the start. `degree`: of the sum.
     - `batch_size`: how many run at once. `throw`: whether a run that fails raises; else its points are left out.
 
@@ -80,6 +80,10 @@ def measure_delay(
     if gains.ndim != 1 or not gains.size:
         fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
     in_domain("gains", gains, "positive")
+    for name in ("saliency", "key"):
+        if name in options:
+            fail(name, "no such option here: every run starts with its gain as saliency and has no noise", "one")
+    at_least("batch_size", batch_size, 1)
     at_least("skip", skip, 1)
     at_least("degree", degree, 0)
     options = options_of(network, t1=as_inexact(t1), **options)
@@ -120,5 +124,7 @@ def _delays(network, gains, options, skip: int, degree: int, batch_size: int) ->
         largest_error=jnp.zeros((), z.dtype),
     )
     error = jnp.nanmax(jnp.abs(jnp.where(known, fit(z), jnp.nan) - fit.delay))
-    worst = outcome((~jnp.all(is_okay(result)), RESULTS.undecided), (~jnp.any(known), RESULTS.undecided))
+    # A polynomial needs more points than coefficients, and some width.
+    enough = (jnp.sum(known) > degree + 1) & (fit.upper > 1.01 * fit.lower)
+    worst = outcome((~jnp.all(is_okay(result)), RESULTS.undecided), (~enough, RESULTS.undecided))
     return eqx.tree_at(lambda f: f.largest_error, fit, error), worst

@@ -18,7 +18,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import fail
+from .._checks import fail, in_domain
 from .._generating import HardTanh
 from .._integrate import tolerances
 from .._misc import matmul
@@ -39,6 +39,11 @@ class ExactDwell(eqx.Module):
     rtol: float | None = None
     atol: float | None = None
 
+    def __check_init__(self):
+        for name, x in (("rtol", self.rtol), ("atol", self.atol)):
+            if x is not None:
+                in_domain(f"ExactDwell.{name}", x, "nonnegative")
+
     def parts(
         self, network: InputDrivenNetwork, state: Any
     ) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
@@ -48,7 +53,7 @@ class ExactDwell(eqx.Module):
         if network.input is not None:
             fail("solver", "another solver for a network with external input", "ExactDwell")
         rtol, atol = tolerances(state)
-        pid = dfx.PIDController(self.rtol or rtol, self.atol or atol)
+        pid = dfx.PIDController(rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol)
         return _Solver(network), _Controller(pid, network)
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._checks import at_least, fail, in_domain
+from .._checks import at_least, fail, in_domain, is_concrete
 from .._misc import as_inexact
-from .._results import RESULTS, Setting, card, describe_result, is_okay
+from .._results import RESULTS, Setting, card, describe_result, is_okay, raise_unless_okay
 from .._threshold import bisect
 from .._types import Array, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._network import InputDrivenNetwork
@@ -72,7 +72,8 @@ def scan_gains(
 
     - `network`: its own gain is ignored.
     - `gains`: κ > 0, shape (gains,).
-    - `t1`, `start`, `key`, and any other option of `retrieve_sequence`. The noise is the same at all gains.
+    - `t1`, `start`, `key`, and any other option of `retrieve_sequence` but `saveat` and `throw`. The noise is the same
+      at all gains.
     - `saliency`: of the first memory; default the gain itself, the most that a memory can reach.
     - `batch_size`: how many run at once; more of them use more memory.
 
@@ -159,7 +160,7 @@ def find_critical_gain(
     **Arguments:**
 
     - `network`: its own gain is ignored.
-    - `t1`, `key`, and any other option of `retrieve_sequence`.
+    - `t1`, `key`, and any other option of `retrieve_sequence` but `saveat`.
     - `lower`, `upper`, `num_iterations`: as in `hopfield_jax.bisect`.
     - `saliency`: of the first memory; default the gain itself.
     - `num_trials`: runs with noise of their own.
@@ -170,12 +171,23 @@ def find_critical_gain(
     **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
     """
     at_least("num_trials", num_trials, 1)
+    at_least("num_iterations", num_iterations, 1)
     if num_trials > 1 and key is None:
         fail("key", "a key for several trials", None)
     t1, saliency = as_inexact(t1), None if saliency is None else as_inexact(saliency)
-    options = options_of(network, t1=t1, **options, key=key)
+    lower, upper = as_inexact(lower), as_inexact(upper)
+    for name, x in (("lower", lower), ("upper", upper)):
+        in_domain(name, x, "positive")
+    if is_concrete(lower) and is_concrete(upper) and not float(lower) < float(upper):
+        fail("upper", f"a gain above lower = {float(lower):g}", f"{float(upper):g}")
+    options = options_of(network, t1=t1, key=key, **options)
     keys = None if key is None else jr.split(key, num_trials)
+    out = _find(network, lower, upper, saliency, options, keys, num_iterations)
+    return raise_unless_okay(out, out.result) if throw else out
 
+
+@eqx.filter_jit
+def _find(network, lower, upper, saliency, options, keys, num_iterations: int) -> CriticalGain:
     def going(gain: Scalar) -> tuple[Array, Array]:
         def one(key: PRNGKey | None):
             run = run_at(network, gain, saliency, options | {"key": key})
@@ -189,13 +201,17 @@ def find_critical_gain(
         fraction, decided = going(gain)
         return fraction >= 0.5, decided
 
-    found = bisect(sustained, lower, upper, num_iterations=num_iterations, throw=throw)
-    probability = jax.lax.map(lambda gain: going(gain)[0], jnp.stack([found.lower, found.upper]))
+    found = bisect(sustained, lower, upper, num_iterations=num_iterations, throw=False)
+    num_trials = 1 if keys is None else len(keys)
+    if num_trials == 1:
+        probability = jnp.stack([found.at_lower, found.at_upper]).astype(found.lower.dtype)
+    else:
+        probability = jax.lax.map(lambda gain: going(gain)[0], jnp.stack([found.lower, found.upper]))
     # The error of a fraction with two successes and two failures added (Agresti and Coull), so that it is never zero.
     n = num_trials + 4
     shrunk = (probability * num_trials + 2) / n
     error = jnp.sqrt(shrunk * (1 - shrunk) / n) if num_trials > 1 else jnp.full(2, jnp.nan, probability.dtype)
-    numbers = {"t1": t1} | ({} if saliency is None else {"saliency": saliency})
+    numbers = {"t1": options["t1"], "num_trials": as_inexact(num_trials)}
     return CriticalGain(
         value=found.value,
         lower=found.lower,
@@ -203,16 +219,22 @@ def find_critical_gain(
         probability=probability,
         probability_error=error,
         result=found.result,
-        setting=_without_gain(network, numbers),
+        setting=_without_gain(network, numbers | ({} if saliency is None else {"saliency": saliency})),
     )
 
 
 def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
     """What is the same for every run: room for steps, known while the numbers are; no trajectory is kept."""
+    for name in ("saveat", "throw"):
+        if name in options:
+            fail(name, "no such option here: no trajectory is kept and no run raises", options[name])
     dt0, key, solver = (options.get(name) for name in ("dt0", "key", "solver"))
     room = enough_steps(network, options["t1"], dt0, key, solver, options.get("max_transitions", 64))
     least = {"max_steps": room, "until_collapse": network.input is None}
-    return least | options | {"throw": False, "saveat": jnp.zeros(1)}
+    numbers = {
+        name: as_inexact(x) for name, x in options.items() if name in ("dt0", "level", "margin") and x is not None
+    }
+    return least | options | numbers | {"throw": False, "saveat": jnp.zeros(1)}
 
 
 @eqx.filter_jit

@@ -14,13 +14,12 @@ def learn_transitions(
     *,
     dt: ScalarLike,
     tau_trace: ScalarLike,
-    rate: ScalarLike = 1.0,
 ) -> Float[Array, "patterns patterns"]:
     r"""Transition weights by asymmetric Hebbian learning, online, while a sequence is shown.
 
     With the overlaps $m = \Xi\phi/N$ of what is shown and their trace $\tau\dot r = -r + m$,
 
-    $$\dot Q_{\nu\mu} = \eta\,(m_\nu r_\mu - r_\nu m_\mu):$$
+    $$\dot Q_{\nu\mu} \propto m_\nu r_\mu - r_\nu m_\mu:$$
 
     a connection grows from the memory that was shown before to the one that is shown now, and shrinks in the opposite
     sense. Weights below zero end as zero, and those from each memory are scaled so that the largest is 1 (if any is
@@ -31,7 +30,7 @@ def learn_transitions(
 
     - `patterns`: ξ, shape (patterns, neurons).
     - `shown`: neurons' outputs at times `dt` apart, shape (times, neurons).
-    - `dt`: positive. `tau_trace`: τ, positive. `rate`: η, positive; it cancels unless weights are limited by zero.
+    - `dt`: positive. `tau_trace`: τ, positive.
 
     **Returns:** Q, shape (patterns, patterns), row = target, column = source; differentiable.
 
@@ -53,14 +52,14 @@ def learn_transitions(
     if len(shown) < 2:
         fail("shown", "at least two times", len(shown))
     in_domain("shown", shown, "finite")
-    dt, tau_trace, rate = map(as_inexact, (dt, tau_trace, rate))
-    for name, x in (("dt", dt), ("tau_trace", tau_trace), ("rate", rate)):
+    dt, tau_trace = as_inexact(dt), as_inexact(tau_trace)
+    for name, x in (("dt", dt), ("tau_trace", tau_trace)):
         in_domain(name, x, "positive")
-    return _learn(patterns, shown, dt, tau_trace, rate)
+    return _learn(patterns, shown, dt, tau_trace)
 
 
 @jax.jit
-def _learn(patterns, shown, dt, tau_trace, rate) -> Array:
+def _learn(patterns, shown, dt, tau_trace) -> Array:
     overlaps = matmul(shown, patterns.T) / patterns.shape[1]
     keep = jnp.exp(-dt / tau_trace)
 
@@ -68,7 +67,7 @@ def _learn(patterns, shown, dt, tau_trace, rate) -> Array:
         trace, weights = carry
         # While m is constant the trace tends to it, and its mean over the step is exact.
         mean = m + (trace - m) * (1 - keep) * tau_trace / dt
-        growth = rate * dt * (m[:, None] * mean[None] - mean[:, None] * m[None])
+        growth = dt * (m[:, None] * mean[None] - mean[:, None] * m[None])
         return (m + (trace - m) * keep, weights + growth), None
 
     start = jnp.zeros_like(overlaps[0]), jnp.zeros((len(patterns), len(patterns)), overlaps.dtype)

@@ -1,12 +1,13 @@
 """Networks whose slow reasoning state shapes the synapses of the fast neurons (input-driven plasticity)."""
 
+import operator
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, at_least, domain, fail, increasing, is_concrete, patterns_fit, shape_is
+from .._checks import Checked, domain, fail, increasing, is_concrete, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
 from .._misc import as_inexact, inner, matmul
@@ -33,7 +34,7 @@ class SaliencyNetwork(AbstractEnergyDynamics):
     """
 
     patterns: Patterns = eqx.field(converter=as_inexact)
-    saliency: Float[Array, " patterns"] = eqx.field(converter=as_inexact)
+    saliency: Float[Array, " patterns"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=1))
     units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
     tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
     input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
@@ -61,7 +62,7 @@ class InputProtocol(Checked):
     - `values`: the inputs, shape (inputs, neurons); a row of zeros ends one.
     """
 
-    times: Float[Array, " inputs"] = eqx.field(converter=as_inexact)
+    times: Float[Array, " inputs"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=1))
     values: Float[Array, "inputs neurons"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
 
     def __check_init__(self):
@@ -148,9 +149,9 @@ class InputDrivenNetwork(AbstractDynamics):
         **Arguments:** `start`, its index, may be traced; `saliency`, a number. **Raises:** `ValueError` for an index
         outside the patterns.
         """
-        if not isinstance(start, Array):
-            at_least("start", start, 0)
-            if start >= len(self.patterns):
+        if is_concrete(start):
+            start = operator.index(start)
+            if not 0 <= start < len(self.patterns):
                 fail("start", f"a memory from 0 to {len(self.patterns) - 1}", start)
         slow = as_inexact(saliency).astype(self.patterns.dtype) * self.patterns[start]
         return {"fast": (1 + self.input_coupling.astype(slow.dtype)) * slow, "slow": slow}

@@ -47,8 +47,8 @@ class Ending(eqx.Enumeration):
         "saliency stays above 1: it is held for ever."
     )
     tie = (
-        "Two successors were equally strong when the active memory lost its stability, so that the state ended in "
-        "their mixture and not in a memory."
+        "Two successors were equally strong when an active memory lost its stability, so that nothing but rounding "
+        "decided which one followed, or the state ended in their mixture."
     )
     not_nucleated = (
         "A successor's saliency was above 1, but nothing pushed the state towards it: without input coupling and noise "
@@ -60,5 +60,5 @@ class Ending(eqx.Enumeration):
     )
     invalid = (
         "A parameter lay outside its domain (not finite, a gain that is not positive, a negative weight of a "
-        "transition), or the delay was not a number. The outputs are NaN."
+        "transition, noise without a key), the delay was not a number, or the computation failed (see the result)."
     )

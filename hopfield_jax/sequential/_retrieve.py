@@ -11,12 +11,13 @@ import numpy as np
 
 from .._checks import at_least, describe, fail, in_domain, increasing, is_concrete
 from .._integrate import Noise, integrate
-from .._misc import as_inexact
+from .._misc import as_inexact, matmul
 from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
 from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._dwell import ExactDwell
 from ._network import InputDrivenNetwork
 from ._outcome import Ending
+from ._switches import interpolate, last_time_above, switches, tied
 
 _STEPS_OF_NOISE = 20  # steps in one fast time constant
 
@@ -32,11 +33,12 @@ class SequenceRun(eqx.Module):
       time constants. `dwell_times`: how long each memory led until then.
     - `switch_saliency`: all saliencies at the switches, shape (R, patterns).
     - `num_transitions`: number of switches; `num_correct`: of those before the first that follows no transition of the
-      network or goes to a memory's negative.
-    - `period`: last dwell time if retrieval goes on until `t1`, else NaN.
+      network or goes to a memory's negative (a start that an input replaces counts as such).
+    - `period`: last dwell time if retrieval goes on until `t1`, else NaN; the settled period if it has settled.
     - `collapsed`: whether at the end no |overlap| reaches `level` and no saliency exceeds the level at which a memory
       is stable (1 for `HardTanh`). `collapse_time`: when the overlap was last at `level`, NaN unless collapsed.
-    - `ending`: how it ended and why.
+    - `ending`: how it ended and why. `chance`: whether at some switch two successors were equally salient, so that
+      rounding decided between them (without noise, which may decide).
     - `times`, `overlap`, `saliency`: the trajectory at `saveat`, shapes (times,) and (times, patterns).
     - `final`: the state at the end. `num_steps`: steps of the solver. `result`: whether the numbers can be trusted.
     - `setting`: the conditions.
@@ -53,6 +55,7 @@ class SequenceRun(eqx.Module):
     collapsed: Bool[Array, ""]
     collapse_time: Scalar
     ending: Ending
+    chance: Bool[Array, ""]
     times: Float[Array, " times"]
     overlap: Float[Array, "times patterns"]
     saliency: Float[Array, "times patterns"]
@@ -66,12 +69,12 @@ class SequenceRun(eqx.Module):
             order, sign = np.asarray(self.order), np.asarray(self.sign)
             names = [("-" if s < 0 else "") + str(k) for k, s in zip(order, sign, strict=True) if k >= 0]
             more = " …" if len(names) > 12 else ""
-            going = f", settled period {self.period:.5g}" if np.isfinite(self.period) else ""
+            going = f", last dwell time {self.period:.5g}" if np.isfinite(self.period) else ""
             stop = f", collapsed at {self.collapse_time:.4g}" if self.collapsed else ""
+            until = f"until t = {self.setting.numbers['t1']:.4g} ({self.num_steps} steps)"
             return (
-                f"{self.num_transitions} transitions until t = {self.times[-1]:.4g} ({self.num_steps} steps): "
-                f"{' → '.join(names[:12])}{more}{going}{stop}\n  {Ending[self.ending]}\n  {self.setting}\n  result: "
-                f"{describe_result(self.result)}"
+                f"{self.num_transitions} transitions {until}: {' → '.join(names[:12])}{more}{going}{stop}\n  "
+                f"{Ending[self.ending]}\n  {self.setting}\n  result: {describe_result(self.result)}"
             )
 
         return card(self, self.num_transitions, text)
@@ -143,8 +146,8 @@ def retrieve_sequence(
         in_domain(name, x, kind)
     for name, x in (("level", level), ("margin", margin)):
         in_domain(name, x, "probability")
-    noisy = [is_concrete(s) and float(s) > 0 for s in (network.noise_fast, network.noise_slow)]
-    if any(noisy) and key is None:
+    noises = network.noise_fast, network.noise_slow
+    if key is None and any(is_concrete(s) and float(s) > 0 for s in noises):
         fail("key", "a key, as the network has noise", None)
     if key is not None and dt0 is None:
         dt0 = network.tau_fast / _STEPS_OF_NOISE
@@ -153,7 +156,11 @@ def retrieve_sequence(
     if saveat is not None:
         saveat = as_inexact(saveat)
         increasing("saveat", saveat)
-        if is_concrete(saveat) and is_concrete(t1) and (saveat[0] < 0 or saveat[-1] > t1):
+        if (
+            is_concrete(saveat)
+            and is_concrete(t1)
+            and (np.asarray(saveat)[0] < 0 or np.asarray(saveat)[-1] > np.asarray(t1))
+        ):
             fail("saveat", f"times between 0 and t1 = {float(t1):g}", describe(saveat))
     if dt0 is not None:
         dt0 = as_inexact(dt0)
@@ -167,9 +174,11 @@ def retrieve_sequence(
         "max_steps": max_steps,
     }
     state = network.begin(start, saliency=saliency)  # checks the start
-    if isinstance(solver, ExactDwell) and key is not None:
-        fail("solver", "another solver with noise", "ExactDwell")
-    elif isinstance(solver, ExactDwell):
+    if isinstance(solver, ExactDwell):
+        if key is not None:
+            fail("solver", "another solver with noise", "ExactDwell")
+        if stepsize_controller is not None:
+            fail("stepsize_controller", "none with ExactDwell, which has its own", type(stepsize_controller).__name__)
         solver.parts(network, state)  # checks the network
     start = jnp.asarray(start, jnp.int32)
     out = _retrieve(network, start, saliency, t1, key, saveat, level, margin, options, max_transitions, until_collapse)
@@ -204,6 +213,14 @@ def _retrieve(
         )
         return {"overlap": values[0], "saliency": values[1], "overlap_rate": rates[0], "saliency_rate": rates[1]}
 
+    valid = (start >= 0) & (start < len(network.patterns))
+    for x in (level, margin):
+        valid &= (x >= 0) & (x <= 1)
+    if times is not None:
+        valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= 0) & (times[-1] <= t1.astype(times.dtype))
+    if key is None:
+        valid &= (network.noise_fast == 0) & (network.noise_slow == 0)
+    t1 = jnp.where(valid, t1, jnp.nan)  # nothing is integrated, and the answer is NaN
     state = network.begin(start, saliency=saliency)
     if isinstance(options["solver"], ExactDwell):
         parts = options["solver"].parts(network, state)
@@ -227,34 +244,35 @@ def _retrieve(
     steps = cast(Steps, path.steps)
     if times is None:
         times = jnp.linspace(0, 1, 201, dtype=steps.times.dtype) * t1.astype(steps.times.dtype)
-    found = _switches(steps, start, level, margin, max_transitions, smooth=key is None)
+    smooth = key is None
+    found = switches(steps, start, level, margin, max_transitions, smooth=smooth)
+    at_switch = interpolate(steps, found["times"], network.tau_slow, smooth=smooth)[1]
+    held, lost_at = last_time_above(steps, level, smooth=smooth)
     last = jnp.sum(jnp.isfinite(steps.times)) - 1
-    overlap, salient = steps.values["overlap"], steps.values["saliency"]
-    size = jnp.abs(overlap)
-    strong = jnp.max(size, axis=1) >= level.astype(size.dtype)
-    held = jnp.max(jnp.where(strong, jnp.arange(len(strong)), 0))
+    size, salient = jnp.abs(steps.values["overlap"]), steps.values["saliency"]
     stable = network.escape_level().astype(salient.dtype)
-    collapsed = ~strong[last] & (jnp.max(salient[last]) <= stable)
-    leader, sign = found["order"][found["count"]], found["sign"][found["count"]]
-
-    at_switch = _interpolate(steps, found["times"], network.tau_slow, smooth=key is None)[1]
+    collapsed = (held < last) & (jnp.max(salient[last]) <= stable)
+    chance = tied(found, at_switch) if smooth else jnp.array(False)
+    leader = found["leader"]
 
     # Why it ended. What was there to follow when the active memory was lost:
     others = jnp.arange(len(network.patterns), dtype=leader.dtype) != leader
     able = others & (salient[held] > stable)
     pushed = able & (size[held] > 1e-4)
     column = network.transitions[:, leader]
-    holds = network.gain * column[leader] >= 1
+    # Its own drive, towards which its saliency tends; it is held once it has come there and the drive is enough.
+    drive = network.gain * network.saliency({"slow": matmul(column, network.patterns)})[leader]
+    at_rest = jnp.abs(salient[last, leader] - drive) < 1e-3 * drive
     ending = cast(Ending, Ending.running)
     for reason, why in (
         (collapsed, Ending.collapse),
         (collapsed & jnp.any(able) & ~jnp.any(pushed), Ending.not_nucleated),
         (collapsed & ~jnp.any(column > 0), Ending.end_of_chain),
-        (~collapsed & holds, Ending.no_escape),
+        (collapsed & chance, Ending.tie),
+        (~collapsed & (drive >= stable) & at_rest, Ending.no_escape),
         (collapsed & (found["count"] == 0) & (saliency <= stable), Ending.decayed_at_start),
-        (_tied(found, at_switch) & (key is None), Ending.tie),
-        (sign < 0, Ending.wrong_sign),
-        (path.result == RESULTS.invalid_parameter, Ending.invalid),
+        ((found["count"] > 0) & (found["sign"][found["count"]] < 0), Ending.wrong_sign),
+        (~is_okay(path.result), Ending.invalid),
     ):
         ending = Ending.where(reason, why, ending)
     result = RESULTS.where(is_okay(path.result) & found["overflow"], RESULTS.no_room, path.result)
@@ -262,10 +280,10 @@ def _retrieve(
     dwell = jnp.diff(found["times"], prepend=jnp.zeros(1, found["times"].dtype))
     source, target = found["order"][:-1], found["order"][1:]
     correct = (network.transitions[target, source] > 0) & (found["sign"][1:] > 0) & (target >= 0)
-    trajectory = _interpolate(steps, times, network.tau_slow, smooth=key is None)
+    trajectory = interpolate(steps, times, network.tau_slow, smooth=smooth)
     return SequenceRun(
-        order=found["order"],
-        sign=found["sign"],
+        order=jnp.where(path.result != RESULTS.invalid_parameter, found["order"], -1),
+        sign=jnp.where(path.result != RESULTS.invalid_parameter, found["sign"], 0),
         switch_times=found["times"],
         dwell_times=dwell,
         switch_saliency=at_switch,
@@ -273,15 +291,18 @@ def _retrieve(
         num_correct=jnp.sum(jnp.cumprod(correct)),
         period=jnp.where(going, dwell[jnp.maximum(found["count"] - 1, 0)], jnp.nan),
         collapsed=collapsed,
-        collapse_time=jnp.where(collapsed, steps.times[held], jnp.nan),
+        collapse_time=jnp.where(collapsed, lost_at, jnp.nan),
         ending=ending,
+        chance=chance,
         times=times,
         overlap=trajectory[0],
         saliency=trajectory[1],
         final=path.final,
         num_steps=path.stats["num_steps"],
         result=result,
-        setting=conditions(network, saliency=saliency, start=start.astype(saliency.dtype), t1=t1, level=level),
+        setting=conditions(
+            network, saliency=saliency, start=start.astype(saliency.dtype), t1=t1, level=level, margin=margin
+        ),
     )
 
 
@@ -295,119 +316,3 @@ def conditions(network: InputDrivenNetwork, **numbers: Array) -> Setting:
 
 def _absent(x: Any) -> bool:
     return x is None
-
-
-def _switches(
-    steps: Steps, start: Array, level: Scalar, margin: Scalar, room: int, *, smooth: bool
-) -> dict[str, Array]:
-    """Who leads after whom. A memory leads at a step if its |overlap| reaches the level and exceeds all others by the
-    margin; between two leaders, the switch is where the later one's |overlap| last overtook the earlier one's."""
-    overlap, rate, t = steps.values["overlap"], steps.values["overlap_rate"], steps.times
-    index = jnp.arange(len(t))
-    size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
-    memory = jnp.argmax(size, axis=1).astype(start.dtype)
-    others = jnp.where(jnp.arange(size.shape[1], dtype=start.dtype)[None] == memory[:, None], 0, size)
-    top = _take(size, memory)
-    leads = (top - jnp.max(others, axis=1) > margin.astype(size.dtype)) & (top >= level.astype(size.dtype))
-    before = jax.lax.cummax(jnp.where(leads, index, -1))  # the last step that had a leader
-    after = jax.lax.cummin(jnp.where(leads, index, len(t)), reverse=True)
-    past = jnp.where(before >= 0, memory[before], start)
-    future = jnp.where(after < len(t), memory[jnp.minimum(after, len(t) - 1)], past)
-    old, new = past[:-1], future[1:]  # of the interval from each step to the next
-    ahead = lambda k: _take(size[k:][: len(old)], new) - _take(size[k:][: len(old)], old)  # noqa: E731
-    crossing = (old != new) & (ahead(0) <= 0) & (ahead(1) > 0)
-    latest = jax.lax.cummax(jnp.where(crossing, index[:-1], -1))
-    changed = leads[1:] & (past[1:] != past[:-1])
-    at = jnp.nonzero(changed, size=room + 1, fill_value=-1)[0]
-    count = jnp.sum(changed)
-    happened = (at >= 0)[:room]
-    at = jnp.where(happened, at[:room], 0)
-    step = jnp.maximum(latest[at], 0)
-    p, q = past[at], past[at + 1]
-
-    # The difference of the two overlaps within that step, as a cubic of θ in [0, 1].
-    width = t[step + 1] - t[step]
-
-    def ends(k):
-        i = step + k
-        signs = jax.lax.stop_gradient((jnp.sign(overlap[i, q]), jnp.sign(overlap[i, p])))
-        return tuple(signs[0] * x[i, q] - signs[1] * x[i, p] for x in (overlap, rate))
-
-    (d0, r0), (d1, r1) = ends(0), ends(1)
-    r0, r1 = (r0 * width, r1 * width) if smooth else (d1 - d0, d1 - d0)
-    root = _cubic_root(*jax.lax.stop_gradient((d0, d1, r0, r1)))
-    value, slope = _hermite(root, d0, d1, r0, r1)
-    # One Newton step from the root: nothing in value, all of the derivative.
-    root -= value / jax.lax.stop_gradient(jnp.where(slope == 0, 1, slope))
-    order = jnp.concatenate([start[None], jnp.where(happened, q, -1)]).astype(jnp.int32)
-    first = jnp.sign(jnp.nan_to_num(_take(overlap[:1], start[None])))
-    sign = jnp.concatenate([first, jnp.where(happened, jnp.sign(overlap[at + 1, q]), 0)]).astype(jnp.int32)
-    return {
-        "order": order,
-        "sign": sign,
-        "times": jnp.where(happened, t[step] + root * width, jnp.nan),
-        "count": jnp.minimum(count, room),
-        "overflow": count > room,
-    }
-
-
-def _tied(found: dict[str, Array], saliency: Array) -> Array:
-    """Whether at a switch another memory was as salient as the one that followed, to rounding: then chance decided."""
-    source, target = found["order"][:-1], found["order"][1:]
-    memory = jnp.arange(saliency.shape[1], dtype=source.dtype)[None]
-    rivals = jnp.where((memory == source[:, None]) | (memory == target[:, None]), -jnp.inf, saliency)
-    winner = _take(saliency, jnp.maximum(target, 0))
-    return jnp.any(jnp.abs(jnp.max(rivals, axis=1) - winner) < 1e-4 * jnp.abs(winner))
-
-
-def _take(rows: Array, columns: Array) -> Array:
-    return jnp.take_along_axis(rows, columns[:, None], axis=1)[:, 0]
-
-
-def _hermite(x: Array, y0: Array, y1: Array, r0: Array, r1: Array) -> tuple[Array, Array]:
-    """Cubic on [0, 1] with given values and slopes at the ends, and its slope."""
-    a, b = 2 * (y0 - y1) + r0 + r1, 3 * (y1 - y0) - 2 * r0 - r1
-    return ((a * x + b) * x + r0) * x + y0, (3 * a * x + 2 * b) * x + r0
-
-
-def _cubic_root(y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
-    """Where the cubic passes from y0 <= 0 to y1 > 0, by bisection to the last bits."""
-
-    def halve(_, bracket):
-        low, high = bracket
-        middle = 0.5 * (low + high)
-        beyond = _hermite(middle, y0, y1, r0, r1)[0] > 0
-        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high)
-
-    bits = jnp.finfo(y0.dtype).nmant + 2
-    low, high = jax.lax.fori_loop(0, bits, halve, (jnp.zeros_like(y0), jnp.ones_like(y0)))
-    return 0.5 * (low + high)
-
-
-def _interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tuple[Array, Array]:
-    """Overlaps and saliencies at any times, NaN beyond the end. In a step overlaps are cubic, saliencies what their own
-    equation makes of a drive that changes linearly in time; with noise both are linear."""
-    t = steps.times
-    last = jnp.sum(jnp.isfinite(t)) - 1
-    i = jnp.searchsorted(jnp.where(jnp.isfinite(t), t, jnp.inf), times, side="right").astype(last.dtype)
-    i = jnp.clip(i - 1, 0, last - 1)
-    h = (t[i + 1] - t[i])[:, None]
-    x = (times[:, None] - t[i][:, None]) / h
-    (m0, m1), (a0, a1) = ((v[i], v[i + 1]) for v in (steps.values["overlap"], steps.values["saliency"]))
-    if smooth:
-        p0, p1 = (steps.values["overlap_rate"][k] for k in (i, i + 1))
-        # Slopes that would leave the range of the two ends are cut: units with an edge have none there.
-        p0, p1 = (jnp.clip(h * p, 3 * jnp.minimum(m1 - m0, 0), 3 * jnp.maximum(m1 - m0, 0)) for p in (p0, p1))
-        overlap = _hermite(x, m0, m1, p0, p1)[0]
-        s, drive = h / tau, a0 + tau * steps.values["saliency_rate"][i]
-        free = lambda x: a0 + (a0 - drive) * jnp.expm1(-x * s)  # with the drive of the step's beginning  # noqa: E731
-        saliency = free(x) + (a1 - free(1)) * _ramp(x * s) / _ramp(s)
-    else:
-        overlap, saliency = (1 - x) * m0 + x * m1, (1 - x) * a0 + x * a1
-    known = ((times >= t[0]) & (times <= t[last]))[:, None]
-    return jnp.where(known, overlap, jnp.nan), jnp.where(known, saliency, jnp.nan)
-
-
-def _ramp(s: Array) -> Array:
-    """s − 1 + e^{−s}: the response to a drive that grows linearly."""
-    return jnp.where(s < 0.1, 0.5 * s**2 * (1 - s / 3 * (1 - s / 4 * (1 - s / 5))), s + jnp.expm1(-s))

@@ -54,7 +54,7 @@ def saliency_map(gain: NumbersLike, saliency: NumbersLike) -> Numbers:
 
     ??? cite "Source"
         ```bibtex
-        @article{betteti2026dynamical,
+        @article{betteti2026sequential,
             title={A Dynamical Theory of Sequential Retrieval in Input-Driven Hopfield Networks},
             author={Betteti, Simone and Baggio, Giacomo and Zampieri, Sandro}, year={2026}, eprint={2603.03201},
             archivePrefix={arXiv},

@@ -1,0 +1,143 @@
+"""Who leads when: switches between memories, located within the steps of a solve, and what lies between the steps."""
+
+import jax
+import jax.numpy as jnp
+
+from .._results import Steps
+from .._types import Array, Scalar
+
+
+def switches(steps: Steps, start: Array, level: Scalar, margin: Scalar, room: int, *, smooth: bool) -> dict[str, Array]:
+    """Who leads after whom. A memory leads at a step if its |overlap| reaches the level and exceeds all others by the
+    margin; between two leaders, the switch is where the later one's |overlap| last overtook the earlier one's."""
+    overlap, rate, t = steps.values["overlap"], steps.values["overlap_rate"], steps.times
+    index = jnp.arange(len(t))
+    size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
+    memory = jnp.argmax(size, axis=1).astype(start.dtype)
+    others = jnp.where(jnp.arange(size.shape[1], dtype=start.dtype)[None] == memory[:, None], 0, size)
+    top = _take(size, memory)
+    leads = (top - jnp.max(others, axis=1) > margin.astype(size.dtype)) & (top >= level.astype(size.dtype))
+    before = jax.lax.cummax(jnp.where(leads, index, -1))  # the last step that had a leader
+    after = jax.lax.cummin(jnp.where(leads, index, len(t)), reverse=True)
+    past = jnp.where(before >= 0, memory[before], start)
+    future = jnp.where(after < len(t), memory[jnp.minimum(after, len(t) - 1)], past)
+    old, new = past[:-1], future[1:]  # of the interval from each step to the next
+    ahead = lambda k: _take(size[k:][: len(old)], new) - _take(size[k:][: len(old)], old)  # noqa: E731
+    crossing = (old != new) & (ahead(0) <= 0) & (ahead(1) > 0)
+    latest = jax.lax.cummax(jnp.where(crossing, index[:-1], -1))
+    changed = leads[1:] & (past[1:] != past[:-1])
+    at = jnp.nonzero(changed, size=room + 1, fill_value=-1)[0]
+    count = jnp.sum(changed)
+    happened = (at >= 0)[:room]
+    at = jnp.where(happened, at[:room], 0)
+    step = jnp.maximum(latest[at], 0)
+    p, q = past[at], past[at + 1]
+
+    # The difference of the two overlaps within that step, as a cubic of θ in [0, 1].
+    width = t[step + 1] - t[step]
+
+    def ends(k):
+        i = step + k
+        signs = jax.lax.stop_gradient((jnp.sign(overlap[i, q]), jnp.sign(overlap[i, p])))
+        return tuple(signs[0] * x[i, q] - signs[1] * x[i, p] for x in (overlap, rate))
+
+    (d0, r0), (d1, r1) = ends(0), ends(1)
+    r0, r1 = (r0 * width, r1 * width) if smooth else (d1 - d0, d1 - d0)
+    root = _root(d0, d1, r0, r1)
+    order = jnp.concatenate([start[None], jnp.where(happened, q, -1)]).astype(jnp.int32)
+    first = jnp.sign(jnp.nan_to_num(_take(overlap[:1], start[None])))
+    sign = jnp.concatenate([first, jnp.where(happened, jnp.sign(overlap[at + 1, q]), 0)]).astype(jnp.int32)
+    return {
+        "order": order,
+        "sign": sign,
+        "times": jnp.where(happened, t[step] + root * width, jnp.nan),
+        "count": jnp.minimum(count, room),
+        "overflow": count > room,
+        "leader": past[-1],
+    }
+
+
+def tied(found: dict[str, Array], saliency: Array) -> Array:
+    """Whether at a switch another memory was as salient as the one that followed, to rounding: then chance decided."""
+    source, target = found["order"][:-1], found["order"][1:]
+    memory = jnp.arange(saliency.shape[1], dtype=source.dtype)[None]
+    rivals = jnp.where((memory == source[:, None]) | (memory == target[:, None]), -jnp.inf, saliency)
+    winner = _take(saliency, jnp.maximum(target, 0))
+    return jnp.any(jnp.abs(jnp.max(rivals, axis=1) - winner) < 1e-4 * jnp.abs(winner))
+
+
+def _take(rows: Array, columns: Array) -> Array:
+    return jnp.take_along_axis(rows, columns[:, None], axis=1)[:, 0]
+
+
+def _hermite(x: Array, y0: Array, y1: Array, r0: Array, r1: Array) -> tuple[Array, Array]:
+    """Cubic on [0, 1] with given values and slopes at the ends, and its slope."""
+    a, b = 2 * (y0 - y1) + r0 + r1, 3 * (y1 - y0) - 2 * r0 - r1
+    return ((a * x + b) * x + r0) * x + y0, (3 * a * x + 2 * b) * x + r0
+
+
+def _root(y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
+    """Where the cubic passes from y0 <= 0 to y1 > 0, by bisection to the last bits; differentiable."""
+    ends = jax.lax.stop_gradient((y0, y1, r0, r1))
+
+    def halve(_, bracket):
+        low, high = bracket
+        middle = 0.5 * (low + high)
+        beyond = _hermite(middle, *ends)[0] > 0
+        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high)
+
+    bits = jnp.finfo(y0.dtype).nmant + 2
+    low, high = jax.lax.fori_loop(0, bits, halve, (jnp.zeros_like(y0), jnp.ones_like(y0)))
+    root = 0.5 * (low + high)
+    # One Newton step: nothing in value, all of the derivative.
+    value, slope = _hermite(root, y0, y1, r0, r1)
+    return root - value / jax.lax.stop_gradient(jnp.where(slope == 0, 1, slope))
+
+
+def last_time_above(steps: Steps, level: Scalar, *, smooth: bool) -> tuple[Array, Array]:
+    """The last step at which an |overlap| reached the level, and the time after it at which that overlap fell below."""
+    overlap, t = steps.values["overlap"], steps.times
+    size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
+    level = level.astype(size.dtype)
+    held = jnp.max(jnp.where(jnp.max(size, axis=1) >= level, jnp.arange(len(t)), 0))
+    after = jnp.minimum(held + 1, len(t) - 1)
+    memory = jnp.argmax(size[held])
+    width = jnp.where(jnp.isfinite(t[after]), t[after] - t[held], 0)
+    sign = jax.lax.stop_gradient(jnp.sign(overlap[held, memory]))
+    d0, d1 = (jnp.nan_to_num(level - sign * overlap[k, memory]) for k in (held, after))
+    r0 = r1 = d1 - d0
+    if smooth:
+        r0, r1 = (jnp.nan_to_num(-sign * steps.values["overlap_rate"][k, memory]) * width for k in (held, after))
+        r0, r1 = (jnp.clip(r, 3 * jnp.minimum(d1 - d0, 0), 3 * jnp.maximum(d1 - d0, 0)) for r in (r0, r1))
+    return held, t[held] + width * jnp.where(d1 > 0, _root(d0, d1, r0, r1), 1)
+
+
+def interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tuple[Array, Array]:
+    """Overlaps and saliencies at any times, NaN beyond the end. In a step overlaps are cubic, saliencies what their own
+    equation makes of a drive that changes linearly in time; with noise both are linear."""
+    t = steps.times
+    times, tau = times.astype(t.dtype), tau.astype(t.dtype)
+    last = jnp.maximum(jnp.sum(jnp.isfinite(t)) - 1, 1)
+    known = ((times >= t[0]) & (times <= t[last]))[:, None]
+    times = jnp.where(known[:, 0], times, t[0])  # no NaN in what is differentiated
+    i = jnp.searchsorted(jnp.where(jnp.isfinite(t), t, jnp.inf), times, side="right").astype(last.dtype)
+    i = jnp.clip(i - 1, 0, last - 1)
+    h = (t[i + 1] - t[i])[:, None]
+    x = (times[:, None] - t[i][:, None]) / h
+    (m0, m1), (a0, a1) = ((v[i], v[i + 1]) for v in (steps.values["overlap"], steps.values["saliency"]))
+    if smooth:
+        p0, p1 = (steps.values["overlap_rate"][k] for k in (i, i + 1))
+        # Slopes that would leave the range of the two ends are cut: units with an edge have none there.
+        p0, p1 = (jnp.clip(h * p, 3 * jnp.minimum(m1 - m0, 0), 3 * jnp.maximum(m1 - m0, 0)) for p in (p0, p1))
+        overlap = _hermite(x, m0, m1, p0, p1)[0]
+        s, drive = h / tau, a0 + tau * steps.values["saliency_rate"][i]
+        free = lambda x: a0 + (a0 - drive) * jnp.expm1(-x * s)  # with the drive of the step's beginning  # noqa: E731
+        saliency = free(x) + (a1 - free(1)) * _ramp(x * s) / _ramp(s)
+    else:
+        overlap, saliency = (1 - x) * m0 + x * m1, (1 - x) * a0 + x * a1
+    return jnp.where(known, overlap, jnp.nan), jnp.where(known, saliency, jnp.nan)
+
+
+def _ramp(s: Array) -> Array:
+    """s − 1 + e^{−s}: the response to a drive that grows linearly."""
+    return jnp.where(s < 0.1, 0.5 * s**2 * (1 - s / 3 * (1 - s / 4 * (1 - s / 5))), s + jnp.expm1(-s))
