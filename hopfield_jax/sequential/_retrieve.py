@@ -198,7 +198,10 @@ def enough_steps(
     if not all(map(is_concrete, (network.tau_fast, t1, dt0))):
         return 16384
     time, tau = float(t1), float(network.tau_fast)
-    needed = time / (2 * tau) + 2048 if key is None else time / (tau / _STEPS_OF_NOISE if dt0 is None else float(dt0))
+    if key is None:  # twice as many at float64's tolerance
+        needed = (time / (2.2 * tau) + 1024) * (1 if network.patterns.dtype == jnp.float32 else 2)
+    else:
+        needed = time / (tau / _STEPS_OF_NOISE if dt0 is None else float(dt0))
     return 2 ** math.ceil(math.log2(needed + 16))
 
 
