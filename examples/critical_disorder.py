@@ -56,14 +56,15 @@ curve = []
 for c in correlations:
     draws = [threshold(jnp.float32(c), k) for k in jr.split(key, num_draws)]
     value, width, right = (np.array([float(d[i]) for d in draws]) for i in range(3))
-    value, share = value[np.isfinite(value)], np.nanmean(right)
+    known, share = np.isfinite(value), np.nanmean(right)
+    value, width = value[known], width[known]
     if value.size < 2:
         print(f"c = {c:.2f}: no threshold between the bounds in {num_draws - value.size} of {num_draws} draws")
         continue
     curve.append((c, value.mean(), value.std(ddof=1) / value.size**0.5))
     print(
         f"c = {c:.2f}: κ_c = {curve[-1][1]:.3f} ± {curve[-1][2]:.3f} (in {value.size} of {num_draws} draws, bracket "
-        f"{np.nanmax(width):.3f}); right transitions there {share:.2f}"
+        f"{width.max():.3f}); right transitions there {share:.2f}"
     )
 
 
