@@ -15,7 +15,7 @@ from .._threshold import bisect
 from .._types import Array, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._network import InputDrivenNetwork
 from ._outcome import Ending
-from ._retrieve import SequenceRun, conditions, enough_steps, retrieve_sequence
+from ._retrieve import SequenceRun, check_key, conditions, enough_steps, retrieve_sequence
 from ._saliency import period
 
 
@@ -228,6 +228,7 @@ def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
     for name in ("saveat", "throw"):
         if name in options:
             fail(name, "no such option here: no trajectory is kept and no run raises", options[name])
+    check_key(network, options.get("key"))
     dt0, key, solver = (options.get(name) for name in ("dt0", "key", "solver"))
     room = enough_steps(network, options["t1"], dt0, key, solver, options.get("max_transitions", 64))
     least = {"max_steps": room, "until_collapse": network.input is None}

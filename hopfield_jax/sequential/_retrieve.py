@@ -146,9 +146,7 @@ def retrieve_sequence(
         in_domain(name, x, kind)
     for name, x in (("level", level), ("margin", margin)):
         in_domain(name, x, "probability")
-    noises = network.noise_fast, network.noise_slow
-    if key is None and any(is_concrete(s) and float(s) > 0 for s in noises):
-        fail("key", "a key, as the network has noise", None)
+    check_key(network, key)
     if key is not None and dt0 is None:
         dt0 = network.tau_fast / _STEPS_OF_NOISE
     if until_collapse and network.input is not None:
@@ -156,11 +154,8 @@ def retrieve_sequence(
     if saveat is not None:
         saveat = as_inexact(saveat)
         increasing("saveat", saveat)
-        if (
-            is_concrete(saveat)
-            and is_concrete(t1)
-            and (np.asarray(saveat)[0] < 0 or np.asarray(saveat)[-1] > np.asarray(t1))
-        ):
+        known = is_concrete(saveat) and is_concrete(t1)
+        if known and not 0 <= np.asarray(saveat)[0] <= np.asarray(saveat)[-1] <= np.asarray(t1):
             fail("saveat", f"times between 0 and t1 = {float(t1):g}", describe(saveat))
     if dt0 is not None:
         dt0 = as_inexact(dt0)
@@ -183,6 +178,13 @@ def retrieve_sequence(
     start = jnp.asarray(start, jnp.int32)
     out = _retrieve(network, start, saliency, t1, key, saveat, level, margin, options, max_transitions, until_collapse)
     return raise_unless_okay(out, out.result) if throw else out
+
+
+def check_key(network: InputDrivenNetwork, key: PRNGKey | None) -> None:
+    """Raises if the network has noise and there is no key; traced noise then makes the result invalid."""
+    noises = network.noise_fast, network.noise_slow
+    if key is None and any(is_concrete(s) and np.any(np.asarray(s) > 0) for s in noises):
+        fail("key", "a key, as the network has noise", None)
 
 
 def enough_steps(

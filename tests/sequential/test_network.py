@@ -418,6 +418,8 @@ def test_runs_that_make_no_sense_are_refused(options, match):
 def test_noise_needs_a_key_and_traced_nonsense_gives_nan():
     with pytest.raises(ValueError, match="`key`: expected a key"):
         retrieve(network(noise_fast=0.1))
+    with pytest.raises(ValueError, match="`key`: expected a key"):
+        S.scan_gains(network(noise_slow=0.1), jnp.array([5.0]), t1=1.0)
     with pytest.raises(ValueError, match="`InputProtocol.times`: expected strictly increasing"):
         S.InputProtocol(jnp.array([1.0, 1.0]), jnp.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"`gains`: expected shape \(gains,\)"):
