@@ -52,14 +52,7 @@ def saliency_map(gain: NumbersLike, saliency: NumbersLike) -> Numbers:
     assert sequential.saliency_map(5.0, 2.0) == 2.5
     ```
 
-    ??? cite "Source"
-        ```bibtex
-        @article{betteti2026sequential,
-            title={A Dynamical Theory of Sequential Retrieval in Input-Driven Hopfield Networks},
-            author={Betteti, Simone and Baggio, Giacomo and Zampieri, Sandro}, year={2026}, eprint={2603.03201},
-            archivePrefix={arXiv},
-        }
-        ```
+    Source: Betteti, Baggio and Zampieri 2026, cited at `InputDrivenNetwork`.
     """
     return _saliency_map(*_arguments(gain, saliency))
 
