@@ -67,7 +67,8 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
         fail("network", f"overlaps of the theory's shape {theory.overlap.shape}", f"shape {network.overlap.shape}")
     difference = theory.overlap - network.overlap
     variance = theory.overlap_error**2 + network.overlap_error**2
-    known = variance > 0  # a clamped overlap has no error
+    rounding = 4 * jnp.finfo(variance.dtype).eps * jnp.abs(theory.overlap)
+    known = variance > rounding**2  # a clamped overlap has no error, but its mean may be rounded
     ratio = jnp.where(known, jnp.abs(difference) / jnp.sqrt(jnp.where(known, variance, 1)), 0)
     ratio = jnp.where(jnp.isfinite(variance), ratio, jnp.nan).reshape(len(ratio), -1)
     if is_concrete(theory.times) and is_concrete(network.times):

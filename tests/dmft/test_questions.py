@@ -34,6 +34,10 @@ def test_agreement_by_hand():
     np.testing.assert_allclose(got.largest_deviation, 0.1, rtol=1e-6)
     np.testing.assert_allclose(got.in_errors, 0.1 / 0.05**0.5 / 0.1, rtol=1e-3)  # 0.1/√(0.01² + 0.02²)
     assert got.step == 3 and "at step 3" in str(got)
+    # Clamped overlaps differ by rounding, and so do those of the networks whose mean they are.
+    clamped = dataclasses.replace(one, overlap=jnp.full(16, 0.4), overlap_error=jnp.zeros(16))
+    rounded = dataclasses.replace(one, overlap=jnp.full(16, 0.4 + 6e-8), overlap_error=jnp.full(16, 1.3e-8))
+    assert rounded.overlap[0] != clamped.overlap[0] and D.agreement(clamped, rounded).in_errors == 0
     alone = D.agreement(dataclasses.replace(one, overlap_error=jnp.full(16, jnp.inf)), other)
     assert np.isnan(alone.in_errors) and alone.largest_deviation > 0
     with pytest.raises(ValueError, match="`network`: expected the theory's times"):
