@@ -6,6 +6,7 @@ from . import associative as associative
 from . import dmft as dmft
 from . import plot as plot
 from . import sequential as sequential
+from . import sweep as sweep
 from . import theory as theory
 from ._dynamics import AbstractDynamics as AbstractDynamics
 from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics

@@ -24,6 +24,7 @@ FLOORS = (
 AREAS = FLOORS[4]
 FACES = FLOORS[5]
 FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
+STORE_LIBRARIES = {"xarray", "zarr", "tqdm"}  # what functions of sweep may import as well
 MAX_DEPTH = 8
 
 Package = dict[str, ast.Module]  # syntax trees by dotted name below the package; "" is the package itself
@@ -141,9 +142,10 @@ def ban_errors(package: Package) -> Iterator[str]:
             if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
                 source = getattr(node, "module", None)
                 libraries = {name.split(".")[0] for name in ([source] if source else [a.name for a in node.names])}
-                for library in libraries & FACE_LIBRARIES:
-                    if not (room(module) in FACES and (node in inside or (room(module), library) == ("cli", "typer"))):
-                        yield f"{at} imports {library} where only functions of plot and cli do"
+                for library in libraries & (FACE_LIBRARIES | STORE_LIBRARIES):
+                    here = FACES + ("sweep",) * (library in STORE_LIBRARIES)
+                    if not (room(module) in here and (node in inside or (room(module), library) == ("cli", "typer"))):
+                        yield f"{at} imports {library} where only functions of {', '.join(here)} do"
                 if source == "__future__":
                     yield f"{at} imports from __future__"
                 if source == "jax" and any(alias.name == "config" for alias in node.names):
@@ -175,7 +177,7 @@ def test_import_touches_no_device_and_no_face_library():
 import sys, {PACKAGE}
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized(), "a backend was initialised"
-assert not {FACE_LIBRARIES} & set(sys.modules), "a library of plot or cli was imported"
+assert not {FACE_LIBRARIES | STORE_LIBRARIES} & set(sys.modules), "a library of plot, cli or sweep was imported"
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT.parent)
 
@@ -199,6 +201,8 @@ BASE = (
         (class_errors, {"_misc": BASE + "class C(AbstractA):\n    def f(self): ..."}, "C.f overrides"),
         (ban_errors, {"plot.a": "import matplotlib.pyplot as plt"}, "imports matplotlib"),
         (ban_errors, {"theory.a": "def f():\n    from tqdm import tqdm"}, "imports tqdm"),
+        (ban_errors, {"sweep.a": "import xarray as xr"}, "imports xarray"),
+        (ban_errors, {"dmft.a": "def f():\n    import zarr"}, "imports zarr"),
         (ban_errors, {"_misc": "from __future__ import annotations"}, "__future__"),
         (ban_errors, {"cli.a": "import jax\njax.config.update('jax_enable_x64', True)"}, "jax.config"),
         (ban_errors, {"_misc": "import jax\nx = jax.config.jax_enable_x64"}, "jax.config"),

@@ -1,0 +1,8 @@
+"""Sweeps: a function of one point at every point of a grid, on all there is to run on, kept and resumed."""
+
+from ._boundary import boundary as boundary
+from ._grid import Grid as Grid
+from ._run import Plan as Plan
+from ._run import plan as plan
+from ._run import run as run
+from ._store import open as open

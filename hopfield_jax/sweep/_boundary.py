@@ -1,0 +1,87 @@
+"""Where a yes turns into a no: bisection along one axis at every point of the others."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from .._checks import at_least, fail
+from .._threshold import bisect
+from .._types import PRNGKey, ScalarLike
+from ._grid import Grid
+from ._run import run
+
+
+@dataclasses.dataclass(frozen=True)
+class Bisection:
+    """The point of a sweep that finds a boundary; a class, so that it can be sent to other processes."""
+
+    predicate: Callable[..., Any]
+    along: str
+    lower: float
+    upper: float
+    num_iterations: int
+
+    def __call__(self, *key: PRNGKey, **coordinates: Any) -> dict[str, Any]:
+        found = bisect(
+            lambda x: self.predicate(*key, **{self.along: x}, **coordinates),
+            self.lower,
+            self.upper,
+            num_iterations=self.num_iterations,
+            throw=False,
+        )
+        bracket = {f"{self.along}_lower": found.lower, f"{self.along}_upper": found.upper}
+        return {self.along: found.value} | bracket | {"result": found.result}
+
+
+def boundary(
+    predicate: Callable[..., Any],
+    grid: Grid,
+    *,
+    along: str,
+    lower: ScalarLike,
+    upper: ScalarLike,
+    num_iterations: int = 12,
+    key: PRNGKey | None = None,
+    **options: Any,
+) -> Any:
+    r"""Finds where a predicate changes along one axis, at every point of a grid of the others.
+
+    A curve over one axis, a surface over two. n halvings of the interval cost n + 2 runs a point and locate what a grid
+    would need $2^n$ runs for. All points are bisected at once, as a sweep: it is stored, resumed and spread like one.
+
+    **Arguments:**
+
+    - `predicate`: `predicate(key, **coordinates)`, or without the key where there is none, of the grid's axes and
+      `along`; it should change once between the bounds. It may return a pair, the answer and whether it was decided.
+    - `grid`: of all other axes.
+    - `along`: name of the axis to bisect, from `lower` to `upper`; `num_iterations` halvings.
+    - `key`: as in `run`: a point's random numbers are the same all along the axis.
+    - `options`: of `run`.
+
+    **Returns:** an `xarray.Dataset` over the grid: the boundary under the name `along` (the middle of the bracket; NaN
+    where the predicate is the same at both bounds, or undecided), `{along}_lower` and `{along}_upper`, the bracket, and
+    `result`, its code.
+
+    **Raises:** `ValueError` for arguments that do not fit, and as `run`.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    grid = hj.sweep.Grid(saliency=jnp.linspace(1.5, 3.0, 4))
+    grows = lambda saliency, gain: hj.sequential.saliency_map(gain, saliency) > saliency
+    found = hj.sweep.boundary(grows, grid, along="gain", lower=1.0, upper=8.0, num_iterations=20)
+    assert abs(float(found["gain"].sel(saliency=2.0)) - 4.0) < 1e-4  # the smallest of Z²/(Z - 1)
+    ```
+    """
+    if not callable(predicate):
+        fail("predicate", "a function", type(predicate).__name__)
+    if not isinstance(grid, Grid):
+        fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
+    if along in grid.names:
+        fail("along", f"a name that is no axis of the grid ({', '.join(grid.names)})", along)
+    at_least("num_iterations", num_iterations, 1)
+    if not float(lower) < float(upper):
+        fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
+    point = Bisection(predicate, along, float(lower), float(upper), num_iterations)
+    return run(point, grid, key=key, **options)

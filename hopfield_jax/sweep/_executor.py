@@ -1,0 +1,75 @@
+"""Blocks in other processes, by anything that has `submit`."""
+
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+
+from .._checks import fail
+from ._devices import Report, Worker, compute
+from ._grid import Block
+from ._job import Job
+from ._store import Store, differences
+
+_TRIES = 3
+_POLL = 0.02  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A job and its store, as sent to workers; two are the same if their `token` is."""
+
+    job: Job = dataclasses.field(compare=False)
+    store: str = dataclasses.field(compare=False)
+    token: str = dataclasses.field(default_factory=lambda: os.urandom(8).hex())
+
+
+@functools.lru_cache(maxsize=2)
+def _prepare(order: Order) -> tuple[list[Worker], Store]:
+    programs = order.job.trace()
+    store = Store.find(order.store)
+    if store is None:
+        fail("store", "a folder that every worker sees", order.store)
+    if differing := differences(order.job.configuration(programs), store.configuration):
+        raise RuntimeError(f"This worker would compute something else than was asked for: {'; '.join(differing)}")
+    return [Worker(order.job, programs, store.tiling, device) for device in jax.local_devices()], store
+
+
+def compute_elsewhere(order: Order, blocks: tuple[Block, ...], attempt: int) -> list[Report]:
+    """What a worker process does: traces and compiles once, computes blocks and writes them itself. `attempt` only
+    makes the call a new one for schedulers that remember calls."""
+    workers, store = _prepare(order)
+    return list(compute(workers, blocks, store))
+
+
+def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: int) -> Iterator[Report]:
+    """Hands tasks of blocks to an executor, and again those that were lost."""
+    tasks = [tuple(blocks[i : i + per_task]) for i in range(0, len(blocks), per_task)]
+    waiting = [(executor.submit(compute_elsewhere, order, task, 0), task, 0) for task in tasks]
+    while waiting:
+        still = []
+        for future, task, attempt in waiting:
+            if not future.done():
+                still.append((future, task, attempt))
+                continue
+            try:
+                reports = future.result()
+            except Exception as error:
+                try:
+                    if attempt + 1 == _TRIES:
+                        raise error
+                    still.append((executor.submit(compute_elsewhere, order, task, attempt + 1), task, attempt + 1))
+                except Exception as last:
+                    raise RuntimeError(
+                        f"`executor`: {len(task)} blocks were lost ({type(last).__name__}: {last}). What was finished "
+                        f"is kept in {order.store}: the same call goes on from there."
+                    ) from error
+            else:
+                yield from reports
+        if len(still) == len(waiting):
+            time.sleep(_POLL)
+        waiting = still

@@ -1,0 +1,256 @@
+"""Named axes, and how the grid they span is cut into blocks."""
+
+import dataclasses
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._checks import at_least, describe, fail
+from .._misc import default_float
+
+Block = tuple[int, ...]
+"""Where a block stands: its number along every axis."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One axis of a grid. `values`: what a point is given; `labels`: what stands at the axis, numbers or names."""
+
+    name: str
+    values: Any
+    labels: np.ndarray
+    is_choice: bool = False
+    is_replicate: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def tags(self) -> np.ndarray:
+        """Of every coordinate the number that random keys fold in; it does not depend on the other coordinates."""
+        if self.is_choice:
+            return np.array([zlib.crc32(str(label).encode()) for label in self.labels], np.uint32)
+        if np.issubdtype(self.labels.dtype, np.integer):
+            return self.labels.astype(np.int64).astype(np.uint32)
+        return self.labels.astype(np.float32).view(np.uint32)
+
+    @property
+    def summary(self) -> str:
+        """What the axis spans, in a few words; with the values' checksum where they are not all written."""
+        if self.is_choice:
+            return "choices " + ", ".join(self.labels.tolist())
+        if len(self) <= 4:
+            return "values " + ", ".join(map(str, self.values.tolist()))
+        seen = f"{len(self)} values from {self.values[0]:.6g} to {self.values[-1]:.6g}"
+        return f"{seen} (checksum {zlib.crc32(np.ascontiguousarray(self.values).tobytes()):08x})"
+
+
+class Grid:
+    """The points of a sweep: every combination of the values of named axes, the last axis fastest.
+
+    **Arguments:** one keyword argument an axis, which is
+
+    - numbers in increasing order, shape (points,): integers stay integers, all others take the default float type;
+    - a whole number n: n replicates, numbered from 0, that differ in their random numbers (`hopfield_jax.sweep.run`);
+    - anything else in a list, or a dictionary from names to it: static choices, such as units, kernels or `True` and
+      `False`. A program is compiled for each of them. The names are the labels in the result; those of a list are the
+      objects' own (of strings and booleans what they say, of functions and classes' instances the name).
+
+    **Raises:** `ValueError` that names the axis, for axes that are empty, unordered, duplicate or not finite, and for
+    choices that are called the same.
+
+    ```python
+    import numpy as np
+    import hopfield_jax as hj
+
+    units = {"tanh": hj.LogCosh(), "clip": hj.HardTanh()}
+    grid = hj.sweep.Grid(load=np.linspace(0.02, 0.2, 10), units=units, replicate=4)
+    assert grid.shape == (10, 2, 4) and grid.size == 80
+    ```
+    """
+
+    axes: tuple[Axis, ...]
+
+    def __init__(self, /, **axes: Any):
+        if not axes:
+            fail("axes", "at least one axis", "none")
+        if "key" in axes:
+            fail("key", "another name for an axis (a point's random key is called so)", "key")
+        self.axes = tuple(_axis(name, values) for name, values in axes.items())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(map(len, self.axes))
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def random_axes(self) -> tuple[str, ...]:
+        """The axes of replicates."""
+        return tuple(axis.name for axis in self.axes if axis.is_replicate)
+
+    def __repr__(self) -> str:
+        return f"Grid of {self.size} points: " + "; ".join(f"{axis.name}, {axis.summary}" for axis in self.axes)
+
+
+def _axis(name: str, values: Any) -> Axis:
+    if isinstance(values, bool):
+        fail(name, "numbers in increasing order, a number of replicates, or a list of choices", repr(values))
+    if isinstance(values, int | np.integer):
+        at_least(name, values, 1)
+        return Axis(name, np.arange(values, dtype=np.int32), np.arange(values), is_replicate=True)
+    if isinstance(values, Mapping) or (isinstance(values, list | tuple) and not _are_numbers(values)):
+        return _choices(name, values)
+    try:
+        numbers = np.asarray(values)
+        kind = numbers.dtype.kind
+    except Exception as error:
+        fail(name, "an axis of numbers", f"{type(values).__name__} ({error})")
+    if kind not in "iuf" or numbers.ndim != 1:
+        fail(name, "numbers of shape (points,)", f"an array of type {numbers.dtype}, shape {numbers.shape}")
+    if not numbers.size:
+        fail(name, "at least one value", "none")
+    if not np.all(np.isfinite(numbers)):
+        fail(name, "finite numbers", describe(numbers))
+    dtype = default_float() if kind == "f" else jax.dtypes.canonicalize_dtype(numbers.dtype)
+    kept = numbers.astype(dtype)
+    if np.any(np.diff(kept) <= 0):  # in the type that points see: closer ones would be the same point twice
+        at = int(np.argmax(np.diff(kept) <= 0))
+        fail(name, f"strictly increasing numbers (as {dtype})", f"{numbers[at]:.9g} followed by {numbers[at + 1]:.9g}")
+    return Axis(name, kept, numbers if kind == "f" else numbers.astype(np.int64))
+
+
+def _are_numbers(values: list | tuple) -> bool:
+    return all(
+        isinstance(x, int | float | np.number | np.ndarray | jax.Array) and not isinstance(x, bool) for x in values
+    )
+
+
+def _choices(name: str, values: Mapping[str, Any] | list | tuple) -> Axis:
+    if isinstance(values, Mapping):
+        labels, chosen = [str(x) for x in values.keys()], tuple(values.values())
+    else:
+        labels, chosen = [_called(x) for x in values], tuple(values)
+    if not chosen:
+        fail(name, "at least one value", "none")
+    if len(set(labels)) < len(labels):
+        fail(name, "choices with different names (give a dictionary from names to choices)", ", ".join(labels))
+    return Axis(name, chosen, np.array(labels, dtype=np.str_), is_choice=True)
+
+
+def _called(x: Any) -> str:
+    if x is None or isinstance(x, str | bool | int | float | np.generic):
+        return str(x)
+    return getattr(x, "__name__", type(x).__name__)
+
+
+# --- blocks ---
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """A grid cut into boxes of one shape; those at the end of an axis may stand over."""
+
+    shape: tuple[int, ...]
+    block: tuple[int, ...]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of blocks along every axis."""
+        return tuple(-(-n // b) for n, b in zip(self.shape, self.block, strict=True))
+
+    @property
+    def block_size(self) -> int:
+        return math.prod(self.block)
+
+    def blocks(self) -> Iterator[Block]:
+        return itertools.product(*map(range, self.numbers))
+
+    def slices(self, block: Block) -> tuple[slice, ...]:
+        """What of the grid a block covers."""
+        return tuple(slice(i * b, min(n, (i + 1) * b)) for i, b, n in zip(block, self.block, self.shape, strict=True))
+
+    def indices(self, block: Block) -> tuple[np.ndarray, ...]:
+        """Of every point of a block the place along every axis, shape (block_size,) each; what stands over repeats the
+        last one."""
+        along = [
+            np.minimum(np.arange(i * b, (i + 1) * b), n - 1)
+            for i, b, n in zip(block, self.block, self.shape, strict=True)
+        ]
+        return tuple(x.reshape(-1) for x in np.meshgrid(*along, indexing="ij"))
+
+    def inside(self, block: Block, values: np.ndarray) -> np.ndarray:
+        """Results of a block's points, a leading axis (block_size,), as the box of the grid it covers."""
+        box = values.reshape(*self.block, *values.shape[1:])
+        return box[tuple(slice(0, s.stop - s.start) for s in self.slices(block))]
+
+
+Cost = Callable[..., Any]
+"""Expected cost of points in any unit: a function of the axes by name (numbers broadcast against each other)."""
+
+
+def tile(grid: Grid, largest: int, cost: Cost | None) -> Tiling:
+    """Cuts a grid into blocks of at most `largest` points, one choice each.
+
+    A block takes as long as its slowest point, times its points. Of all axes the one is halved, again and again, that
+    leaves the least in all; what is alike is thus kept together.
+    """
+    costs = expected_costs(grid, cost)
+    block = [1 if axis.is_choice else len(axis) for axis in grid.axes]
+
+    def time(candidate: list[int]) -> float:
+        slowest = costs
+        for number, width in enumerate(candidate):
+            length = slowest.shape[number]
+            if length > 1:
+                slowest = np.maximum.reduceat(slowest, np.arange(0, length, width), axis=number)
+        repeats = [-(-n // b) / m for n, b, m in zip(grid.shape, candidate, slowest.shape, strict=True)]
+        return float(slowest.sum()) * math.prod(repeats) * math.prod(candidate)
+
+    while math.prod(block) > largest:
+        halves = []
+        for number, width in enumerate(block):
+            parts = -(-len(grid.axes[number]) // width)
+            if width > 1:
+                halves.append([*block[:number], -(-len(grid.axes[number]) // (2 * parts)), *block[number + 1 :]])
+        block = min(halves, key=time)  # of equals the first axis
+    return Tiling(grid.shape, tuple(block))
+
+
+def order_of(grid: Grid, tiling: Tiling, cost: Cost | None) -> list[Block]:
+    """All blocks; the longest first where a cost is given, so that none is left to the end alone."""
+    if cost is None:
+        return list(tiling.blocks())
+    costs = np.broadcast_to(expected_costs(grid, cost), grid.shape)
+    return sorted(tiling.blocks(), key=lambda block: -float(costs[tiling.slices(block)].max()))
+
+
+def expected_costs(grid: Grid, cost: Cost | None) -> np.ndarray:
+    """Cost of every point, broadcastable to the grid's shape (axes that it does not depend on keep length 1)."""
+    if cost is None:
+        return np.ones([1] * len(grid.axes))
+    along = {}
+    for number, axis in enumerate(grid.axes):
+        values = np.empty(len(axis), object) if axis.is_choice else np.asarray(axis.values)
+        if axis.is_choice:
+            values[:] = axis.values
+        along[axis.name] = values.reshape([-1 if i == number else 1 for i in range(len(grid.axes))])
+    try:
+        costs = np.asarray(cost(**along), dtype=np.float64)
+        np.broadcast_to(costs, grid.shape)
+    except Exception as error:
+        fail("cost", f"a function of {', '.join(grid.names)} that broadcasts", f"{type(error).__name__}: {error}")
+    if not np.all(np.isfinite(costs) & (costs > 0)):
+        fail("cost", "finite and positive numbers", describe(costs))
+    return costs.reshape((1,) * (len(grid.axes) - costs.ndim) + costs.shape)

@@ -1,0 +1,111 @@
+"""What is to be computed, and all that decides the numbers."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from .._checks import fail
+from .._types import PRNGKey
+from ._grid import Block, Grid
+from ._program import Output, Point, Program, trace
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be computed; it can be sent to other processes (the function and the choices allowing)."""
+
+    point: Point
+    grid: Grid
+    key_data: np.ndarray | None
+    key_impl: str | None
+    random_axes: tuple[str, ...]
+
+    @staticmethod
+    def of(point: Point, grid: Grid, key: PRNGKey | None, random_axes: Sequence[str] | None) -> "Job":
+        if not callable(point):
+            fail("point", "a function", type(point).__name__)
+        if not isinstance(grid, Grid):
+            fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
+        names = grid.random_axes if random_axes is None else tuple(random_axes)
+        for name in names:
+            if name not in grid.names:
+                fail("random_axes", f"names out of {', '.join(grid.names)}", repr(name))
+        names = tuple(name for name in grid.names if name in names)  # their order decides the numbers
+        if key is None:
+            if names and random_axes is not None:
+                fail("key", "a random key, since there are random axes", None)
+            return Job(point, grid, None, None, names)
+        return Job(point, grid, *_parts(key), names)
+
+    @property
+    def key(self) -> PRNGKey | None:
+        return None if self.key_data is None else jr.wrap_key_data(jnp.asarray(self.key_data), impl=self.key_impl)
+
+    @property
+    def choices(self) -> list[tuple[int, ...]]:
+        """All combinations of static choices, one index for every axis of choices."""
+        return list(itertools.product(*(range(len(axis)) for axis in self.grid.axes if axis.is_choice)))
+
+    def choice(self, index: tuple[int, ...]) -> dict[str, Any]:
+        axes = (axis for axis in self.grid.axes if axis.is_choice)
+        return {axis.name: axis.values[i] for axis, i in zip(axes, index, strict=True)}
+
+    def choice_of(self, block: Block) -> tuple[int, ...]:
+        """The static choice of a block, as in `choices`."""
+        return tuple(i for i, axis in zip(block, self.grid.axes, strict=True) if axis.is_choice)
+
+    def trace(self) -> dict[tuple[int, ...], Program]:
+        """The function, traced once a choice.
+
+        **Raises:** `ValueError` where it does not trace, or its outputs are not the same at all choices.
+        """
+        programs: dict[tuple[int, ...], Program] = {}
+        for index in self.choices:
+            programs[index] = program = trace(self.point, self.grid, self.choice(index), self.key, self.random_axes)
+            first = programs[self.choices[0]]
+            for name in {**first.outputs, **program.outputs}:
+                one, other = first.outputs.get(name), program.outputs.get(name)
+                if one != other:
+                    labels = ", ".join(f"{n} = {x!r:.60}" for n, x in self.choice(index).items())
+                    fail(name, f"the same output at every choice ({_say(one)})", f"{_say(other)} at {labels}")
+        return programs
+
+    def configuration(self, programs: Mapping[tuple[int, ...], Program]) -> dict[str, Any]:
+        """All that decides the numbers, in words and checksums."""
+        outputs = next(iter(programs.values())).outputs
+        key = "none" if self.key_data is None else f"{self.key_impl} {self.key_data.tolist()}"
+        return {
+            "axis": {axis.name: axis.summary for axis in self.grid.axes},
+            "key": key,
+            "random axes": ", ".join(self.random_axes),
+            "output": {name: _say(output) for name, output in outputs.items()},
+            "function (checksum)": {str(i): program.fingerprint[:16] for i, program in programs.items()},
+            "version of": _versions(),
+        }
+
+
+def _parts(key: Any) -> tuple[np.ndarray, str]:
+    typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jr.wrap_key_data(key)
+    if typed.shape:
+        fail("key", "one key", f"shape {typed.shape}")
+    return np.asarray(jr.key_data(typed)), str(jr.key_impl(typed))
+
+
+def _say(output: Output | None) -> str:
+    return "none" if output is None else f"{output.dtype} of shape {output.shape}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("hopfield-jax", "jax"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

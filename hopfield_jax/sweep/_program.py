@@ -1,0 +1,206 @@
+"""The function of one point, traced once, and its programs for blocks of points."""
+
+import dataclasses
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+import numpy as np
+
+from .._checks import fail
+from ._grid import Grid
+
+Point = Callable[..., Mapping[str, Any]]
+"""`point(key, **coordinates)`, or `point(**coordinates)` where the sweep has no key: a dictionary of numbers, arrays
+and results (`hopfield_jax.RESULTS` and other enumerations)."""
+
+STATUS = "point_status"
+"""The output that every sweep has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What is known of an output before anything runs. `flags`: names of an enumeration's values."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    flags: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The function of one point at one choice, traced.
+
+    `jaxpr` takes the key's data (none without key), the tags of the random axes and the numbers; it knows nothing of
+    blocks.
+    """
+
+    jaxpr: Any  # a ClosedJaxpr
+    outputs: dict[str, Output]
+    has_key: bool
+    num_tags: int
+    num_numbers: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the computation: the same for the same program and constants, whatever their names and addresses."""
+        digest = hashlib.sha256(re.sub(r"0x[0-9a-fA-F]+", "", str(self.jaxpr.jaxpr)).encode())
+        for constant in self.jaxpr.consts:
+            values = _plain(constant)
+            digest.update(f"{values.dtype}{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def bytes_per_point(self) -> int:
+        """Bytes alive at once in one point, were nothing fused: from above, and at no cost."""
+        return _alive(self.jaxpr.jaxpr)
+
+    def lower(self, block_size: int, key: Any, device: Any) -> Any:
+        """The program for a block, not yet compiled: of (constants, key data, tags, numbers)."""
+
+        def block(constants, key_data, tags, numbers):
+            point = jex.jaxpr_as_fun(jex.ClosedJaxpr(self.jaxpr.jaxpr, constants))
+            return jax.vmap(lambda *varying: point(*key_data, *varying))(*tags, *numbers)
+
+        place = jax.sharding.SingleDeviceSharding(device)
+        of = lambda x, *lead: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)  # noqa: E731
+        avals = self.jaxpr.in_avals
+        fixed = int(self.has_key)
+        many = [of(x, block_size) for x in avals[fixed:]]
+        return jax.jit(block, in_shardings=place, out_shardings=place).lower(
+            [of(x) for x in self.jaxpr.consts],
+            [of(x) for x in avals[:fixed]],
+            many[: self.num_tags],
+            many[self.num_tags :],
+        )
+
+
+def trace(point: Point, grid: Grid, choice: Mapping[str, Any], key: Any, random_axes: tuple[str, ...]) -> Program:
+    """Traces the function once.
+
+    **Raises:** `ValueError` that names the axis or the output where it does not trace or returns what cannot be stored.
+    """
+    numeric = [axis for axis in grid.axes if not axis.is_choice]
+    chosen = "".join(f", at {name} = {label}" for name, label in _labels(grid, choice).items())
+    implementation = None if key is None else jr.key_impl(key)
+    found: dict[str, Output] = {}
+
+    def one(key_data, tags, numbers):
+        folded = [jr.wrap_key_data(x, impl=implementation) for x in key_data]
+        for tag in tags:
+            folded = [jr.fold_in(x, tag) for x in folded]
+        along = dict(zip((axis.name for axis in numeric), numbers, strict=True))
+        answer = _call(point, folded, {**choice, **along}, f"JAX can trace in {', '.join(along) or 'its axes'}{chosen}")
+        if not isinstance(answer, Mapping) or not answer:
+            fail("point", f"a function that returns a dictionary of outputs{chosen}", f"{answer!r:.80}")
+        found.clear()
+        values = []
+        for name, value in answer.items():
+            array, found[name] = _as_output(name, value)
+            values.append(array)
+        return tuple(values)
+
+    has_key = key is not None
+    try:
+        inspect.signature(point).bind(*[None] * has_key, **dict.fromkeys(grid.names))
+    except TypeError as error:
+        wanted = ", ".join(["key"] * has_key + list(grid.names))
+        fail("point", f"a function of ({wanted})", f"one of {inspect.signature(point)}: {error}")
+    except ValueError:
+        pass  # a function without a signature
+    data = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in ([jr.key_data(key)] if has_key else [])]
+    tags = [jax.ShapeDtypeStruct((), jnp.uint32) for _ in random_axes if has_key]
+    numbers = [jax.ShapeDtypeStruct((), axis.values.dtype) for axis in numeric]
+    jaxpr = jax.make_jaxpr(one)(data, tags, numbers)
+    return Program(jaxpr, found, has_key, len(tags), len(numbers))
+
+
+def _call(point: Point, key: list, coordinates: Mapping[str, Any], wanted: str) -> Any:
+    try:
+        return point(*key, **coordinates)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        got = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        hint = "`jnp.where` instead of `if`; or an axis of choices, compiled one by one: a dictionary of numbers"
+        raise ValueError(f"`point`: expected a function that {wanted} ({hint}), got {got}") from error
+    except Exception as error:
+        raise ValueError(f"`point`: expected a function that {wanted}, got {type(error).__name__}: {error}") from error
+
+
+def _labels(grid: Grid, choice: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for axis in grid.axes:
+        if axis.is_choice:
+            at = next(i for i, x in enumerate(axis.values) if x is choice[axis.name])
+            found[axis.name] = str(axis.labels[at])
+    return found
+
+
+def _checked(answer: Any) -> Mapping[str, Any]:
+    if not isinstance(answer, Mapping) or not answer:
+        fail("point", "a function that returns a dictionary of at least one output", f"{type(answer).__name__}")
+    return answer
+
+
+def _as_output(name: Any, value: Any) -> tuple[jax.Array, Output]:
+    if not isinstance(name, str) or name == STATUS:
+        fail("point", f"outputs named by strings other than {STATUS}", repr(name))
+    flags: tuple[str, ...] = ()
+    if hasattr(value, "_enumeration"):  # an item of an equinox.Enumeration
+        value, flags = value._value, tuple(value._enumeration._name_to_item)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        fail(name, "a number, an array or a result as an output", f"{type(value).__name__}")
+    if array.dtype.kind not in "biuf":
+        fail(name, "an output of real numbers", f"an array of type {array.dtype}")
+    return array, Output(tuple(array.shape), np.dtype(array.dtype), flags)
+
+
+def _plain(constant: Any) -> np.ndarray:
+    if isinstance(constant, jax.Array) and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
+        constant = jr.key_data(constant)
+    return np.asarray(constant)
+
+
+def _alive(jaxpr: Any) -> int:
+    """Largest number of bytes that the values of a jaxpr take at one time, without its inputs."""
+    last: dict[Any, int] = {}
+    for number, equation in enumerate(jaxpr.eqns):
+        for x in equation.invars:
+            if not isinstance(x, jex.Literal):
+                last[x] = number
+    for x in jaxpr.outvars:
+        if not isinstance(x, jex.Literal):
+            last[x] = len(jaxpr.eqns)
+    born: set[Any] = set()
+    alive = peak = 0
+    for number, equation in enumerate(jaxpr.eqns):
+        within = max((_alive(inner) for inner in _inner(equation.params)), default=0)
+        alive += sum(map(_size, equation.outvars))
+        born.update(equation.outvars)
+        peak = max(peak, alive + within)
+        dead = {x for x in equation.invars if not isinstance(x, jex.Literal) and x in born and last[x] == number}
+        alive -= sum(map(_size, dead))
+        unused = {x for x in equation.outvars if x not in last}
+        alive -= sum(map(_size, unused))
+    return peak
+
+
+def _inner(params: Mapping[str, Any]) -> list[Any]:
+    leaves = jtu.tree_leaves(list(params.values()), is_leaf=lambda x: isinstance(x, jex.ClosedJaxpr | jex.Jaxpr))
+    found = [x for x in leaves if isinstance(x, jex.ClosedJaxpr | jex.Jaxpr)]
+    return [x.jaxpr if isinstance(x, jex.ClosedJaxpr) else x for x in found]
+
+
+def _size(x: Any) -> int:
+    shape, dtype = getattr(x.aval, "shape", ()), getattr(x.aval, "dtype", None)
+    itemsize = getattr(dtype, "itemsize", 4)
+    return int(np.prod(shape, dtype=np.int64)) * itemsize

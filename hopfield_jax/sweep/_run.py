@@ -1,0 +1,306 @@
+"""Many points: planned, computed block by block wherever there is room, and kept."""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from .._checks import at_least, fail
+from .._types import PRNGKey
+from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
+from ._executor import Order, compute_by
+from ._grid import Block, Cost, Grid, Tiling, order_of, tile
+from ._job import Job
+from ._program import Point, Program
+from ._store import Store, differences
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `hopfield_jax.sweep.plan` returns; `str` of it says it in words.
+
+    **Attributes:**
+
+    - `num_points`, `num_blocks`, `block`: of the grid, and the shape of a block in points.
+    - `num_devices`; `num_programs`: one a static choice.
+    - `memory`: bytes on each device, as XLA plans them for the blocks it holds at one time (the largest program).
+    - `storage`: bytes of the outputs, before compression.
+    - `compile_time`, `block_time`: seconds, measured on the first block; `time`: the whole, predicted from them.
+    """
+
+    num_points: int
+    num_blocks: int
+    block: tuple[int, ...]
+    num_devices: int
+    num_programs: int
+    memory: int
+    storage: int
+    compile_time: float
+    block_time: float
+
+    @property
+    def time(self) -> float:
+        rounds = math.ceil(self.num_blocks / self.num_devices)
+        return self.compile_time * self.num_programs + rounds * self.block_time
+
+    def __str__(self) -> str:
+        programs = f", {self.num_programs} programs" if self.num_programs > 1 else ""
+        return (
+            f"Plan: {self.num_points} points in {self.num_blocks} blocks of {' × '.join(map(str, self.block))} on "
+            f"{self.num_devices} device{'s' if self.num_devices > 1 else ''}{programs}\n"
+            f"  memory {_size(self.memory)} a device, results {_size(self.storage)}\n"
+            f"  about {_duration(self.time)} (compilation {self.compile_time:.3g} s a program, "
+            f"{self.block_time:.3g} s a block)"
+        )
+
+
+def plan(
+    point: Point,
+    grid: Grid,
+    *,
+    key: PRNGKey | None = None,
+    random_axes: Sequence[str] | None = None,
+    block_size: int | None = None,
+    memory: float | None = None,
+    cost: Cost | None = None,
+    devices: Sequence[Device] | None = None,
+) -> Plan:
+    """Compiles, runs one block and says what a sweep would take; nothing is stored.
+
+    **Arguments:** as `run`. **Returns:** a `Plan`. **Raises:** `ValueError`, as `run` does before it starts.
+    """
+    job = Job.of(point, grid, key, random_axes)
+    programs = job.trace()
+    places = _devices(devices)
+    tiling = _tiling(job, programs, block_size, memory, cost, places)
+    worker = Worker(job, programs, tiling, places[0])
+    largest = max(programs, key=lambda choice: programs[choice].bytes_per_point)
+    block = next(b for b in tiling.blocks() if job.choice_of(b) == largest)
+    started = time.perf_counter()
+    compiled = worker.program(largest, tiling.block_size)
+    compile_time = time.perf_counter() - started
+    worker.finish(block, worker.start(block))
+    started = time.perf_counter()
+    worker.finish(block, worker.start(block))
+    block_time = time.perf_counter() - started
+    return Plan(
+        num_points=grid.size,
+        num_blocks=math.prod(tiling.numbers),
+        block=tiling.block,
+        num_devices=min(len(places), math.prod(tiling.numbers)),
+        num_programs=len(programs),
+        memory=IN_FLIGHT * planned_bytes(compiled),
+        storage=_result_bytes(programs) * grid.size,
+        compile_time=compile_time,
+        block_time=block_time,
+    )
+
+
+def run(
+    point: Point,
+    grid: Grid,
+    *,
+    key: PRNGKey | None = None,
+    store: str | Path | None = None,
+    fresh: bool = False,
+    random_axes: Sequence[str] | None = None,
+    block_size: int | None = None,
+    memory: float | None = None,
+    cost: Cost | None = None,
+    devices: Sequence[Device] | None = None,
+    executor: Any = None,
+    blocks_per_task: int = 1,
+    attributes: Mapping[str, Any] | None = None,
+    describe: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: bool = True,
+) -> Any:
+    r"""Computes a function at every point of a grid.
+
+    The function is traced once (once a static choice), vectorised over blocks of points and compiled once a device.
+    Finished blocks lie in the store; a call with the same arguments goes on where an earlier one was stopped, however
+    it was stopped. What a point gives does not depend on devices, order or interruptions, nor, but for rounding, on the
+    size of blocks.
+
+    **Arguments:**
+
+    - `point`: pure, `point(key, **coordinates)` with the names of the grid's axes, or `point(**coordinates)` where
+      there is no key. It returns a dictionary of numbers, arrays (of one shape) and results; have it use
+      `throw=False`, so that a run that fails is NaN with its code.
+    - `grid`: a `Grid`.
+    - `key`: of all randomness. It is folded with the coordinates of the random axes, so that points that differ in
+      other axes share their random numbers: differences between them are not hidden by noise.
+    - `store`: a folder to keep the results in (or an address that `fsspec` knows), made where it is not there. `None`
+      keeps them in memory.
+    - `fresh`: start over, whatever the store holds.
+    - `random_axes`: names of axes along which random numbers differ. Default: those of replicates.
+    - `block_size`: most points at once on a device. Default: what `memory` holds, at most 512 on a CPU and 8192
+      elsewhere. A store that is there keeps its own.
+    - `memory`: bytes for a device's blocks. Default: 1 GiB on a CPU, half of what there is elsewhere.
+    - `cost`: expected cost of points, a function of the axes by name that broadcasts. Blocks then hold points of like
+      cost, since a block takes as long as its slowest point, and the most expensive come first.
+    - `devices`: default all local ones. Each computes blocks of its own.
+    - `executor`: anything with `submit`, whose futures have `done` and `result` (a `concurrent.futures` process pool, a
+      Dask client, `submitit`, `mpi4py.futures`). Its workers compute on their own devices and write to the store
+      themselves; `point` and choices must be such that they can be sent. What a lost worker had not finished is done
+      again.
+    - `blocks_per_task`: how many blocks make a task for the executor.
+    - `attributes`: kept with the result. `describe`: attributes of axes and outputs by their names, such as `units` and
+      `long_name`; `dims`, a sequence of names, names an output's own axes.
+    - `progress`: whether to show a bar on a terminal.
+
+    **Returns:** an `xarray.Dataset` with the grid's coordinates, all outputs and `point_status`; see
+    `hopfield_jax.sweep.open`.
+
+    **Raises:** `ValueError` before anything long begins, for a function that does not trace, outputs that cannot be
+    stored, a store that holds another sweep (the differences are named); `MemoryError` where not even a quarter of a
+    block fits; `OSError` where the store cannot be written. What is finished is kept in any case. A point that raises
+    while it runs does not end the sweep: it is NaN, with the status `raised`.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    grid = hj.sweep.Grid(gain=jnp.linspace(4.0, 6.0, 5), saliency=jnp.linspace(2.0, 6.0, 3))
+    found = hj.sweep.run(lambda gain, saliency: {"next": hj.sequential.saliency_map(gain, saliency)}, grid)
+    assert found["next"].dims == ("gain", "saliency") and float(found["next"].sel(gain=4.0, saliency=2.0)) == 2.0
+    ```
+    """
+    job = Job.of(point, grid, key, random_axes)
+    at_least("blocks_per_task", blocks_per_task, 1)
+    if executor is not None and store is None:
+        fail("store", "a folder that all workers of the executor see", None)
+    programs = job.trace()
+    outputs = next(iter(programs.values())).outputs
+    for name in describe or {}:
+        if name not in (*grid.names, *outputs):
+            fail("describe", f"names out of {', '.join((*grid.names, *outputs))}", repr(name))
+    for name in outputs:
+        if name in grid.names:
+            fail(name, "an output that is not called like an axis", name)
+    places = _devices(devices)
+    configuration = job.configuration(programs)
+    kept = None if fresh or store is None else Store.find(store)
+    if kept is None:
+        tiling = _tiling(job, programs, block_size, memory, cost, places)
+        described = {name: dict(x) for name, x in (describe or {}).items()}
+        about = dict(attributes or {}) | {
+            "conventions": "coordinates: see `configuration`; flags as in the CF conventions",
+            "configuration_hash": hashlib.sha256(json.dumps(configuration).encode()).hexdigest()[:16],
+            "device": str(places[0].device_kind),
+        }
+        kept = Store.create(store, grid, tiling, outputs, configuration, about, described)
+        blocks = order_of(grid, tiling, cost)
+    else:
+        if differing := differences(configuration, kept.configuration):
+            fail("store", "the store of this sweep (or `fresh=True`)", "; ".join(differing))
+        blocks = [b for b in order_of(grid, kept.tiling, cost) if not kept.is_finished(b)]
+        for block in blocks:
+            kept.clear(block)
+    if not blocks:
+        return kept.dataset()
+    if executor is None:
+        workers = [Worker(job, programs, kept.tiling, device) for device in places[: len(blocks)]]
+        compile_all(workers, {job.choice_of(block) for block in blocks})
+        reports = compute(workers, blocks, kept)
+    else:
+        reports = compute_by(executor, Order(job, str(store)), blocks, blocks_per_task)
+    _follow(reports, grid, kept, blocks, progress)
+    return kept.dataset()
+
+
+def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequence[Block], progress: bool) -> None:
+    """Shows how far it is, and writes into the history what was done, however it ends."""
+    tiling = store.tiling
+    size = lambda block: math.prod(s.stop - s.start for s in tiling.slices(block))  # noqa: E731
+    total = sum(map(size, blocks))
+    count: collections.Counter[str] = collections.Counter()
+    first = ""
+    with _bar(grid.size, grid.size - total, progress) as advance:
+        try:
+            for report in reports:
+                count.update(points=report.points, not_finite=report.not_finite, raised=report.raised)
+                first = first or report.message
+                advance(report.points)
+        finally:
+            line = f"{count['points']} points"
+            if count["not_finite"] or count["raised"]:
+                line += f", {count['not_finite']} not finite, {count['raised']} raised{': ' * bool(first)}{first}"
+            if count["points"]:
+                with contextlib.suppress(OSError):  # what ended the sweep counts, not this
+                    store.note(line)
+
+
+@contextlib.contextmanager
+def _bar(total: int, done: int, progress: bool) -> Iterator[Any]:
+    if not progress:
+        yield lambda points: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, initial=done, unit=" points", unit_scale=True, disable=None) as bar:
+        yield bar.update
+
+
+def _devices(devices: Sequence[Device] | None) -> list[Device]:
+    found = jax.local_devices() if devices is None else list(devices)
+    if not found:
+        fail("devices", "at least one device", "none")
+    return found
+
+
+def _tiling(
+    job: Job,
+    programs: Mapping[tuple[int, ...], Program],
+    block_size: int | None,
+    memory: float | None,
+    cost: Cost | None,
+    devices: Sequence[Device],
+) -> Tiling:
+    device = devices[0]
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    default = 2.0**30 if device.platform == "cpu" or not limit else 0.5 * limit
+    room = default if memory is None else float(memory)
+    if not room > 0:
+        fail("memory", "a positive number of bytes", memory)
+    needed = max(program.bytes_per_point for program in programs.values()) + _result_bytes(programs)
+    if block_size is None:
+        largest = 512 if device.platform == "cpu" else 8192
+        shared = math.prod(job.grid.shape) // len(programs)
+        block_size = max(1, min(largest, int(room / (IN_FLIGHT * max(needed, 1))), -(-shared // len(devices))))
+    at_least("block_size", block_size, 1)
+    return tile(job.grid, block_size, cost)
+
+
+def _result_bytes(programs: Mapping[tuple[int, ...], Program]) -> int:
+    outputs = next(iter(programs.values())).outputs.values()
+    return 1 + sum(math.prod(x.shape) * x.dtype.itemsize for x in outputs)
+
+
+def planned_bytes(compiled: Any) -> int:
+    """What XLA plans for one call: arguments, outputs and temporaries."""
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return 0
+    return sum(getattr(analysis, f"{part}_size_in_bytes") for part in ("argument", "output", "temp"))
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    return f"{number:.4g} GiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -1,0 +1,205 @@
+"""A sweep on disk: one Zarr array an output, one chunk a block, and a checksum of every block that is finished.
+
+The format is Zarr's version 2, which xarray and the readers of other languages open alike (version 3 has no settled
+strings and no consolidated metadata yet). xarray and zarr are imported inside functions only.
+"""
+
+import datetime
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._checks import fail
+from ._grid import Block, Grid, Tiling
+from ._program import STATUS, Output
+
+StatusFlags = ("missing", "finite", "not_finite", "raised")
+"""What is known of a point: not computed yet; all real outputs are numbers; some are NaN or infinite; the function
+raised while it ran, and its outputs are NaN (-1 for whole numbers, False for truth values)."""
+MISSING, FINITE, NOT_FINITE, RAISED = range(4)
+_MARKS = "finished_blocks"
+_CONFIGURATION, _LAYOUT = "configuration", "layout"
+
+
+class Store:
+    """A Zarr group with the outputs of a sweep. Blocks are written by one worker each; workers never meet."""
+
+    def __init__(self, group: Any, where: str):
+        self.group, self.where = group, where
+        layout = json.loads(group.attrs[_LAYOUT])
+        self.tiling = Tiling(tuple(layout["shape"]), tuple(layout["block"]))
+        self.names: list[str] = layout["outputs"]
+        self.marks = group[_MARKS]["checksum"]
+
+    @staticmethod
+    def create(
+        where: str | Path | None,
+        grid: Grid,
+        tiling: Tiling,
+        outputs: Mapping[str, Output],
+        configuration: dict[str, Any],
+        attributes: Mapping[str, Any],
+        describe: Mapping[str, Mapping[str, Any]],
+    ) -> "Store":
+        """Makes all arrays, filled with what is missing. `describe`: attributes of axes and outputs, and in `dims` the
+        names of an output's own axes."""
+        import zarr
+        from zarr.storage import MemoryStore
+
+        target = MemoryStore() if where is None else str(where)
+        group = zarr.create_group(target, zarr_format=2, overwrite=True, attributes={"title": "unfinished"})
+        for axis in grid.axes:
+            _array(group, axis.name, axis.labels, [axis.name], describe.get(axis.name, {}))
+        outputs = {**outputs, STATUS: Output((), np.dtype(np.int8), StatusFlags)}
+        for name, output in outputs.items():
+            about: dict[str, Any] = dict(describe.get(name, {}))
+            own: Any = list(about.pop("dims", [f"{name}_{i}" for i in range(len(output.shape))]))
+            if output.flags:
+                about |= {"flag_values": list(range(len(output.flags))), "flag_meanings": " ".join(output.flags)}
+            group.create_array(
+                name,
+                shape=(*grid.shape, *output.shape),
+                chunks=(*tiling.block, *(max(n, 1) for n in output.shape)),
+                dtype=output.dtype,
+                fill_value=MISSING if name == STATUS else missing(output.dtype),
+                attributes={**about, "_ARRAY_DIMENSIONS": [*grid.names, *own]},
+                config={"write_empty_chunks": True},
+            )
+        group.create_group(_MARKS).create_array(
+            "checksum", shape=tiling.numbers, chunks=(1,) * len(tiling.shape), dtype=np.int64, fill_value=-1
+        )
+        layout = {"shape": grid.shape, "block": tiling.block, "outputs": list(outputs)}
+        own = {_CONFIGURATION: json.dumps(configuration), _LAYOUT: json.dumps(layout)}
+        # Last of all: a store that was killed on the way here has none, and is made again.
+        group.attrs.update({"title": "A sweep", **attributes, **own})
+        zarr.consolidate_metadata(group.store)
+        return Store(group, "memory" if where is None else str(where))
+
+    @staticmethod
+    def find(where: str | Path) -> "Store | None":
+        """The store that is there, or `None` for nothing or one whose making was interrupted.
+
+        **Raises:** `ValueError` if something else is there.
+        """
+        import zarr
+
+        if "://" not in str(where) and (not Path(where).exists() or not any(Path(where).iterdir())):
+            return None
+        try:
+            group = zarr.open_group(str(where), mode="r+", use_consolidated=False)
+        except FileNotFoundError:
+            if "://" in str(where):
+                return None
+            fail("store", "a new folder or the store of a sweep", f"{where}, a folder of something else")
+        except (ValueError, NotADirectoryError) as error:
+            fail("store", "a new folder or the store of a sweep", f"{where} ({error})")
+        if _LAYOUT in group.attrs:
+            return Store(group, str(where))
+        if group.attrs.get("title") == "unfinished":
+            return None
+        fail("store", "a new folder or the store of a sweep", f"{where}, a Zarr group of something else")
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        return json.loads(self.group.attrs[_CONFIGURATION])
+
+    def write(self, block: Block, values: Mapping[str, np.ndarray]) -> None:
+        """Writes a block: its outputs, each with a leading axis (block_size,), and at last its mark."""
+        boxes = {name: np.ascontiguousarray(self.tiling.inside(block, values[name])) for name in self.names}
+        for name, box in boxes.items():
+            self.group[name][self.tiling.slices(block)] = box
+        self.marks[tuple(slice(i, i + 1) for i in block)] = _checksum(boxes, self.names)
+
+    def is_finished(self, block: Block) -> bool:
+        """Whether a block is marked and what is there is what was written."""
+        try:
+            mark = int(self.marks[block])
+            if mark < 0:
+                return False
+            boxes = {name: np.ascontiguousarray(self.group[name][self.tiling.slices(block)]) for name in self.names}
+        except Exception:  # whatever a decoder says of bytes that are not its own
+            return False
+        return mark == _checksum(boxes, self.names)
+
+    def clear(self, block: Block) -> None:
+        """Takes a block's mark away, whatever state its chunk is in."""
+        self.marks[tuple(slice(i, i + 1) for i in block)] = -1
+
+    def note(self, line: str) -> None:
+        """Adds a line to the history, which says when and where the numbers were made."""
+        import zarr
+
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        history = [*filter(None, self.group.attrs.get("history", "").split("\n")), f"{now} {line}"]
+        self.group.attrs["history"] = "\n".join(history)
+        zarr.consolidate_metadata(self.group.store)
+
+    def dataset(self) -> Any:
+        return _open(self.group.store)
+
+
+def open(store: str | Path) -> Any:
+    """Opens the store of a sweep, finished or not.
+
+    **Arguments:** `store`, as given to `run`.
+
+    **Returns:** an `xarray.Dataset` whose numbers are read when they are used. Its variables have the grid's axes, then
+    their own; `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`
+    exports it.
+
+    **Raises:** `ValueError` if no sweep is there.
+    """
+    found = Store.find(store)
+    if found is None:
+        fail("store", "the store of a sweep", f"{store}, where there is none")
+    return found.dataset()
+
+
+def missing(dtype: np.dtype) -> Any:
+    """What stands where there is no value."""
+    return {"f": np.nan, "i": -1}.get(dtype.kind, dtype.type(0).item())
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """In words, what of two configurations is not the same."""
+    flat = [_flatten(x) for x in (wanted, found)]
+    return [
+        f"{name}: {flat[0].get(name, 'none')}, in the store {flat[1].get(name, 'none')}"
+        for name in {**flat[0], **flat[1]}
+        if flat[0].get(name) != flat[1].get(name)
+    ]
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found = {}
+    for name, x in tree.items():
+        found |= _flatten(x, f"{prefix}{name} ") if isinstance(x, Mapping) else {f"{prefix}{name}": x}
+    return found
+
+
+def _checksum(boxes: Mapping[str, np.ndarray], names: list[str]) -> int:
+    value = 0
+    for name in names:
+        value = zlib.crc32(boxes[name].tobytes(), value)
+    return value
+
+
+def _array(group: Any, name: str, values: np.ndarray, dims: list[str], about: Mapping[str, Any]) -> None:
+    attributes = dict(about) | {"_ARRAY_DIMENSIONS": dims}
+    array = group.create_array(
+        name, shape=values.shape, chunks=values.shape, dtype=values.dtype, fill_value=None, attributes=attributes
+    )
+    array[:] = values
+
+
+def _open(target: Any) -> Any:
+    import xarray as xr
+
+    found = xr.open_zarr(target, chunks=None, consolidated=True, mask_and_scale=False)
+    for variable in found.variables.values():
+        variable.attrs.pop("_FillValue", None)
+    return found
