@@ -163,12 +163,15 @@ def card(result: eqx.Module, probe: ArrayLike, text: Callable[[], str]) -> str:
 
 def memory_of(tree: PyTree) -> str:
     """Size of a pytree's arrays, for a result's card."""
-    size = sum(x.size * x.dtype.itemsize for x in jtu.tree_leaves(tree) if isinstance(x, jax.Array | np.ndarray))
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"
+    return in_bytes(
+        sum(x.size * x.dtype.itemsize for x in jtu.tree_leaves(tree) if isinstance(x, jax.Array | np.ndarray))
+    )
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes in the unit that suits it."""
+    power = min(max(size.bit_length() - 1, 0) // 10, 3)
+    return f"{size / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
 
 
 def describe_count(x: Array) -> str:

@@ -77,8 +77,7 @@ class Worker:
                 raise running
             values = [np.asarray(x) for x in running]
         except RuntimeError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            return None, lines[0] if lines else type(error).__name__
+            return None, _first_line(error)
         outputs = next(iter(self.programs.values())).outputs
         found = dict(zip(outputs, values, strict=True))
         fine = np.ones(len(values[0]), bool)
@@ -102,6 +101,14 @@ class Worker:
                 found |= {STATUS: np.full(1, RAISED, np.int8)}
             parts.append({name: x[: points.stop - points.start] for name, x in found.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says; of one from a call back to Python the line after the traceback."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].rstrip().endswith("Traceback (most recent call last):"):
+        lines = [line for line in lines[1:] if not line.startswith(" ")] or lines
+    return lines[0]
 
 
 @dataclasses.dataclass(frozen=True)

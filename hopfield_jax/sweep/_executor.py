@@ -1,5 +1,6 @@
 """Blocks in other processes, by anything that has `submit`."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -47,29 +48,33 @@ def compute_elsewhere(order: Order, blocks: tuple[Block, ...], attempt: int) -> 
 
 
 def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: int) -> Iterator[Report]:
-    """Hands tasks of blocks to an executor, and again those that were lost."""
-    tasks = [tuple(blocks[i : i + per_task]) for i in range(0, len(blocks), per_task)]
-    waiting = [(executor.submit(compute_elsewhere, order, task, 0), task, 0) for task in tasks]
-    while waiting:
-        still = []
-        for future, task, attempt in waiting:
-            if not future.done():
-                still.append((future, task, attempt))
-                continue
+    """Hands tasks of blocks to an executor, and again those that were lost; what is lost for good is said at the
+    end."""
+    waiting = collections.deque((tuple(blocks[i : i + per_task]), 0) for i in range(0, len(blocks), per_task))
+    running: list[tuple[Any, tuple[Block, ...], int]] = []
+    lost: list[tuple[int, BaseException]] = []
+    while waiting or running:
+        while waiting:
+            task, attempt = waiting.popleft()
             try:
-                reports = future.result()
+                running.append((executor.submit(compute_elsewhere, order, task, attempt), task, attempt))
+            except Exception as error:  # an executor that takes no more work
+                lost.append((len(task), error))
+        done = [x for x in running if x[0].done()]
+        running = [x for x in running if x not in done]
+        for future, task, attempt in done:
+            try:
+                yield from future.result()
             except Exception as error:
-                try:
-                    if attempt + 1 == _TRIES:
-                        raise error
-                    still.append((executor.submit(compute_elsewhere, order, task, attempt + 1), task, attempt + 1))
-                except Exception as last:
-                    raise RuntimeError(
-                        f"`executor`: {len(task)} blocks were lost ({type(last).__name__}: {last}). What was finished "
-                        f"is kept in {order.store}: the same call goes on from there."
-                    ) from error
-            else:
-                yield from reports
-        if len(still) == len(waiting):
+                if attempt + 1 < _TRIES:
+                    waiting.append((task, attempt + 1))
+                else:
+                    lost.append((len(task), error))
+        if not done:
             time.sleep(_POLL)
-        waiting = still
+    if lost:
+        number, (_, error) = sum(n for n, _ in lost), lost[0]
+        raise RuntimeError(
+            f"`executor`: {number} of {len(blocks)} blocks were lost ({type(error).__name__}: {error}). The others are "
+            f"kept in {order.store}: the same call goes on from there."
+        ) from error

@@ -131,7 +131,8 @@ def _call(point: Point, key: list, coordinates: Mapping[str, Any], wanted: str) 
         hint = "`jnp.where` instead of `if`; or an axis of choices, compiled one by one: a dictionary of numbers"
         raise ValueError(f"`point`: expected a function that {wanted} ({hint}), got {got}") from error
     except Exception as error:
-        raise ValueError(f"`point`: expected a function that {wanted}, got {type(error).__name__}: {error}") from error
+        text = next(iter(str(error).splitlines()), "")  # JAX adds remarks on further lines
+        raise ValueError(f"`point`: expected a function that {wanted}, got {type(error).__name__}: {text}") from error
 
 
 def _labels(grid: Grid, choice: Mapping[str, Any]) -> dict[str, str]:

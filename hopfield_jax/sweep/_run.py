@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from .._checks import at_least, fail
+from .._results import in_bytes
 from .._types import PRNGKey
 from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
 from ._executor import Order, compute_by
@@ -56,7 +57,7 @@ class Plan:
         return (
             f"Plan: {self.num_points} points in {self.num_blocks} blocks of {' × '.join(map(str, self.block))} on "
             f"{self.num_devices} device{'s' if self.num_devices > 1 else ''}{programs}\n"
-            f"  memory {_size(self.memory)} a device, results {_size(self.storage)}\n"
+            f"  memory {in_bytes(self.memory)} a device, results {in_bytes(self.storage)}\n"
             f"  about {_duration(self.time)} (compilation {self.compile_time:.3g} s a program, "
             f"{self.block_time:.3g} s a block)"
         )
@@ -290,14 +291,6 @@ def planned_bytes(compiled: Any) -> int:
     if analysis is None:
         return 0
     return sum(getattr(analysis, f"{part}_size_in_bytes") for part in ("argument", "output", "temp"))
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.4g} {unit}"
-        number /= 1024
-    return f"{number:.4g} GiB"
 
 
 def _duration(seconds: float) -> str:

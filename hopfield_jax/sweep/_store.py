@@ -5,6 +5,7 @@ strings and no consolidated metadata yet). xarray and zarr are imported inside f
 """
 
 import datetime
+import functools
 import json
 import zlib
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ StatusFlags = ("missing", "finite", "not_finite", "raised")
 raised while it ran, and its outputs are NaN (-1 for whole numbers, False for truth values)."""
 MISSING, FINITE, NOT_FINITE, RAISED = range(4)
 _MARKS = "finished_blocks"
+_FILL = {"f": np.nan, "i": -1}  # readers take it for what is missing: where every value has a meaning there is none
 _CONFIGURATION, _LAYOUT = "configuration", "layout"
 
 
@@ -32,8 +34,8 @@ class Store:
         self.group, self.where = group, where
         layout = json.loads(group.attrs[_LAYOUT])
         self.tiling = Tiling(tuple(layout["shape"]), tuple(layout["block"]))
-        self.names: list[str] = layout["outputs"]
-        self.marks = group[_MARKS]["checksum"]
+        self.arrays: dict[str, Any] = {name: group[name] for name in layout["outputs"]}
+        self.marks: Any = group[_MARKS]["checksum"]
 
     @staticmethod
     def create(
@@ -65,7 +67,7 @@ class Store:
                 shape=(*grid.shape, *output.shape),
                 chunks=(*tiling.block, *(max(n, 1) for n in output.shape)),
                 dtype=output.dtype,
-                fill_value=MISSING if name == STATUS else missing(output.dtype),
+                fill_value=MISSING if name == STATUS else _FILL.get(output.dtype.kind),
                 attributes={**about, "_ARRAY_DIMENSIONS": [*grid.names, *own]},
                 config={"write_empty_chunks": True},
             )
@@ -87,15 +89,16 @@ class Store:
         """
         import zarr
 
-        if "://" not in str(where) and (not Path(where).exists() or not any(Path(where).iterdir())):
+        here = None if "://" in str(where) else Path(where)
+        if here and (not here.exists() or here.is_dir() and not any(here.iterdir())):
             return None
         try:
             group = zarr.open_group(str(where), mode="r+", use_consolidated=False)
         except FileNotFoundError:
-            if "://" in str(where):
+            if here is None:
                 return None
             fail("store", "a new folder or the store of a sweep", f"{where}, a folder of something else")
-        except (ValueError, NotADirectoryError) as error:
+        except (ValueError, OSError) as error:
             fail("store", "a new folder or the store of a sweep", f"{where} ({error})")
         if _LAYOUT in group.attrs:
             return Store(group, str(where))
@@ -109,10 +112,10 @@ class Store:
 
     def write(self, block: Block, values: Mapping[str, np.ndarray]) -> None:
         """Writes a block: its outputs, each with a leading axis (block_size,), and at last its mark."""
-        boxes = {name: np.ascontiguousarray(self.tiling.inside(block, values[name])) for name in self.names}
+        boxes = {name: np.ascontiguousarray(self.tiling.inside(block, values[name])) for name in self.arrays}
         for name, box in boxes.items():
-            self.group[name][self.tiling.slices(block)] = box
-        self.marks[tuple(slice(i, i + 1) for i in block)] = _checksum(boxes, self.names)
+            self.arrays[name][self.tiling.slices(block)] = box
+        self.marks[block] = _checksum(boxes)
 
     def is_finished(self, block: Block) -> bool:
         """Whether a block is marked and what is there is what was written."""
@@ -120,14 +123,14 @@ class Store:
             mark = int(self.marks[block])
             if mark < 0:
                 return False
-            boxes = {name: np.ascontiguousarray(self.group[name][self.tiling.slices(block)]) for name in self.names}
+            boxes = {name: np.ascontiguousarray(x[self.tiling.slices(block)]) for name, x in self.arrays.items()}
         except Exception:  # whatever a decoder says of bytes that are not its own
             return False
-        return mark == _checksum(boxes, self.names)
+        return mark == _checksum(boxes)
 
     def clear(self, block: Block) -> None:
         """Takes a block's mark away, whatever state its chunk is in."""
-        self.marks[tuple(slice(i, i + 1) for i in block)] = -1
+        self.marks[block] = -1
 
     def note(self, line: str) -> None:
         """Adds a line to the history, which says when and where the numbers were made."""
@@ -161,7 +164,7 @@ def open(store: str | Path) -> Any:
 
 def missing(dtype: np.dtype) -> Any:
     """What stands where there is no value."""
-    return {"f": np.nan, "i": -1}.get(dtype.kind, dtype.type(0).item())
+    return _FILL.get(dtype.kind, dtype.type(0).item())
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -181,11 +184,8 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _checksum(boxes: Mapping[str, np.ndarray], names: list[str]) -> int:
-    value = 0
-    for name in names:
-        value = zlib.crc32(boxes[name].tobytes(), value)
-    return value
+def _checksum(boxes: Mapping[str, np.ndarray]) -> int:
+    return functools.reduce(lambda value, box: zlib.crc32(box.tobytes(), value), boxes.values(), 0)
 
 
 def _array(group: Any, name: str, values: np.ndarray, dims: list[str], about: Mapping[str, Any]) -> None:
