@@ -56,8 +56,7 @@ def test_a_hundred_thousand_points(benchmark, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found["overlap"].values.reshape(-1), expected["overlap"])
     ratios = [sweep / hand for sweep, hand in zip(seconds["sweep"], seconds["by hand"], strict=True)]
     print(f"\n{found.attrs['layout']}; compilation {compiling[-1]:.2f} s, left out")
-    print(
-        f"sweep with its store / by hand: {', '.join(f'{r:.3f}' for r in ratios)}, median {statistics.median(ratios):.3f}"
-    )
+    each = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(f"sweep with its store / by hand: {each}, median {statistics.median(ratios):.3f}")
     report(benchmark, {}, seconds)
     benchmark.pedantic(by_hand, rounds=1)
