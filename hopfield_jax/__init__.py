@@ -55,6 +55,9 @@ from ._steady_state import SteadyState as SteadyState
 from ._steady_state import steady_state as steady_state
 from ._threshold import Threshold as Threshold
 from ._threshold import bisect as bisect
+from ._tune import Tuning as Tuning
+from ._tune import forward_value_and_grad as forward_value_and_grad
+from ._tune import tune as tune
 
 try:
     __version__ = version("hopfield-jax")

@@ -40,6 +40,14 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "There was no room left for another occurrence before the end. Give more room, or end earlier; what is there "
         "is right."
     )
+    flat = "The objective does not depend on the parameters where the search starts: there is nothing to follow."
+    wrong_gradient = (
+        "The gradient contradicts differences of the objective: it has jumps, or parts without a derivative "
+        "(predicates, comparisons), or other random numbers at every call. The best that was found is returned."
+    )
+    edge_of_domain = (
+        "The search ended beside a region in which the objective is not finite; the best that was found is returned."
+    )
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from .._checks import at_least, fail
+from .._progress import progress_bar
 from .._results import in_bytes
 from .._types import PRNGKey
 from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
@@ -224,7 +225,7 @@ def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequenc
     total = sum(map(size, blocks))
     count: collections.Counter[str] = collections.Counter()
     first = ""
-    with _bar(grid.size, grid.size - total, progress) as advance:
+    with progress_bar(grid.size, "points", show=progress, done=grid.size - total) as advance:
         try:
             for report in reports:
                 count.update(points=report.points, not_finite=report.not_finite, raised=report.raised)
@@ -237,17 +238,6 @@ def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequenc
             if count["points"]:
                 with contextlib.suppress(OSError):  # what ended the sweep counts, not this
                     store.note(line)
-
-
-@contextlib.contextmanager
-def _bar(total: int, done: int, progress: bool) -> Iterator[Any]:
-    if not progress:
-        yield lambda points: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, initial=done, unit=" points", unit_scale=True, disable=None) as bar:
-        yield bar.update
 
 
 def _devices(devices: Sequence[Device] | None) -> list[Device]:

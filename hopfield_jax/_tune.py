@@ -1,0 +1,362 @@
+"""Tuning: the parameters at which an objective is least, by its gradient, and whether the gradient can be trusted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import optimistix as optx
+from jax.flatten_util import ravel_pytree
+
+from ._checks import at_least, describe, fail, in_domain, is_concrete
+from ._misc import as_inexact
+from ._progress import progress_bar
+from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
+
+Parameters = Mapping[str, ArrayLike]
+Bounds = Mapping[str, tuple[ScalarLike | None, ScalarLike | None]]
+ValueAndGradient = Callable[[Callable[[Any], Array]], Callable[[Any], tuple[Array, Any]]]
+
+_PATIENCE = 20  # evaluations in a row that are not finite, each halfway back to the last one that was
+_MOVE = 0.03  # of a parameter's scale, by which gradients are compared with differences
+_MOST_CURVATURES = 16
+_CONTRADICTION = 0.25  # mismatch from which on a gradient is not believed
+
+
+def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
+    """As `jax.value_and_grad`, in forward mode: one pass a parameter and no memory of the way. For up to about ten
+    parameters."""
+
+    def both(parameters: Any) -> tuple[Array, Any]:
+        flat, unravel = ravel_pytree(parameters)
+        value, push = jax.linearize(lambda x: function(unravel(x)), flat)
+        return value, unravel(jax.lax.map(push, jnp.eye(len(flat), dtype=flat.dtype)))
+
+    return both
+
+
+class Tuning(eqx.Module):
+    r"""What `hopfield_jax.tune` returns; dictionaries have the names of the parameters.
+
+    **Attributes:**
+
+    - `parameters`: the best that were found; `value`, `gradient`: of the objective there.
+    - `curvature`: the matrix of second derivatives there, from differences of the gradient, shape (n, n) for n numbers
+      in the order of the dictionary; `None` for more than 16 of them.
+    - `at_bound`: whether each stands at a bound, which a further fall lies beyond.
+    - `mismatch`: largest difference between the gradient and central differences of the objective, at the start and at
+      the end, as a fraction of the larger of the two.
+    - `values`, `path`: of the steps taken, shape (steps,) and (steps, ...); NaN where the objective was not finite.
+    - `num_evaluations`: of objective and gradient. `num_not_finite`: those that were not finite.
+    - `result`: how it ended.
+    """
+
+    parameters: dict[str, Array]
+    value: Scalar
+    gradient: dict[str, Array]
+    curvature: Float[Array, "numbers numbers"] | None
+    at_bound: dict[str, Bool[Array, "..."]]
+    mismatch: Scalar
+    values: Float[Array, " steps"]
+    path: dict[str, Array]
+    num_evaluations: Int[Array, ""]
+    num_not_finite: Int[Array, ""]
+    result: RESULTS
+
+    def __str__(self) -> str:
+        def text():
+            found = ", ".join(f"{name} {describe(np.round(x, 6))}" for name, x in self.parameters.items())
+            bound = [name for name, x in self.at_bound.items() if np.any(x)]
+            return (
+                f"value {self.value:.6g} at {found}{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
+                f"{self.num_evaluations} evaluations, {self.num_not_finite} of them not finite; gradient and "
+                f"differences differ by {float(self.mismatch):.1%}\n  result: {describe_result(self.result)}"
+            )
+
+        return card(self, self.value, text)
+
+
+class _Scales(eqx.Module):
+    """Free coordinates u of the parameters, in which a unit is a change worth noticing and bounds are met at finite u:
+    p = p0 + s (u − 1), l + s(√(1 + u²) − 1), h − s(√(1 + u²) − 1), or (l + h)/2 + (h − l)/2 sin u."""
+
+    start: Array
+    lower: Array
+    upper: Array
+
+    @property
+    def unit(self) -> Array:
+        """The scale of each."""
+        below, above = self.start - self.lower, self.upper - self.start
+        free = jnp.where(self.start == 0, 1, jnp.abs(self.start))
+        return jnp.where(jnp.isfinite(below), below, jnp.where(jnp.isfinite(above), above, free))
+
+    def outside(self, u: Array) -> Array:
+        unit, low, high = self.unit, jnp.isfinite(self.lower), jnp.isfinite(self.upper)
+        # Double `where`, so that the branches not taken leave no NaN in the gradient.
+        lower, upper = jnp.where(low, self.lower, 0), jnp.where(high, self.upper, 0)
+        grown = unit * (jnp.sqrt(1 + u * u) - 1)
+        both = 0.5 * (lower + upper) + 0.5 * (upper - lower) * jnp.sin(u)
+        one = jnp.where(low, lower + grown, jnp.where(high, upper - grown, self.start + unit * (u - 1)))
+        return jnp.where(low & high, both, one)
+
+    def inside(self) -> Array:
+        """u of the start."""
+        low, high = jnp.isfinite(self.lower), jnp.isfinite(self.upper)
+        width = jnp.where(low & high, self.upper - self.lower, 1)
+        both = jnp.arcsin(jnp.clip(2 * (self.start - jnp.where(low, self.lower, 0)) / width - 1, -1, 1))
+        return jnp.where(low & high, both, jnp.where(low | high, jnp.sqrt(3.0).astype(both.dtype), 1))
+
+    def at_bound(self, p: Array, gradient: Array) -> Array:
+        """Near a bound, within a thousandth of the scale, that the objective falls towards."""
+        near = 1e-3 * jnp.where(jnp.isfinite(self.upper - self.lower), self.upper - self.lower, self.unit)
+        return ((p - self.lower < near) & (gradient > 0)) | ((self.upper - p < near) & (gradient < 0))
+
+
+def tune(
+    objective: Callable[[dict[str, Array]], Array],
+    parameters: Parameters,
+    *,
+    bounds: Bounds | None = None,
+    method: optax.GradientTransformation | optx.AbstractMinimiser | None = None,
+    value_and_grad: ValueAndGradient = jax.value_and_grad,
+    num_steps: int = 200,
+    tolerance: ScalarLike = 1e-3,
+    progress: bool = True,
+    throw: bool = True,
+) -> Tuning:
+    r"""Finds the parameters at which an objective is least.
+
+    Every parameter is moved in a coordinate of its own scale (its first value, or its distance from a bound), in which
+    bounds are smooth: those of one side by a square root, of two sides by a sine (as in James and Roos's MINUIT,
+    Comput. Phys. Commun. 10, 343 (1975)), so that an optimum at a bound is reached and said to be there. The default is
+    Adam with a step that falls from a tenth of the scale to nothing: it needs no line search, and neither the
+    objective's scale nor rounding in float32 upset it. For one to three smooth parameters `optimistix.BFGS(1e-4, 1e-6)`
+    takes fewer evaluations, and `optimistix.GoldenSearch(1e-3, 1e-6)` (optimistix 0.1 and later) no gradient at all
+    for one parameter between two bounds.
+
+    Let the objective use the same random numbers at every call (a fixed key): then it is a smooth function with an
+    exact gradient, not a noisy one. The gradient is compared with differences at the start and at the end, since
+    automatic differentiation says nothing of jumps and of predicates.
+
+    **Arguments:**
+
+    - `objective`: of the dictionary of parameters; one number, least at the best.
+    - `parameters`: names with first values, numbers or arrays.
+    - `bounds`: names with pairs (lower, upper), `None` where there is none; the first values lie strictly between.
+    - `method`: an optax optimiser or an optimistix minimiser.
+    - `value_and_grad`: `jax.value_and_grad` (reverse mode), `hopfield_jax.forward_value_and_grad` for few parameters,
+      or anything like them.
+    - `num_steps`: most steps of the method.
+    - `tolerance`: optax's end is reached when the gradient, in units of the scales, is everywhere smaller than this
+      fraction of the largest that was met; minimisers of optimistix have their own.
+    - `progress`: whether to show a bar on a terminal. `throw`: whether an unsuccessful end raises; else it is in
+      `result`.
+
+    **Returns:** a `Tuning`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
+    `max_steps_reached`; `flat`, where the objective does not depend on the parameters; `wrong_gradient`, where gradient
+    and differences contradict each other; `not_finite`, where the objective is not finite at the start or all around;
+    `edge_of_domain`, where the best lies beside a region in which it is not finite.
+
+    ```python
+    import hopfield_jax as hj
+
+    found = hj.tune(lambda p: (p["x"] - 3.0) ** 2 + p["y"], {"x": 1.0, "y": 2.0}, bounds={"y": (0.5, None)})
+    assert abs(found.parameters["x"] - 3) < 1e-3 and abs(found.parameters["y"] - 0.5) < 1e-3
+    assert found.at_bound["y"]
+    ```
+    """
+    start = {name: as_inexact(x) for name, x in parameters.items()}
+    if not start:
+        fail("parameters", "at least one parameter", "none")
+    for name, x in start.items():
+        in_domain(name, x, "finite")
+    at_least("num_steps", num_steps, 1)
+    tolerance = as_inexact(tolerance)
+    in_domain("tolerance", tolerance, "positive")
+    scales, unravel = _scales(start, bounds or {})
+    shape = jax.eval_shape(objective, start)
+    if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
+        fail("objective", "a function that returns one real number", f"{shape}")
+
+    both = eqx.filter_jit(value_and_grad(lambda u: objective(unravel(scales.outside(u)))))
+    inner = eqx.filter_jit(value_and_grad(lambda p: objective(unravel(p))))
+    log = _Log(both, scales)
+    u = scales.inside()
+    first = log(u)
+    if method is None:
+        method = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
+    mismatch, flat = _compare(log, u) if first else (jnp.nan, False)
+    settled = False
+    if first and not flat:
+        with progress_bar(num_steps, "steps", show=progress) as advance:
+            run = _minimise if isinstance(method, optx.AbstractMinimiser) else _descend
+            settled = run(log, u, method, num_steps, float(tolerance), advance)
+        if log.best is not None:
+            mismatch = jnp.maximum(mismatch, _compare(log, log.best[0])[0])
+    return _result(log, scales, unravel, inner, first, flat, settled, mismatch, throw)
+
+
+class _Log:
+    """Calls objective and gradient, remembers all of it and the best."""
+
+    def __init__(self, both: Callable, scales: _Scales):
+        self.both, self.scales = both, scales
+        self.values: list[float] = []
+        self.path: list[np.ndarray] = []
+        self.count = self.not_finite = 0
+        self.best: tuple[Array, float, Array] | None = None
+
+    def evaluate(self, u: Array) -> tuple[float, Array, bool]:
+        """Value and gradient in u, and whether both are finite; the best so far is kept."""
+        value, gradient = self.both(u)
+        self.count += 1
+        fine = bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
+        self.not_finite += not fine
+        if fine and (self.best is None or float(value) < self.best[1]):
+            self.best = u, float(value), gradient
+        return float(value), gradient, fine
+
+    def __call__(self, u: Array) -> bool:
+        """`evaluate`, as a step of the way."""
+        value, _, fine = self.evaluate(u)
+        self.values.append(value if fine else float("nan"))
+        self.path.append(np.asarray(self.scales.outside(u)))
+        return fine
+
+
+def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
+    """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
+
+    @jax.jit
+    def move(u, state, gradient):
+        with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+            updates, state = method.update(gradient, state, u)
+            return optax.apply_updates(u, updates), state
+
+    state = method.init(u)
+    value, gradient, _ = log.evaluate(u)
+    steepest = 0.0
+
+    def settled() -> bool:
+        nonlocal steepest
+        slope = float(jnp.max(jnp.abs(gradient)))
+        steepest = max(slope, steepest)
+        return slope <= tolerance * steepest
+
+    for _ in range(num_steps):
+        if settled():
+            return True
+        target, state = move(u, state, gradient)
+        for _ in range(_PATIENCE):
+            value, new, fine = log.evaluate(target)
+            log.values.append(value if fine else float("nan"))
+            log.path.append(np.asarray(log.scales.outside(target)))
+            if fine:
+                break
+            target = 0.5 * (target + u)
+        else:
+            return False
+        u, gradient = target, new
+        advance(1)
+    return settled()
+
+
+def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
+    """A minimiser of optimistix, which has its own tolerances; only its end is logged."""
+    options, first, wide = None, u, lambda x: x
+    if type(method).__name__ == "GoldenSearch":  # of one scalar, in an interval
+        if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
+            fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
+        options, first, wide = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0], lambda x: x[None]
+    found = optx.minimise(
+        lambda x, _: log.both(wide(x))[0], method, first, options=options, max_steps=num_steps, throw=False
+    )
+    log.count += int(found.stats["num_steps"])
+    log(wide(found.value))
+    return bool(found.result == optx.RESULTS.successful)
+
+
+def _compare(log: _Log, u: Array) -> tuple[Array, bool]:
+    """Largest difference of the gradient from central differences, as a fraction of the larger (of a thousandth of the
+    value where both vanish), and whether the objective is the same all around."""
+    value, gradient, fine = log.evaluate(u)
+    worst, same = 0.0, bool(jnp.all(gradient == 0))
+    if not fine:
+        return jnp.array(jnp.nan), False
+    for axis in range(min(u.size, _MOST_CURVATURES)):
+        step = _MOVE * jnp.eye(u.size, dtype=u.dtype)[axis]
+        (above, _, fine_above), (below, _, fine_below) = log.evaluate(u + step), log.evaluate(u - step)
+        same &= above == value == below
+        if fine_above and fine_below:
+            difference, here = (above - below) / (2 * _MOVE), float(gradient[axis])
+            # Differences are off by the third derivative and by rounding: what is small beside the change of the value
+            # over the step, or beside the value, is no contradiction.
+            floor = 1e-3 * abs(value) + (abs(above - value) + abs(below - value)) / _MOVE * 0.2
+            worst = max(worst, max(abs(difference - here) - floor, 0) / max(abs(difference), abs(here), 1e-30))
+    return jnp.array(worst), same
+
+
+def _result(log, scales, unravel, inner, first, flat, settled, mismatch, throw) -> Tuning:
+    u = log.best[0] if log.best is not None else scales.inside()
+    p = scales.outside(u)
+    value, gradient = inner(p)
+    at_bound = scales.at_bound(p, gradient)
+    curvature = _curvature(inner, scales, p) if p.size <= _MOST_CURVATURES and log.best is not None else None
+    result = outcome(
+        (jnp.array(not settled), cast(RESULTS, RESULTS.max_steps_reached)),
+        (jnp.array(not settled and log.not_finite > 0), RESULTS.edge_of_domain),
+        (jnp.array(float(mismatch) > _CONTRADICTION), RESULTS.wrong_gradient),
+        (jnp.array(flat), RESULTS.flat),
+        (jnp.array(not first), RESULTS.not_finite),
+    )
+    path = np.stack(log.path)
+    out = Tuning(
+        parameters=unravel(p),
+        value=value,
+        gradient=unravel(gradient),
+        curvature=curvature,
+        at_bound=jax.tree_util.tree_map(lambda x: x > 0, unravel(at_bound.astype(p.dtype))),
+        mismatch=jnp.asarray(mismatch, p.dtype),
+        values=jnp.asarray(np.array(log.values), p.dtype),
+        path=jax.vmap(unravel)(jnp.asarray(path)),
+        num_evaluations=jnp.array(log.count),
+        num_not_finite=jnp.array(log.not_finite),
+        result=result,
+    )
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def _curvature(inner: Callable, scales: _Scales, p: Array) -> Array:
+    step = _MOVE * jnp.minimum(jnp.where(p == 0, scales.unit, jnp.abs(p)), scales.unit)
+    eye = jnp.eye(p.size, dtype=p.dtype)
+    rows = [(inner(p + h * e)[1] - inner(p - h * e)[1]) / (2 * h) for h, e in zip(step, eye, strict=True)]
+    matrix = jnp.stack(rows)
+    return 0.5 * (matrix + matrix.T)
+
+
+def _scales(start: dict[str, Array], bounds: Bounds) -> tuple[_Scales, Callable[[Array], dict[str, Array]]]:
+    for name in bounds:
+        if name not in start:
+            fail("bounds", f"names out of {', '.join(start)}", repr(name))
+    limits = []
+    for name, x in start.items():
+        pair = bounds.get(name, (None, None))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            fail("bounds", "a pair (lower, upper) for every name", repr(pair))
+        lower = as_inexact(-jnp.inf if pair[0] is None else pair[0])
+        upper = as_inexact(jnp.inf if pair[1] is None else pair[1])
+        if is_concrete(x) and not bool(jnp.all((lower < x) & (x < upper))):
+            fail(name, f"first values strictly between {float(lower):g} and {float(upper):g}", describe(x))
+        limits.append([jnp.broadcast_to(b, x.shape) for b in (lower, upper)])
+    flat, unravel = ravel_pytree(start)
+    lower, upper = (
+        ravel_pytree({name: pair[i] for name, pair in zip(start, limits, strict=True)})[0] for i in range(2)
+    )
+    return _Scales(flat, lower.astype(flat.dtype), upper.astype(flat.dtype)), unravel
