@@ -14,7 +14,7 @@ PACKAGE = "hopfield_jax"
 ROOT = Path(__file__).parent.parent / PACKAGE
 # A module imports from lower floors, and on its own floor from its own folder or from names further left.
 FLOORS = (
-    ("_types", "_misc", "_checks", "_results"),
+    ("_types", "_misc", "_progress", "_checks", "_results"),
     ("_generating", "_patterns", "_dynamics"),
     ("_integrate", "_steady_state", "_stability", "_threshold", "_tune", "sweep"),
     ("theory",),
@@ -24,7 +24,8 @@ FLOORS = (
 AREAS = FLOORS[4]
 FACES = FLOORS[5]
 FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
-STORE_LIBRARIES = {"xarray", "zarr", "tqdm"}  # what functions of sweep may import as well
+STORE_LIBRARIES = {"xarray", "zarr"}  # what functions of sweep may import as well
+SETTINGS = ("cli._doctor", "cli._sweep")  # report jax.config, and set the number of a CPU's devices before JAX starts
 MAX_DEPTH = 8
 
 Package = dict[str, ast.Module]  # syntax trees by dotted name below the package; "" is the package itself
@@ -143,15 +144,15 @@ def ban_errors(package: Package) -> Iterator[str]:
                 source = getattr(node, "module", None)
                 libraries = {name.split(".")[0] for name in ([source] if source else [a.name for a in node.names])}
                 for library in libraries & (FACE_LIBRARIES | STORE_LIBRARIES):
-                    here = FACES + ("sweep",) * (library in STORE_LIBRARIES)
+                    here = FACES + ("sweep",) * (library in STORE_LIBRARIES) + ("_progress",) * (library == "tqdm")
                     if not (room(module) in here and (node in inside or (room(module), library) == ("cli", "typer"))):
                         yield f"{at} imports {library} where only functions of {', '.join(here)} do"
                 if source == "__future__":
                     yield f"{at} imports from __future__"
                 if source == "jax" and any(alias.name == "config" for alias in node.names):
                     yield f"{at} touches jax.config"
-            elif isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.config" and module != "cli._doctor":
-                yield f"{at} touches jax.config"  # cli._doctor reports the settings
+            elif isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.config" and module not in SETTINGS:
+                yield f"{at} touches jax.config"
             elif isinstance(node, ast.Assert):
                 yield f"{at} asserts"
             elif isinstance(node, ast.Name) and node.id == "print":

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import _present, _present_dmft, _present_sequential, _retrieve
+from . import _present, _present_dmft, _present_sequential, _present_sweep, _retrieve
 
 Echo = Callable[[str], None]
 
@@ -30,8 +30,13 @@ def _sequences(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     return _present_sequential.demonstrate(folder, quick, echo)
 
 
+def _many_points(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
+    return _present_sweep.demonstrate(folder, quick, echo)
+
+
 STEPS = (
     Step("retrieve", "Scanned digits come back from corrupted ones", _retrieve_images),
     Step("dmft", "Theory meets simulation, while synapses are fixed and while they are plastic", _plastic_synapses),
     Step("sequence", "Memories follow each other, for ever or until they collapse", _sequences),
+    Step("sweep", "How much is retrieved, over loads and strengths of plasticity", _many_points),
 )

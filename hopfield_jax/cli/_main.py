@@ -1,13 +1,31 @@
 """The commands. Each imports what it needs when it runs, so that `--help` is quick."""
 
-import contextlib
 import enum
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ._main_sweep import add_to
+from ._options import (
+    Activation,
+    Activations,
+    End,
+    FastUnits,
+    FirstGain,
+    InputCoupling,
+    LastGain,
+    Memories,
+    Neurons,
+    NumGains,
+    Slope,
+    Steepness,
+    TauFast,
+    Units,
+    plain_errors,
+    say_where,
+)
 
 # Plain messages: without rich's boxes they can be copied, searched and read by scripts.
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -26,48 +44,22 @@ class Network(enum.StrEnum):
     softmax = "softmax"
 
 
-class Units(enum.StrEnum):
-    logcosh = "logcosh"
-    hardtanh = "hardtanh"
-    erf = "erf"
-    sign = "sign"
-    glauber = "glauber"
-
-
 class Order(enum.StrEnum):
     cycle = "cycle"
     chain = "chain"
 
 
-class FastUnits(enum.StrEnum):
-    hardtanh = "hardtanh"
-    tanh = "tanh"
-    erf = "erf"
-
-
 # What both commands of sequences ask of their network.
-Memories = Annotated[int, typer.Option("--memories", "-p", help="Memories P, rows of a Hadamard matrix.")]
-Neurons = Annotated[int, typer.Option("--neurons", "-n", help="Neurons N, a power of two.")]
-TauFast = Annotated[float, typer.Option("--tau-fast", help="Time constant τ_f of the neurons.")]
 TauSlow = Annotated[float, typer.Option("--tau-slow", help="Time constant τ_s of the reasoning state.")]
-InputCoupling = Annotated[
-    float,
-    typer.Option("--input-coupling", help="How much ε of the slow state enters the neurons; 0: nobody follows."),
-]
 FirstSaliency = Annotated[
     float | None,
     typer.Option(
         "--saliency", help="Saliency Z₀ of the first memory. Default: the gain, the most it can be.", show_default=False
     ),
 ]
-End = Annotated[float, typer.Option("--t1", help="End, in the units of the time constants.")]
 Transitions = Annotated[
     Order, typer.Option("--transitions", help="cycle: the first follows the last; chain: the last leads nowhere.")
 ]
-Activation = Annotated[
-    FastUnits, typer.Option("--units", help="Activation ψ(x). hardtanh: x clipped to [-1, 1]; tanh(βx); erf(βx).")
-]
-Slope = Annotated[float | None, typer.Option("--beta", help="Slope β of tanh and erf. Default: 1.", show_default=False)]
 NoiseFast = Annotated[float, typer.Option("--noise-fast", help="Noise σ_f of the neurons: a free one's deviation.")]
 NoiseSlow = Annotated[float, typer.Option("--noise-slow", help="Noise σ_s of the slow state, likewise.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the noise.")]
@@ -168,7 +160,7 @@ def retrieve(
     """
     from . import _present, _retrieve
 
-    with _plain_errors():
+    with plain_errors():
         request = _retrieve.prepare(
             sources or (),
             output=output,
@@ -183,22 +175,15 @@ def retrieve(
             seed=seed,
             threshold=threshold,
         )
-    _say_where(_present.run_and_report(request, typer.echo))
+    say_where(_present.run_and_report(request, typer.echo))
 
 
 @app.command()
 def dmft(
     load: Annotated[float, typer.Option("--load", help="Load α = P/N: patterns per neuron.")] = 0.12,
     cue: Annotated[float, typer.Option("--cue", help="Overlap m₀ of the cue with the pattern.")] = 0.4,
-    units: Annotated[
-        Units,
-        typer.Option(
-            "--units",
-            help="Activation φ(x). logcosh: tanh(βx); hardtanh: βx clipped to [-1, 1]; erf: error function of slope β; "
-            "sign: binary; glauber: binary with thermal noise.",
-        ),
-    ] = Units.logcosh,
-    beta: Annotated[float, typer.Option("--beta", help="Slope or inverse temperature β; sign has none.")] = 4.0,
+    units: Activations = Units.logcosh,
+    beta: Steepness = 4.0,
     strength: Annotated[
         float, typer.Option("--strength", help="Strength λ of plasticity; 0: fixed synapses, negative: unlearning.")
     ] = 0.3,
@@ -241,7 +226,7 @@ def dmft(
     """
     from . import _dmft, _present_dmft
 
-    with _plain_errors():
+    with plain_errors():
         request = _dmft.prepare(
             output=output,
             load=load,
@@ -261,7 +246,7 @@ def dmft(
             self_coupling=self_coupling,
             seed=seed,
         )
-    _say_where(_present_dmft.run_and_report(request, typer.echo))
+    say_where(_present_dmft.run_and_report(request, typer.echo))
 
 
 @app.command()
@@ -303,7 +288,7 @@ def sequence(
     """
     from . import _present_sequential, _sequential
 
-    with _plain_errors():
+    with plain_errors():
         request = _sequential.prepare(
             output=output,
             gain=gain,
@@ -321,14 +306,14 @@ def sequence(
             noise_slow=noise_slow,
             seed=seed,
         )
-    _say_where(_present_sequential.run_and_report(request, typer.echo))
+    say_where(_present_sequential.run_and_report(request, typer.echo))
 
 
 @app.command()
 def gains(
-    first: Annotated[float, typer.Option("--from", help="Smallest gain κ.")] = 3.0,
-    last: Annotated[float, typer.Option("--to", help="Largest gain κ.")] = 6.0,
-    points: Annotated[int, typer.Option("--points", help="Number of gains.")] = 61,
+    first: FirstGain = 3.0,
+    last: LastGain = 6.0,
+    points: NumGains = 61,
     memories: Memories = 8,
     neurons: Neurons = 64,
     tau_fast: TauFast = 0.01,
@@ -365,7 +350,7 @@ def gains(
     """
     from . import _present_sequential, _sequential
 
-    with _plain_errors():
+    with plain_errors():
         request = _sequential.prepare(
             output=output,
             gains=(first, last, points),
@@ -383,7 +368,10 @@ def gains(
             noise_slow=noise_slow,
             seed=seed,
         )
-    _say_where(_present_sequential.run_and_report(request, typer.echo))
+    say_where(_present_sequential.run_and_report(request, typer.echo))
+
+
+add_to(app)
 
 
 @app.command()
@@ -396,7 +384,8 @@ def demo(
     """Run a tour of everything; leaves figures.
 
     Stored digits come back from corrupted ones while the energies fall; mean-field theory meets simulation, with fixed
-    and with plastic synapses; memories follow each other, for ever or until they collapse. It takes about two minutes.
+    and with plastic synapses; memories follow each other, for ever or until they collapse; a map says how much is
+    retrieved at any load and strength of plasticity. It takes about two and a half minutes.
 
     \b
     Example
@@ -407,13 +396,13 @@ def demo(
 
     started = time.perf_counter()
     files: list[Path] = []
-    with _plain_errors():
+    with plain_errors():
         for step in _demo.STEPS:
             writable_folder("--output", output / step.name)
     for number, step in enumerate(_demo.STEPS, 1):
         typer.echo(f"[{number}/{len(_demo.STEPS)}] {step.title}\n")
         files += step.run(output / step.name, quick, typer.echo)
-    _say_where(files)
+    say_where(files)
     typer.echo(f"The demo took {time.perf_counter() - started:.0f} s.")
 
 
@@ -431,19 +420,3 @@ def doctor() -> None:
 
     for line in doctor_lines():
         typer.echo(line)
-
-
-def _say_where(files: list[Path]) -> None:
-    typer.echo("Figures and numbers")
-    for path in files:
-        typer.echo(f"  {path}")
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turns what is wrong with the user's input into one line and exit code 2."""
-    try:
-        yield
-    except ValueError as error:
-        typer.echo(f"hopfield-jax: {error}", err=True)
-        raise typer.Exit(2) from None

@@ -21,3 +21,5 @@ from ._sequential import gain_scan as gain_scan
 from ._sequential import saliencies as saliencies
 from ._sequential import sequence as sequence
 from ._style import COLOURS as COLOURS
+from ._sweep import phase_diagram as phase_diagram
+from ._sweep import profile as profile

@@ -1,5 +1,6 @@
 """Sweeps: a function of one point at every point of a grid, on all there is to run on, kept and resumed."""
 
+from ._boundary import Bisection as Bisection
 from ._boundary import boundary as boundary
 from ._grid import Grid as Grid
 from ._run import Plan as Plan

@@ -13,7 +13,8 @@ from ._run import run
 
 @dataclasses.dataclass(frozen=True)
 class Bisection:
-    """The point of a sweep that finds a boundary; a class, so that it can be sent to other processes."""
+    """The point that `hopfield_jax.sweep.boundary` computes, for `hopfield_jax.sweep.plan`; its arguments are those of
+    `boundary`."""
 
     predicate: Callable[..., Any]
     along: str
@@ -60,7 +61,7 @@ def boundary(
 
     **Returns:** an `xarray.Dataset` over the grid: the boundary under the name `along` (the middle of the bracket; NaN
     where the predicate is the same at both bounds, or undecided), `{along}_lower` and `{along}_upper`, the bracket, and
-    `result`, its code.
+    `result`, its code. What it would take is the `plan` of `Bisection(predicate, along, lower, upper, num_iterations)`.
 
     **Raises:** `ValueError` for arguments that do not fit, and as `run`.
 

@@ -189,8 +189,8 @@ def run(
             fail(name, "an output that is not called like an axis", name)
     places = _devices(devices)
     configuration = job.configuration(programs)
-    kept = None if fresh or store is None else Store.find(store)
-    if kept is None:
+    kept = None if store is None else Store.find(store)  # which refuses what is no sweep, and so is never overwritten
+    if kept is None or fresh:
         tiling = _tiling(job, programs, block_size, memory, cost, places)
         described = {name: dict(x) for name, x in (describe or {}).items()}
         about = dict(attributes or {}) | {

@@ -154,15 +154,16 @@ def test_constants_and_choices_belong_to_the_sweep(tmp_path):
             run(function, axes, store=tmp_path / "s")
 
 
-def test_what_is_no_store_is_left_alone(tmp_path):
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_is_no_store_is_left_alone(tmp_path, fresh):
     (tmp_path / "notes.txt").write_text("precious")
     with pytest.raises(ValueError, match="`store`: expected a new folder or the store of a sweep"):
-        run(point, GRID, key=KEY, store=tmp_path)
+        run(point, GRID, key=KEY, store=tmp_path, fresh=fresh)
     xr.Dataset({"y": ("x", np.zeros(3))}).to_zarr(tmp_path / "other", zarr_format=2)
     with pytest.raises(ValueError, match="a Zarr group of something else"):
-        run(point, GRID, key=KEY, store=tmp_path / "other")
+        run(point, GRID, key=KEY, store=tmp_path / "other", fresh=fresh)
     with pytest.raises(ValueError, match="`store`"):
-        run(point, GRID, key=KEY, store=tmp_path / "notes.txt")
+        run(point, GRID, key=KEY, store=tmp_path / "notes.txt", fresh=fresh)
     assert (tmp_path / "notes.txt").read_text() == "precious"
     with pytest.raises(ValueError, match="`store`: expected the store of a sweep, got .* there is none"):
         hj.sweep.open(tmp_path / "nowhere")

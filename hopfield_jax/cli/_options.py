@@ -1,0 +1,67 @@
+"""Options that several commands have, and what all commands do with errors and files."""
+
+import contextlib
+import enum
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Units(enum.StrEnum):
+    logcosh = "logcosh"
+    hardtanh = "hardtanh"
+    erf = "erf"
+    sign = "sign"
+    glauber = "glauber"
+
+
+class FastUnits(enum.StrEnum):
+    hardtanh = "hardtanh"
+    tanh = "tanh"
+    erf = "erf"
+
+
+# Of retrieval with plastic synapses.
+Activations = Annotated[
+    Units,
+    typer.Option(
+        "--units",
+        help="Activation φ(x). logcosh: tanh(βx); hardtanh: βx clipped to [-1, 1]; erf: error function of slope β; "
+        "sign: binary; glauber: binary with thermal noise.",
+    ),
+]
+Steepness = Annotated[float, typer.Option("--beta", help="Slope or inverse temperature β; sign has none.")]
+# Of sequences.
+Memories = Annotated[int, typer.Option("--memories", "-p", help="Memories P, rows of a Hadamard matrix.")]
+Neurons = Annotated[int, typer.Option("--neurons", "-n", help="Neurons N, a power of two.")]
+TauFast = Annotated[float, typer.Option("--tau-fast", help="Time constant τ_f of the neurons.")]
+InputCoupling = Annotated[
+    float,
+    typer.Option("--input-coupling", help="How much ε of the slow state enters the neurons; 0: nobody follows."),
+]
+End = Annotated[float, typer.Option("--t1", help="End, in the units of the time constants.")]
+Activation = Annotated[
+    FastUnits, typer.Option("--units", help="Activation ψ(x). hardtanh: x clipped to [-1, 1]; tanh(βx); erf(βx).")
+]
+Slope = Annotated[float | None, typer.Option("--beta", help="Slope β of tanh and erf. Default: 1.", show_default=False)]
+FirstGain = Annotated[float, typer.Option("--from", help="Smallest gain κ.")]
+LastGain = Annotated[float, typer.Option("--to", help="Largest gain κ.")]
+NumGains = Annotated[int, typer.Option("--points", help="Number of gains.")]
+
+
+def say_where(files: Sequence[Path]) -> None:
+    typer.echo("Figures and numbers")
+    for path in files:
+        typer.echo(f"  {path}")
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turns what is wrong with the user's input into one line and exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        typer.echo(f"hopfield-jax: {error}", err=True)
+        raise typer.Exit(2) from None
