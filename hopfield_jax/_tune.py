@@ -32,7 +32,7 @@ def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], 
     parameters."""
 
     def both(parameters: Any) -> tuple[Array, Any]:
-        flat, unravel = ravel_pytree(parameters)
+        flat, unravel = ravel_pytree(jax.tree_util.tree_map(as_inexact, parameters))
         value, push = jax.linearize(lambda x: function(unravel(x)), flat)
         return value, unravel(jax.lax.map(push, jnp.eye(len(flat), dtype=flat.dtype)))
 
