@@ -20,6 +20,7 @@ from ._kernels import plastic_weights
 from ._network import AbstractPlasticModel
 from ._response import AbstractResponse, History, Step, tree_sum
 from ._sobol import normals, uniforms
+from ._split import ONE_PIECE, Split
 from ._units import Glauber
 
 MAX_BLOCKS = 4
@@ -65,6 +66,7 @@ class _Static(NamedTuple):
     strata: Strata
     estimator: AbstractResponse
     jitter: Scalar
+    split: Split
 
 
 _MATRICES = ("correlation", "response", "propagator", "crosstalk", "plastic")
@@ -87,18 +89,20 @@ def run_process(
     num_times: int,
     num_samples: int,
     key: PRNGKey,
+    split: Split = ONE_PIECE,
 ) -> Rows:
     """One randomisation of the paths, through all times; with `given` (overlap, correlation, response) the paths are
     driven by those, and what is measured on them is what comes back."""
     thermal = isinstance(model.units, Glauber)
-    points = uniforms(cue.dims + num_times * (1 + thermal), num_samples, key=key)
+    points = split.along(uniforms(cue.dims + num_times * (1 + thermal), num_samples, key=key))
     strata = cue.strata(model.units, normals(points[: cue.dims]))
+    strata = eqx.tree_at(lambda s: (s.state, s.output, s.direction), strata, replace_fn=split.along)
     points = points[cue.dims :]
-    noise = normals(points[:: 1 + thermal])
-    coins = 2 * points[1::2] - 1 if thermal else jnp.zeros((num_times, 0), noise.dtype)
+    noise = split.along(normals(points[:: 1 + thermal]))
+    coins = split.along(2 * points[1::2] - 1) if thermal else jnp.zeros((num_times, 0), noise.dtype)
     kernel = kernel_table(model, num_times)
     along_pattern, along_cue = model.fields(num_times)
-    static = _Static(model, strata, estimator, jitter)
+    static = _Static(model, strata, estimator, jitter, split)
 
     num_strata = len(strata.weights)
     x, phi = strata.state, strata.output
@@ -150,29 +154,29 @@ def _block(carry: _Carry, histories: Any, static: _Static, noise: Array, inputs:
     """A scan over the times of one block."""
     times = inputs[0]
     past = histories
-    start = [jnp.zeros((len(h), len(times), *h.shape[2:]), h.dtype) for h in past]
+    start = static.split.along([jnp.zeros((len(h), len(times), *h.shape[2:]), h.dtype) for h in past])
     step = functools.partial(_step, static=static, noise=noise, past=past)
     (carry, rows), out = jax.lax.scan(step, (carry, start), inputs)
     histories = tuple(jnp.concatenate([old, new], axis=1) for old, new in zip(past, rows, strict=True))
-    return carry, histories, out
+    return carry, static.split.along(histories), out
 
 
 def _step(carry: tuple[_Carry, list], inputs: Any, *, static: _Static, noise: Array, past: Any) -> Any:
-    (state, rows), (model, strata, estimator, jitter) = carry, static
+    (state, rows), (model, strata, estimator, jitter, split) = carry, static
     t, ((along_pattern, along_cue), coin), kernel_row, given = inputs
-    outputs, history = (History(old, new) for old, new in zip(past, rows, strict=True))
+    outputs, history = (History(old, new, split) for old, new in zip(past, rows, strict=True))
     average = (strata.weights / state.x.shape[1])[:, None]
     index = jnp.arange(len(noise))
 
     # Order parameters of time t, from the paths. Histories hold outputs less their mean in each stratum, so that digits
     # are not lost to the mean.
-    level = tree_sum(state.phi) / state.phi.shape[1]
+    level = tree_sum(state.phi, pieces=split.pieces) / state.phi.shape[1]
     outputs = outputs.append(t, state.phi - level[:, None])
     levels = state.levels.at[:, t].set(level)
     spread = outputs.project(state.phi - level[:, None]) / state.phi.shape[1]
     correlation = matmul(strata.weights, spread + level[:, None] * levels)
-    overlaps = matmul(strata.signs.T, strata.weights * tree_sum(state.mean) / state.phi.shape[1])
-    at = Step(t, model, average, state.x, state.phi, state.mean, noise, state)
+    overlaps = matmul(strata.signs.T, strata.weights * tree_sum(state.mean, pieces=split.pieces) / state.phi.shape[1])
+    at = Step(t, model, average, state.x, state.phi, state.mean, noise, state, split)
     answer, response, history = estimator.row(at, state.tangent, history)
     measured = correlation, response
     drive = overlaps

@@ -11,6 +11,7 @@ from .._checks import Checked, at_least, domain, fail
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Scalar
 from ._network import AbstractPlasticModel
+from ._split import ONE_PIECE, Split
 from ._units import Glauber, Units, is_smooth
 
 
@@ -20,6 +21,7 @@ class History(NamedTuple):
 
     past: Array
     block: Array
+    split: Split = ONE_PIECE
 
     def append(self, t: Array, row: Array) -> "History":
         """With `row`, shape (strata, ..., samples), at time `t`."""
@@ -28,12 +30,13 @@ class History(NamedTuple):
 
     def combine(self, weights: Float[Array, " times"]) -> Array:
         """Σ_s weights_s row_s, shape (strata, ..., samples)."""
-        split = self.past.shape[1]
-        return _combine(weights[:split], self.past) + _combine(weights[split:], self.block)
+        old, pieces = self.past.shape[1], self.split.pieces
+        return _combine(weights[:old], self.past, pieces) + _combine(weights[old:], self.block, pieces)
 
     def project(self, y: Float[Array, "strata samples"]) -> Float[Array, "strata times"]:
         """Sum over the samples of y·row_s, for every stratum and s."""
-        return jnp.concatenate([tree_sum(rows, y[:, None]) for rows in self if rows.shape[1]], axis=1)
+        parts = [rows for rows in (self.past, self.block) if rows.shape[1]]
+        return jnp.concatenate([tree_sum(rows, y[:, None], self.split.pieces) for rows in parts], axis=1)
 
 
 class Step(NamedTuple):
@@ -49,6 +52,7 @@ class Step(NamedTuple):
     matrices: Any
     """Rows before `t` of `factor` (L), `ridge_factor` and its inverse (ones on the rest of the diagonal), `response`
     (G) and `propagator` (R)."""
+    split: Split = ONE_PIECE
 
 
 class AbstractResponse(Checked):
@@ -143,7 +147,7 @@ class Pathwise(AbstractResponse):
 
     def row(self, step, tangent, history):
         """Mean tangent of the outputs."""
-        x = step.x[:, : self.num_samples]
+        x = step.split.along(step.x[:, : self.num_samples])
         slope = jax.jvp(step.model.units.activation, (x,), (jnp.ones_like(x),))[1]
         moved = slope[:, None, :] * tangent
         response = matmul(step.average[:, 0], jnp.sum(moved, axis=2)) * (step.x.shape[1] / self.num_samples)
@@ -191,18 +195,24 @@ def default_response(units: Units) -> AbstractResponse:
     return Score() if isinstance(units, Glauber) else Novikov()
 
 
-def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times ..."]) -> Array:
+def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times ..."], pieces: int) -> Array:
     shape = (rows.shape[0], *rows.shape[2:])
     if not rows.shape[1]:
         return jnp.zeros(shape, rows.dtype)
+    if rows.ndim > 3 and pieces > 1:  # to merge a split axis with others would gather it
+        return jnp.einsum("t,kt...->k...", weights, rows, precision=jax.lax.Precision.HIGHEST)
     flat = rows.reshape(*rows.shape[:2], -1)
     weights = jnp.broadcast_to(weights, (len(rows), 1, len(weights)))
     return matmul(weights, flat).reshape(shape)
 
 
-def tree_sum(x: Float[Array, "*batch samples"], y: Array | None = None) -> Float[Array, "*batch"]:
+def tree_sum(x: Float[Array, "*batch samples"], y: Array | None = None, pieces: int = 1) -> Float[Array, "*batch"]:
     """Sum of x, or of x·y, over the last axis (its size a power of two), by halves: float32 sums of thousands of nearly
-    equal terms in a row are off by 1e-4, which takes its positivity from the covariance of saturated outputs."""
+    equal terms in a row are off by 1e-4, which takes its positivity from the covariance of saturated outputs. Each
+    of the `pieces` into which the axis is split is summed where it lies."""
+    if pieces > 1:
+        cut = lambda a: a.reshape(*a.shape[:-1], pieces, a.shape[-1] // pieces)  # noqa: E731
+        return jnp.sum(tree_sum(cut(x), None if y is None else cut(y)), axis=-1)
     width = min(16, x.shape[-1])
     size = x.shape[-1] // width
 

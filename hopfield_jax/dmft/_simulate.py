@@ -8,6 +8,7 @@ import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.sharding import Mesh
 
 from .._checks import at_least, fail, is_concrete
 from .._misc import default_float, inner, matmul
@@ -19,6 +20,7 @@ from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._process import kernel_table
 from ._solve import check_model, keep, prepared
+from ._split import Split
 from ._units import Glauber, Sign
 
 
@@ -35,6 +37,7 @@ def simulate(
     response_times: tuple[int, ...] = (),
     batch_size: int = 1,
     max_bytes: float = 24 * 2.0**30,
+    mesh: Mesh | None = None,
     throw: bool = True,
 ) -> OrderParameters:
     r"""Simulates networks of the model that `solve` solves, each with its own patterns and cue.
@@ -59,6 +62,9 @@ def simulate(
       NaN.
     - `batch_size`: networks that run at once; more use more memory.
     - `max_bytes`: refuse to start if the predicted memory exceeds it.
+    - `mesh`: devices, along one axis, that share the neurons: patterns, states and histories of every network. For a
+      network too large for a single device. The numbers are those without it, but for rounding. With
+      `jax.distributed` every process makes the same call and gets the whole result.
     - `throw`: whether an unsuccessful end raises; else its code is in `result` and the numbers are NaN.
 
     **Returns:** an `OrderParameters`.
@@ -76,7 +82,7 @@ def simulate(
     assert network.overlap[0] == 0.5 and network.overlap[-1] > 0.9
     ```
     """
-    run = _Run.of(model, cue, num_steps, num_neurons, max_patterns, asynchronous)
+    run = _Run.of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh)
     at_least("num_trials", num_trials, 1)
     at_least("batch_size", batch_size, 1)
     if any(not 0 <= s < num_steps for s in response_times):
@@ -84,7 +90,7 @@ def simulate(
     if response_times and isinstance(model.units, Sign | Glauber):
         fail("response_times", "units with a derivative", type(model.units).__name__)
     run.fits(min(batch_size, num_trials), max_bytes)
-    out = _simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size)
+    out = run.split.local(_simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size))
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -158,9 +164,10 @@ class _Run(eqx.Module):
     num_neurons: int = eqx.field(static=True)
     max_patterns: int = eqx.field(static=True)
     asynchronous: bool = eqx.field(static=True)
+    split: Split
 
     @staticmethod
-    def of(model, cue, num_steps, num_neurons, max_patterns, asynchronous) -> "_Run":
+    def of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh=None) -> "_Run":
         check_model(model, cue)
         at_least("num_steps", num_steps, 1)
         at_least("num_neurons", num_neurons, 2)
@@ -180,11 +187,14 @@ class _Run(eqx.Module):
             fail("asynchronous", "a PlasticNetwork", type(model).__name__)
         if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
             fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
-        return _Run(num_steps, num_neurons, max_patterns, asynchronous)
+        if asynchronous and mesh is not None:
+            fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
+        split = Split.of(mesh, "num_neurons", num_neurons)
+        return _Run(num_steps, num_neurons, max_patterns, asynchronous, split)
 
     def fits(self, batch: int, max_bytes: float) -> None:
         """Raises unless the predicted memory does: patterns (four times while they are drawn) and histories."""
-        size = self.num_neurons * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
+        size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
         if (needed := size * jnp.dtype(default_float()).itemsize) > max_bytes:
             fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB", f"{max_bytes / 2**30:.3g} GiB")
 
@@ -195,9 +205,9 @@ def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, prob
     pattern_key, cue_key, noise_key, probe_key = jr.split(key, 4)
     patterns = jr.rademacher(pattern_key, (run.max_patterns, run.num_neurons), dtype)
     num_patterns = model.num_patterns(run.num_neurons)
-    patterns = jnp.where(jnp.arange(run.max_patterns)[:, None] < num_patterns, patterns, 0)
+    patterns = run.split.along(jnp.where(jnp.arange(run.max_patterns)[:, None] < num_patterns, patterns, 0))
     condensed = patterns[: cue.shape[0] if cue.shape else 1]
-    x, phi = cue.state(model.units, condensed, key=cue_key)
+    x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
     direction = x
     signs = jr.rademacher(probe_key, (run.num_neurons,), dtype)
     table = kernel_table(model, num_times)
@@ -243,7 +253,7 @@ def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, prob
                 phi = jnp.where(coin < phi, 1, -1).astype(dtype)
         return (x, phi, history), out
 
-    history = jnp.zeros((num_times, run.num_neurons), dtype)
+    history = run.split.along(jnp.zeros((num_times, run.num_neurons), dtype))
     inputs = jnp.arange(num_times), table, along_pattern, along_cue
     return jax.lax.scan(step, (x, phi, history), inputs)[1]
 
@@ -273,7 +283,7 @@ def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, 
 
 @eqx.filter_jit
 def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size) -> OrderParameters:
-    model, cue, valid = prepared(model, cue)
+    model, cue, valid = prepared(*run.split.whole((model, cue)))
     model, cue, valid = _counted(model, cue, run, valid)
     num_times = run.num_steps + 1
 
@@ -340,7 +350,7 @@ def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size
         getattr(o, f.name) for f in o.__dataclass_fields__.values()
         if f.name not in ("times", "setting", "result") and getattr(o, f.name) is not None
     ]  # fmt: skip
-    return eqx.tree_at(measured, out, keep(measured(out), good))
+    return run.split.whole(eqx.tree_at(measured, out, keep(measured(out), good)))
 
 
 @eqx.filter_jit

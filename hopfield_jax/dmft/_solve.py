@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
+from jax.sharding import Mesh
 
 from .._checks import at_least, fail, in_domain, is_valid
 from .._misc import as_inexact, default_float
@@ -15,6 +16,7 @@ from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._process import Rows, run_process
 from ._response import AbstractResponse, default_response
+from ._split import Split
 from ._units import Glauber, without_gradient
 
 
@@ -30,6 +32,7 @@ def solve(
     jitter: ScalarLike | None = None,
     check: bool = False,
     max_bytes: float = 24 * 2.0**30,
+    mesh: Mesh | None = None,
     throw: bool = True,
 ) -> OrderParameters:
     r"""Solves dynamical mean-field theory of retrieval while the synapses are plastic.
@@ -59,6 +62,9 @@ def solve(
     - `jitter`: added to the diagonal of the noise covariance, relative to it; default 1e-5 in float32, 1e-9 in float64.
     - `check`: whether to compute the self-consistency `residual` (twice the time).
     - `max_bytes`: refuse to start if `memory_needed` exceeds it.
+    - `mesh`: devices, along one axis, that share the paths of every randomisation; matrices are on all of them. For
+      one solution too large for a single device. The numbers are those without it, but for rounding. With
+      `jax.distributed` every process makes the same call and gets the whole result.
     - `throw`: whether an unsuccessful end raises; else its code is in `result`, and numbers are NaN from there on.
 
     **Returns:** an `OrderParameters`.
@@ -84,6 +90,7 @@ def solve(
     if not isinstance(response, AbstractResponse):
         fail("response", "Novikov(), Pathwise() or Score()", type(response).__name__)
     response.fit(model.units, num_samples)
+    split = Split.of(mesh, "num_samples", num_samples)
     if check and num_shifts < 2:
         fail("num_shifts", "at least 2 with check=True, which measures in standard errors", num_shifts)
     if jitter is None:
@@ -91,7 +98,7 @@ def solve(
     jitter = as_inexact(jitter)
     in_domain("jitter", jitter, "positive")
     needed = memory_needed(
-        model, cue, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts, response=response
+        model, cue, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts, response=response, mesh=mesh
     )
     if needed > max_bytes:
         fail(
@@ -102,8 +109,9 @@ def solve(
         )
     out = _solve(
         model, cue, response, jitter, key, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts,
-        check=check,
+        check=check, split=split,
     )  # fmt: skip
+    out = split.local(out)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -115,11 +123,12 @@ def memory_needed(
     num_samples: int = 16384,
     num_shifts: int = 4,
     response: AbstractResponse | None = None,
+    mesh: Mesh | None = None,
 ) -> int:
     """Predicts the bytes that `solve` takes: histories of outputs and noise, tangents of `Pathwise`, matrices.
 
-    **Arguments:** as `solve`. **Returns:** bytes. Reverse-mode differentiation takes more: 9 times as much at 30 steps
-    and 20 at 100, measured.
+    **Arguments:** as `solve`. **Returns:** bytes, on each device of `mesh`. Reverse-mode differentiation takes more: 9
+    times as much at 30 steps and 20 at 100, measured.
     """
     response = default_response(model.units) if response is None else response
     times, thermal = num_steps + 1, isinstance(model.units, Glauber)
@@ -127,7 +136,8 @@ def memory_needed(
     strata = jax.eval_shape(lambda: cue.strata(model.units, jnp.zeros((cue.dims, num_samples), dtype))).weights.size
     tangent, row = jax.eval_shape(lambda: response.begin(times, strata, num_samples, dtype))
     # Noise, points while they are made, outputs twice (the block being appended is copied), history, matrices.
-    size = times * num_samples * (2 + 2 * thermal + 2 * strata) + tangent.size + 2 * times * row.size + 20 * times**2
+    size = times * num_samples * (2 + 2 * thermal + 2 * strata) + tangent.size + 2 * times * row.size
+    size = -(-size // Split.of(mesh, "num_samples", num_samples).pieces) + 20 * times**2
     return num_shifts * size * jnp.dtype(dtype).itemsize
 
 
@@ -166,16 +176,17 @@ def keep(tree: PyTree, good: Array) -> PyTree:
 
 
 @eqx.filter_jit
-def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shifts, check) -> OrderParameters:
-    model, cue, valid = prepared(model, cue)
+def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shifts, check, split) -> OrderParameters:
+    model, cue, valid = prepared(*split.whole((model, cue)))
     response = jtu.tree_map(lambda x: x.astype(default_float()) if eqx.is_inexact_array(x) else x, response)
     jitter = jitter.astype(default_float())
     valid &= is_valid(response) & jnp.isfinite(jitter) & (jitter > 0)
     num_times = num_steps + 1
+    options = {"num_times": num_times, "num_samples": num_samples, "split": split}
     keys = jr.split(key, (1 + check) * num_shifts)
 
     def run(key: PRNGKey, given=None) -> Rows:
-        return run_process(model, cue, response, jitter, given, num_times=num_times, num_samples=num_samples, key=key)
+        return run_process(model, cue, response, jitter, given, key=key, **options)
 
     rows = jax.vmap(run)(keys[:num_shifts])
     mean, error = mean_and_error(_measured(rows))
@@ -195,7 +206,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
     result = outcome((~finite, RESULTS.not_finite), (lost, RESULTS.lost_factor), (~valid, RESULTS.invalid_parameter))
     mean, error = keep((mean, error), good)
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
-    return OrderParameters(
+    out = OrderParameters(
         times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(mean["overlap"]),
         overlap_error=squeeze(error["overlap"]),
@@ -219,6 +230,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         setting=setting(f"theory ({num_shifts} x {num_samples} paths, {type(response).__name__})", model, cue),
         result=result,
     )
+    return split.whole(out)
 
 
 def _measured(rows: Rows) -> dict[str, Array]:
