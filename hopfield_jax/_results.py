@@ -41,6 +41,14 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "is right."
     )
     flat = "The objective does not depend on the parameters where the search starts: there is nothing to follow."
+    num_steps_reached = (
+        "The search took all its steps before it settled. Try a larger `num_steps`, or start nearer: a step is at most "
+        "a tenth of a parameter's scale, which is its first value or its distance from a bound."
+    )
+    no_minimum = (
+        "The search ended where the gradient vanishes but the objective is lower nearby, a maximum or a saddle. Start "
+        "elsewhere."
+    )
     wrong_gradient = (
         "The gradient contradicts differences of the objective: it has jumps, or parts without a derivative "
         "(predicates, comparisons), or other random numbers at every call. The best that was found is returned."

@@ -1,7 +1,7 @@
 """Tuning: the parameters at which an objective is least, by its gradient, and whether the gradient can be trusted."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -24,7 +24,7 @@ ValueAndGradient = Callable[[Callable[[Any], Array]], Callable[[Any], tuple[Arra
 _PATIENCE = 20  # evaluations in a row that are not finite, each halfway back to the last one that was
 _MOVE = 0.03  # of a parameter's scale, by which gradients are compared with differences
 _MOST_CURVATURES = 16
-_CONTRADICTION = 0.25  # mismatch from which on a gradient is not believed
+_CONTRADICTION = 0.1  # mismatch from which on a gradient is not believed
 
 
 def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
@@ -46,11 +46,12 @@ class Tuning(eqx.Module):
 
     - `parameters`: the best that were found; `value`, `gradient`: of the objective there.
     - `curvature`: the matrix of second derivatives there, from differences of the gradient, shape (n, n) for n numbers
-      in the order of the dictionary; `None` for more than 16 of them.
+      in the alphabetical order of the names; `None` for more than 16 of them.
     - `at_bound`: whether each stands at a bound, which a further fall lies beyond.
-    - `mismatch`: largest difference between the gradient and central differences of the objective, at the start and at
-      the end, as a fraction of the larger of the two.
-    - `values`, `path`: of the steps taken, shape (steps,) and (steps, ...); NaN where the objective was not finite.
+    - `mismatch`: how much the gradient contradicts central differences of the objective at the start and at the end (in
+      the first 16 numbers): their difference beyond rounding and truncation, as a fraction of the larger of the two.
+    - `values`, `path`: at the start and after each step, shape (steps + 1,) and (steps + 1, ...); NaN where the
+      objective was not finite. Of a minimiser of optimistix only the start and the end.
     - `num_evaluations`: of objective and gradient. `num_not_finite`: those that were not finite.
     - `result`: how it ended.
     """
@@ -74,7 +75,8 @@ class Tuning(eqx.Module):
             return (
                 f"value {self.value:.6g} at {found}{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
                 f"{self.num_evaluations} evaluations, {self.num_not_finite} of them not finite; gradient and "
-                f"differences differ by {float(self.mismatch):.1%}\n  result: {describe_result(self.result)}"
+                f"differences contradict each other by {float(self.mismatch):.1%}\n  "
+                f"result: {describe_result(self.result)}"
             )
 
         return card(self, self.value, text)
@@ -160,9 +162,9 @@ def tune(
     **Returns:** a `Tuning`.
 
     **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
-    `max_steps_reached`; `flat`, where the objective does not depend on the parameters; `wrong_gradient`, where gradient
-    and differences contradict each other; `not_finite`, where the objective is not finite at the start or all around;
-    `edge_of_domain`, where the best lies beside a region in which it is not finite.
+    `num_steps_reached`; `flat`, where the objective does not depend on the parameters; `wrong_gradient`, where gradient
+    and differences contradict each other; `no_minimum`, at a maximum or a saddle; `not_finite`, where the objective is
+    not finite at the start; `edge_of_domain`, beside a region in which it is not finite.
 
     ```python
     import hopfield_jax as hj
@@ -176,7 +178,13 @@ def tune(
     if not start:
         fail("parameters", "at least one parameter", "none")
     for name, x in start.items():
+        if not is_concrete(x):
+            fail(name, "numbers, outside of `jax.jit`: a search is steered from Python", "a traced value")
+        if not x.size:
+            fail(name, "at least one number", "none")
         in_domain(name, x, "finite")
+    if not isinstance(method, optx.AbstractMinimiser) and not (method is None or hasattr(method, "update")):
+        fail("method", "an optax optimiser or an optimistix minimiser", repr(method))
     at_least("num_steps", num_steps, 1)
     tolerance = as_inexact(tolerance)
     in_domain("tolerance", tolerance, "positive")
@@ -192,15 +200,24 @@ def tune(
     first = log(u)
     if method is None:
         method = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
-    mismatch, flat = _compare(log, u) if first else (jnp.nan, False)
-    settled = False
-    if first and not flat:
+    before = _compare(log, u) if first else _Comparison(float("nan"), False, False)
+    after, settled = before, False
+    if first and not before.flat:
         with progress_bar(num_steps, "steps", show=progress) as advance:
             run = _minimise if isinstance(method, optx.AbstractMinimiser) else _descend
             settled = run(log, u, method, num_steps, float(tolerance), advance)
-        if log.best is not None:
-            mismatch = jnp.maximum(mismatch, _compare(log, log.best[0])[0])
-    return _result(log, scales, unravel, inner, first, flat, settled, mismatch, throw)
+        if log.end is not None:
+            after = _compare(log, log.end[0])
+    failures = (
+        (not settled, RESULTS.num_steps_reached),
+        (not settled and log.at_edge, RESULTS.edge_of_domain),
+        (after.lower, RESULTS.no_minimum),
+        (max(before.mismatch, after.mismatch) > _CONTRADICTION, RESULTS.wrong_gradient),
+        (before.flat, RESULTS.flat),
+        (not first, RESULTS.not_finite),
+    )
+    out = _result(log, scales, unravel, inner, max(before.mismatch, after.mismatch), failures)
+    return raise_unless_okay(out, out.result) if throw else out
 
 
 class _Log:
@@ -212,14 +229,24 @@ class _Log:
         self.path: list[np.ndarray] = []
         self.count = self.not_finite = 0
         self.best: tuple[Array, float, Array] | None = None
+        self.last: tuple[Array, float, Array] | None = None
+        self.at_edge = False
 
-    def evaluate(self, u: Array) -> tuple[float, Array, bool]:
-        """Value and gradient in u, and whether both are finite; the best so far is kept."""
+    @property
+    def end(self) -> tuple[Array, float, Array] | None:
+        """The best, or the last if it is as good but for rounding."""
+        if self.best is None or self.last is None:
+            return self.best
+        rounding = 4 * float(jnp.finfo(self.last[0].dtype).eps) * abs(self.best[1])
+        return self.last if self.last[1] <= self.best[1] + rounding else self.best
+
+    def evaluate(self, u: Array, probe: bool = False) -> tuple[float, Array, bool]:
+        """Value and gradient in u, and whether both are finite; the best so far is kept, but for a probe."""
         value, gradient = self.both(u)
         self.count += 1
         fine = bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
         self.not_finite += not fine
-        if fine and (self.best is None or float(value) < self.best[1]):
+        if fine and not probe and (self.best is None or float(value) < self.best[1]):
             self.best = u, float(value), gradient
         return float(value), gradient, fine
 
@@ -234,10 +261,13 @@ class _Log:
 def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
     """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
 
+    method = optax.with_extra_args_support(method)
+
     @jax.jit
-    def move(u, state, gradient):
+    def move(u, state, value, gradient):
         with jax.numpy_dtype_promotion("standard"):  # which optax relies on
-            updates, state = method.update(gradient, state, u)
+            extra = {"value": value, "grad": gradient, "value_fn": lambda u: log.both(u)[0]}  # for line searches
+            updates, state = method.update(gradient, state, u, **extra)
             return optax.apply_updates(u, updates), state
 
     state = method.init(u)
@@ -253,8 +283,8 @@ def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float,
     for _ in range(num_steps):
         if settled():
             return True
-        target, state = move(u, state, gradient)
-        for _ in range(_PATIENCE):
+        target, state = move(u, state, jnp.asarray(value, u.dtype), gradient)
+        for halvings in range(_PATIENCE):  # noqa: B007
             value, new, fine = log.evaluate(target)
             log.values.append(value if fine else float("nan"))
             log.path.append(np.asarray(log.scales.outside(target)))
@@ -262,8 +292,11 @@ def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float,
                 break
             target = 0.5 * (target + u)
         else:
+            log.at_edge = True
             return False
+        log.at_edge = halvings > 0
         u, gradient = target, new
+        log.last = u, value, gradient
         advance(1)
     return settled()
 
@@ -283,41 +316,51 @@ def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float
     return bool(found.result == optx.RESULTS.successful)
 
 
-def _compare(log: _Log, u: Array) -> tuple[Array, bool]:
-    """Largest difference of the gradient from central differences, as a fraction of the larger (of a thousandth of the
-    value where both vanish), and whether the objective is the same all around."""
-    value, gradient, fine = log.evaluate(u)
-    worst, same = 0.0, bool(jnp.all(gradient == 0))
+class _Comparison(NamedTuple):
+    """Of the gradient with differences: the largest contradiction; whether the objective is the same all around, and
+    whether it is lower on both or either side than the gradient says."""
+
+    mismatch: float
+    flat: bool
+    lower: bool
+
+
+def _compare(log: _Log, u: Array) -> _Comparison:
+    """Compares the gradient with central differences over two lengths, extrapolated; what rounding and the third
+    derivative make of them (how much the two lengths differ) is no contradiction."""
+    value, gradient, fine = log.evaluate(u, probe=True)
     if not fine:
-        return jnp.array(jnp.nan), False
+        return _Comparison(float("nan"), False, False)
+    worst, flat, lower = 0.0, bool(jnp.all(gradient == 0)), False
+    rounding = 4 * float(jnp.finfo(u.dtype).eps) * abs(value)
     for axis in range(min(u.size, _MOST_CURVATURES)):
-        step = _MOVE * jnp.eye(u.size, dtype=u.dtype)[axis]
-        (above, _, fine_above), (below, _, fine_below) = log.evaluate(u + step), log.evaluate(u - step)
-        same &= above == value == below
-        if fine_above and fine_below:
-            difference, here = (above - below) / (2 * _MOVE), float(gradient[axis])
-            # Differences are off by the third derivative and by rounding: what is small beside the change of the value
-            # over the step, or beside the value, is no contradiction.
-            floor = 1e-3 * abs(value) + (abs(above - value) + abs(below - value)) / _MOVE * 0.2
-            worst = max(worst, max(abs(difference - here) - floor, 0) / max(abs(difference), abs(here), 1e-30))
-    return jnp.array(worst), same
+        here, slopes = float(gradient[axis]), []
+        for length in (_MOVE, 0.5 * _MOVE):
+            step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
+            (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
+            flat &= above == value == below
+            lower |= min(above, below) < value - 2 * abs(here) * length - rounding
+            if fine_above and fine_below:
+                slopes.append((above - below) / (2 * length))
+        if len(slopes) == 2:
+            difference = (4 * slopes[1] - slopes[0]) / 3
+            error = abs(slopes[1] - slopes[0]) + 4 * rounding / _MOVE
+            contradiction = max(abs(difference - here) - error, 0)
+            worst = max(worst, contradiction / max(abs(difference), abs(here), 1e-30))
+    return _Comparison(worst, flat, lower)
 
 
-def _result(log, scales, unravel, inner, first, flat, settled, mismatch, throw) -> Tuning:
-    u = log.best[0] if log.best is not None else scales.inside()
+def _result(log, scales, unravel, inner, mismatch, failures) -> Tuning:
+    u = scales.inside() if log.end is None else log.end[0]
     p = scales.outside(u)
     value, gradient = inner(p)
     at_bound = scales.at_bound(p, gradient)
-    curvature = _curvature(inner, scales, p) if p.size <= _MOST_CURVATURES and log.best is not None else None
-    result = outcome(
-        (jnp.array(not settled), cast(RESULTS, RESULTS.max_steps_reached)),
-        (jnp.array(not settled and log.not_finite > 0), RESULTS.edge_of_domain),
-        (jnp.array(float(mismatch) > _CONTRADICTION), RESULTS.wrong_gradient),
-        (jnp.array(flat), RESULTS.flat),
-        (jnp.array(not first), RESULTS.not_finite),
-    )
+    few = p.size <= _MOST_CURVATURES and log.end is not None
+    curvature = _curvature(inner, scales, p) if few else None
+    log.count += 1 + 2 * p.size * few
+    result = outcome(*((jnp.array(failed), cast(RESULTS, code)) for failed, code in failures))
     path = np.stack(log.path)
-    out = Tuning(
+    return Tuning(
         parameters=unravel(p),
         value=value,
         gradient=unravel(gradient),
@@ -330,13 +373,15 @@ def _result(log, scales, unravel, inner, first, flat, settled, mismatch, throw) 
         num_not_finite=jnp.array(log.not_finite),
         result=result,
     )
-    return raise_unless_okay(out, out.result) if throw else out
 
 
 def _curvature(inner: Callable, scales: _Scales, p: Array) -> Array:
-    step = _MOVE * jnp.minimum(jnp.where(p == 0, scales.unit, jnp.abs(p)), scales.unit)
-    eye = jnp.eye(p.size, dtype=p.dtype)
-    rows = [(inner(p + h * e)[1] - inner(p - h * e)[1]) / (2 * h) for h, e in zip(step, eye, strict=True)]
+    """By differences of the gradient, within the bounds."""
+    rows = []
+    for axis in range(p.size):
+        step = _MOVE * scales.unit * jnp.eye(p.size, dtype=p.dtype)[axis]
+        above, below = (jnp.clip(x, scales.lower, scales.upper) for x in (p + step, p - step))
+        rows.append((inner(above)[1] - inner(below)[1]) / (above - below)[axis])
     matrix = jnp.stack(rows)
     return 0.5 * (matrix + matrix.T)
 
@@ -348,12 +393,14 @@ def _scales(start: dict[str, Array], bounds: Bounds) -> tuple[_Scales, Callable[
     limits = []
     for name, x in start.items():
         pair = bounds.get(name, (None, None))
-        if not isinstance(pair, tuple) or len(pair) != 2:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
             fail("bounds", "a pair (lower, upper) for every name", repr(pair))
         lower = as_inexact(-jnp.inf if pair[0] is None else pair[0])
         upper = as_inexact(jnp.inf if pair[1] is None else pair[1])
-        if is_concrete(x) and not bool(jnp.all((lower < x) & (x < upper))):
-            fail(name, f"first values strictly between {float(lower):g} and {float(upper):g}", describe(x))
+        if not bool(jnp.all(lower < upper)):
+            fail("bounds", f"a lower bound of {name} below the upper one", f"{describe(lower)} and {describe(upper)}")
+        if not bool(jnp.all((lower < x) & (x < upper))):
+            fail(name, f"first values strictly between {describe(lower)} and {describe(upper)}", describe(x))
         limits.append([jnp.broadcast_to(b, x.shape) for b in (lower, upper)])
     flat, unravel = ravel_pytree(start)
     lower, upper = (

@@ -1,5 +1,6 @@
 """Tuning: known minima, bounds, and objectives whose gradients are not what they seem."""
 
+import functools
 from typing import Any
 
 import jax
@@ -22,10 +23,10 @@ def valley(p):
 
 
 START: dict[str, Any] = {"x": 1.0, "y": jnp.array([2.0, 0.5])}
-METHODS = [None, optax.adam(0.03), optx.BFGS(1e-5, 1e-6)]
+METHODS = [None, optax.adam(0.03), optax.lbfgs(), optx.BFGS(1e-5, 1e-6)]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=["default", "optax", "BFGS"])
+@pytest.mark.parametrize("method", METHODS, ids=["default", "optax", "lbfgs", "BFGS"])
 def test_a_valley(method):
     found = hj.tune(valley, START, method=method, num_steps=400)
     # A thousandth of the steepest slope, 16 or so, over curvatures from 1.5 (all in units of the start).
@@ -79,6 +80,17 @@ def test_golden_section():
         hj.tune(valley, START, method=method)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def sloped(x, factor):
+    """(x - 3)², with `factor` times its slope."""
+    return (x - 3) ** 2
+
+
+@sloped.defjvp
+def _(factor, primals, tangents):
+    return sloped(primals[0], factor), factor * 2 * (primals[0] - 3) * tangents[0]
+
+
 ADVERSARIES: list[tuple[str, Any, dict[str, Any], str]] = [
     ("flat", lambda p: 0 * p["x"] + 1, {}, "flat"),
     ("flat where it starts", lambda p: jnp.maximum(p["x"] - 5, 0), {}, "flat"),
@@ -89,8 +101,19 @@ ADVERSARIES: list[tuple[str, Any, dict[str, Any], str]] = [
     ("not a number at the start", lambda p: jnp.log(-p["x"]), {}, "not_finite"),
     ("falls towards a forbidden region", lambda p: jnp.where(p["x"] < 0.7, jnp.nan, p["x"]), {}, "edge_of_domain"),
     ("infinite slope at the edge", lambda p: jnp.sqrt(p["x"] - 0.5), {}, "edge_of_domain"),
-    ("no minimum", lambda p: -p["x"], {}, "max_steps_reached"),
-    ("a minimum beyond its steps", lambda p: (p["x"] - 1e4) ** 2, {}, "max_steps_reached"),
+    ("a maximum", lambda p: -((p["x"] - 1) ** 2), {}, "no_minimum"),
+    ("the wrong slope", lambda p: sloped(p["x"], 1.4), {}, "wrong_gradient"),
+    ("half the slope", lambda p: sloped(p["x"], 0.5), {}, "wrong_gradient"),
+    ("the wrong sign", lambda p: 100 + sloped(p["x"], -1.0), {}, "wrong_gradient"),
+    ("no slope far from zero", lambda p: 1000 + 0.5 * jax.lax.stop_gradient(p["x"] - 3) ** 2, {}, "wrong_gradient"),
+    (
+        "not finite beside the start",
+        lambda p: jnp.where(p["x"] < 0.98, jnp.nan, (p["x"] - 50) ** 2),
+        {},
+        "num_steps_reached",
+    ),
+    ("no minimum", lambda p: -p["x"], {}, "num_steps_reached"),
+    ("a minimum beyond its steps", lambda p: (p["x"] - 1e4) ** 2, {}, "num_steps_reached"),
 ]
 
 
@@ -113,6 +136,19 @@ def test_a_region_that_is_not_finite_on_the_way_is_stepped_over_or_avoided():
     assert np.isfinite(found.value) and found.value <= 1.1
 
 
+def test_an_offset_does_not_end_the_search():
+    found = hj.tune(lambda p: 1e4 + 1e-3 * (p["x"] - 3) ** 2, {"x": 1.0}, throw=False)
+    assert found.result != R.successful or abs(found.parameters["x"] - 3) < 0.02
+
+
+def test_the_objective_is_not_called_beyond_bounds():
+    beyond = lambda p: p["x"] + jnp.sqrt(p["x"] - 0.999) + (p["y"] + 1) ** 1.5  # noqa: E731
+    found = hj.tune(beyond, {"x": 2.0, "y": 1.0}, bounds={"x": (1.0, None), "y": (0.0, None)})
+    assert found.at_bound["x"] and found.num_not_finite == 0 and found.curvature is not None
+    assert np.all(np.isfinite(np.asarray(found.curvature)))
+    np.testing.assert_allclose(found.curvature[1, 1], 0.75, rtol=0.02)
+
+
 def test_double_precision_and_integers():
     with enable_x64():
         found = hj.tune(lambda p: (p["x"] - 3) ** 2, {"x": 1}, method=optx.BFGS(1e-10, 1e-12))
@@ -123,8 +159,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {}}, "`parameters`"),
     ({"parameters": {"x": np.nan}}, "`x`: expected finite"),
     ({"bounds": {"z": (0, 1)}}, "`bounds`: expected names out of x"),
-    ({"bounds": {"x": (2.0, 3.0)}}, "`x`: expected first values strictly between 2 and 3"),
-    ({"bounds": {"x": (1.0, None)}}, "`x`: expected first values strictly between 1 and inf"),
+    ({"bounds": {"x": (2.0, 3.0)}}, "`x`: expected first values strictly between 2.0 and 3.0"),
+    ({"bounds": {"x": (1.0, None)}}, "`x`: expected first values strictly between 1.0 and inf"),
+    ({"bounds": {"x": (2.0, 0.0)}}, "`bounds`: expected a lower bound of x below"),
+    ({"parameters": {"x": np.zeros(0)}}, "`x`: expected at least one number"),
     ({"num_steps": 0}, "`num_steps`"),
     ({"tolerance": -1.0}, "`tolerance`"),
     ({"objective": lambda p: p["x"] * jnp.ones(2)}, "`objective`: expected a function that returns one real number"),

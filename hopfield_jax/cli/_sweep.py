@@ -248,6 +248,8 @@ def prepare_load(
     how += f", {networks} networks" if simulation and networks > 1 else ""
     said = _dmft.UNITS[units][1].format(beta=beta)
     lowest = max(loads[0], 0.5 / neurons if simulation else 1e-3)
+    if not lowest < loads[1] or (simulation and count < 1):
+        fail("--load-to", f"a load above {max(lowest, 1 / neurons if simulation else 0):g}", f"{loads[1]:g}")
     shown = {"strength": {"long_name": "strength of plasticity", "symbol": "λ"}}
     shown |= {"load": {"long_name": "load", "symbol": "α = P/N"}}
     overlap = {"overlap": {"long_name": "final overlap with the pattern", "symbol": f"$m_{{{steps}}}$"}}

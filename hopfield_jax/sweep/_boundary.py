@@ -8,6 +8,7 @@ from .._checks import at_least, fail
 from .._threshold import bisect
 from .._types import PRNGKey, ScalarLike
 from ._grid import Grid
+from ._names import RESERVED
 from ._run import run
 
 
@@ -79,8 +80,9 @@ def boundary(
         fail("predicate", "a function", type(predicate).__name__)
     if not isinstance(grid, Grid):
         fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
-    if along in grid.names:
-        fail("along", f"a name that is no axis of the grid ({', '.join(grid.names)})", along)
+    taken = (*grid.names, *RESERVED, "result")
+    if not along.isidentifier() or along in taken:
+        fail("along", f"an identifier other than {', '.join(taken)}", repr(along))
     at_least("num_iterations", num_iterations, 1)
     if not float(lower) < float(upper):
         fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 from ._grid import Block, Tiling
-from ._job import Job
-from ._program import STATUS, Program
+from ._job import Job, outputs_of
+from ._names import STATUS
+from ._program import Program
 from ._store import FINITE, NOT_FINITE, RAISED, Store, missing
 
 Device = Any
@@ -26,6 +27,7 @@ class Worker:
 
     def __init__(self, job: Job, programs: Mapping[tuple[int, ...], Program], tiling: Tiling, device: Device):
         self.job, self.programs, self.tiling, self.device = job, programs, tiling, device
+        self.outputs = outputs_of(programs)
         self.compiled: dict[tuple[tuple[int, ...], int], Any] = {}
         self.constants: dict[tuple[int, ...], list[jax.Array]] = {}
         self.num_compiled = 0
@@ -69,6 +71,8 @@ class Worker:
                 )
         if found is None:
             found, message = self._in_parts(block, 1)
+        if found is None:
+            raise MemoryError(f"`memory`: not even one point fits the memory of {self.device}. ({message})")
         return found, message
 
     def _fetch(self, running: Any) -> tuple[Any, str]:
@@ -78,8 +82,7 @@ class Worker:
             values = [np.asarray(x) for x in running]
         except RuntimeError as error:
             return None, _first_line(error)
-        outputs = next(iter(self.programs.values())).outputs
-        found = dict(zip(outputs, values, strict=True))
+        found = dict(zip(self.outputs, values, strict=True))
         fine = np.ones(len(values[0]), bool)
         for x in values:
             if x.dtype.kind == "f":
@@ -92,12 +95,11 @@ class Worker:
         for start in range(0, self.tiling.block_size, size):
             points = slice(start, min(start + size, self.tiling.block_size))
             found, message = self._fetch(self.start(block, points, size))
-            if found is None and size > 1:
+            if found is None and (size > 1 or "RESOURCE_EXHAUSTED" in message):
                 return None, message
             if found is None:
                 first = first or message
-                outputs = next(iter(self.programs.values())).outputs
-                found = {n: np.full((1, *o.shape), missing(o.dtype), o.dtype) for n, o in outputs.items()}
+                found = {n: np.full((1, *o.shape), missing(o.dtype), o.dtype) for n, o in self.outputs.items()}
                 found |= {STATUS: np.full(1, RAISED, np.int8)}
             parts.append({name: x[: points.stop - points.start] for name, x in found.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import os
+import pickle
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -36,7 +37,9 @@ def _prepare(order: Order) -> tuple[list[Worker], Store]:
     if store is None:
         fail("store", "a folder that every worker sees", order.store)
     if differing := differences(order.job.configuration(programs), store.configuration):
-        raise RuntimeError(f"This worker would compute something else than was asked for: {'; '.join(differing)}")
+        raise ValueError(
+            f"`executor`: a worker would compute something else than was asked for: {'; '.join(differing)}"
+        )
     return [Worker(order.job, programs, store.tiling, device) for device in jax.local_devices()], store
 
 
@@ -52,6 +55,8 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
     end."""
     waiting = collections.deque((tuple(blocks[i : i + per_task]), 0) for i in range(0, len(blocks), per_task))
     running: list[tuple[Any, tuple[Block, ...], int]] = []
+    if not callable(getattr(executor, "submit", None)):
+        fail("executor", "an object with `submit`", type(executor).__name__)
     lost: list[tuple[int, BaseException]] = []
     while waiting or running:
         while waiting:
@@ -60,11 +65,14 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
                 running.append((executor.submit(compute_elsewhere, order, task, attempt), task, attempt))
             except Exception as error:  # an executor that takes no more work
                 lost.append((len(task), error))
-        done = [x for x in running if x[0].done()]
-        running = [x for x in running if x not in done]
+        ready = [future.done() for future, _, _ in running]
+        done = [x for x, is_done in zip(running, ready, strict=True) if is_done]
+        running = [x for x, is_done in zip(running, ready, strict=True) if not is_done]
         for future, task, attempt in done:
             try:
                 yield from future.result()
+            except (ValueError, TypeError, AttributeError, MemoryError, pickle.PicklingError):
+                raise  # it would be the same again
             except Exception as error:
                 if attempt + 1 < _TRIES:
                     waiting.append((task, attempt + 1))

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._checks import at_least, describe, fail
 from .._misc import default_float
+from ._names import RESERVED
 
 Block = tuple[int, ...]
 """Where a block stands: its number along every axis."""
@@ -37,7 +38,7 @@ class Axis:
             return np.array([zlib.crc32(str(label).encode()) for label in self.labels], np.uint32)
         if np.issubdtype(self.labels.dtype, np.integer):
             return self.labels.astype(np.int64).astype(np.uint32)
-        return self.labels.astype(np.float32).view(np.uint32)
+        return (self.labels + 0.0).astype(np.float32).view(np.uint32)  # one zero
 
     @property
     def summary(self) -> str:
@@ -79,8 +80,9 @@ class Grid:
     def __init__(self, /, **axes: Any):
         if not axes:
             fail("axes", "at least one axis", "none")
-        if "key" in axes:
-            fail("key", "another name for an axis (a point's random key is called so)", "key")
+        for name in axes:
+            if not name.isidentifier() or name in RESERVED:
+                fail("axes", f"names that are identifiers other than {', '.join(RESERVED)}", repr(name))
         self.axes = tuple(_axis(name, values) for name, values in axes.items())
 
     @property
@@ -118,17 +120,20 @@ def _axis(name: str, values: Any) -> Axis:
     except Exception as error:
         fail(name, "an axis of numbers", f"{type(values).__name__} ({error})")
     if kind not in "iuf" or numbers.ndim != 1:
-        fail(name, "numbers of shape (points,)", f"an array of type {numbers.dtype}, shape {numbers.shape}")
+        got = f"an array of type {numbers.dtype}, shape {numbers.shape}"
+        fail(name, "numbers of shape (points,) (for other choices a list or a dictionary)", got)
     if not numbers.size:
         fail(name, "at least one value", "none")
     if not np.all(np.isfinite(numbers)):
         fail(name, "finite numbers", describe(numbers))
     dtype = default_float() if kind == "f" else jax.dtypes.canonicalize_dtype(numbers.dtype)
     kept = numbers.astype(dtype)
-    if np.any(np.diff(kept) <= 0):  # in the type that points see: closer ones would be the same point twice
-        at = int(np.argmax(np.diff(kept) <= 0))
+    if kind != "f" and np.any(kept.astype(numbers.dtype) != numbers):
+        fail(name, f"whole numbers that {dtype} holds (64-bit mode holds more)", describe(numbers))
+    if np.any(kept[1:] <= kept[:-1]):  # in the type that points see: closer ones would be the same point twice
+        at = int(np.argmax(kept[1:] <= kept[:-1]))
         fail(name, f"strictly increasing numbers (as {dtype})", f"{numbers[at]:.9g} followed by {numbers[at + 1]:.9g}")
-    return Axis(name, kept, numbers if kind == "f" else numbers.astype(np.int64))
+    return Axis(name, kept, numbers)
 
 
 def _are_numbers(values: list | tuple) -> bool:

@@ -34,11 +34,16 @@ class Job:
             fail("point", "a function", type(point).__name__)
         if not isinstance(grid, Grid):
             fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
+        if isinstance(random_axes, str):
+            fail("random_axes", "a list of names", repr(random_axes))
         names = grid.random_axes if random_axes is None else tuple(random_axes)
         for name in names:
             if name not in grid.names:
                 fail("random_axes", f"names out of {', '.join(grid.names)}", repr(name))
         names = tuple(name for name in grid.names if name in names)  # their order decides the numbers
+        for axis in grid.axes:
+            if axis.name in names and len(np.unique(axis.tags)) < len(axis):
+                fail(axis.name, "values of a random axis that differ in 32 bits", axis.summary)
         if key is None:
             if names and random_axes is not None:
                 fail("key", "a random key, since there are random axes", None)
@@ -80,8 +85,10 @@ class Job:
 
     def configuration(self, programs: Mapping[tuple[int, ...], Program]) -> dict[str, Any]:
         """All that decides the numbers, in words and checksums."""
-        outputs = next(iter(programs.values())).outputs
-        key = "none" if self.key_data is None else f"{self.key_impl} {self.key_data.tolist()}"
+        outputs = outputs_of(programs)
+        key = "none"
+        if self.key_data is not None:  # with some of its numbers: JAX has more than one way to make them
+            key = f"{self.key_impl} {self.key_data.tolist()}, first bits {jr.bits(self.key, (3,)).tolist()}"
         return {
             "axis": {axis.name: axis.summary for axis in self.grid.axes},
             "key": key,
@@ -93,10 +100,24 @@ class Job:
 
 
 def _parts(key: Any) -> tuple[np.ndarray, str]:
-    typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jr.wrap_key_data(key)
-    if typed.shape:
-        fail("key", "one key", f"shape {typed.shape}")
-    return np.asarray(jr.key_data(typed)), str(jr.key_impl(typed))
+    """Data and implementation of one key."""
+    if not isinstance(key, jax.Array | np.ndarray):
+        fail("key", "a key of jax.random.key", repr(key))
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not typed and (key.shape != (2,) or key.dtype != np.uint32):
+        fail("key", "a key of jax.random.key", f"an array of type {key.dtype}, shape {key.shape}")
+    typed_key = key if typed else jr.wrap_key_data(jnp.asarray(key))
+    if typed_key.shape:
+        fail("key", "one key", f"shape {typed_key.shape}")
+    name = str(jr.key_impl(typed_key))
+    if "rbg" in name:
+        fail("key", "a key whose numbers do not depend on how many are drawn at once, such as threefry2x32", name)
+    return np.asarray(jr.key_data(typed_key)), name
+
+
+def outputs_of(programs: Mapping[tuple[int, ...], Program]) -> dict[str, Output]:
+    """The outputs, which are the same at all choices."""
+    return next(iter(programs.values())).outputs
 
 
 def _say(output: Output | None) -> str:

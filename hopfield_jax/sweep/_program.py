@@ -16,13 +16,11 @@ import numpy as np
 
 from .._checks import fail
 from ._grid import Grid
+from ._names import RESERVED
 
 Point = Callable[..., Mapping[str, Any]]
 """`point(key, **coordinates)`, or `point(**coordinates)` where the sweep has no key: a dictionary of numbers, arrays
 and results (`hopfield_jax.RESULTS` and other enumerations)."""
-
-STATUS = "point_status"
-"""The output that every sweep has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +48,10 @@ class Program:
 
     @property
     def fingerprint(self) -> str:
-        """Of the computation: the same for the same program and constants, whatever their names and addresses."""
+        """Of the computation: the same for the same program and constants, whatever their names and addresses. Of
+        functions that are called back on the host it knows nothing."""
         digest = hashlib.sha256(re.sub(r"0x[0-9a-fA-F]+", "", str(self.jaxpr.jaxpr)).encode())
-        for constant in self.jaxpr.consts:
+        for constant in _constants(self.jaxpr):
             values = _plain(constant)
             digest.update(f"{values.dtype}{values.shape}".encode())
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -68,7 +67,8 @@ class Program:
 
         def block(constants, key_data, tags, numbers):
             point = jex.jaxpr_as_fun(jex.ClosedJaxpr(self.jaxpr.jaxpr, constants))
-            return jax.vmap(lambda *varying: point(*key_data, *varying))(*tags, *numbers)
+            mapped = jax.vmap(lambda varying: point(*key_data, *varying), axis_size=block_size)
+            return mapped([*tags, *numbers])
 
         place = jax.sharding.SingleDeviceSharding(device)
         of = lambda x, *lead: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)  # noqa: E731
@@ -103,8 +103,11 @@ def trace(point: Point, grid: Grid, choice: Mapping[str, Any], key: Any, random_
             fail("point", f"a function that returns a dictionary of outputs{chosen}", f"{answer!r:.80}")
         found.clear()
         values = []
-        for name, value in answer.items():
-            array, found[name] = _as_output(name, value)
+        for name in answer:
+            if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
+                fail("point", f"outputs named by identifiers other than {', '.join(RESERVED)}", repr(name))
+        for name in sorted(answer):  # the same order at every choice
+            array, found[name] = _as_output(name, answer[name])
             values.append(array)
         return tuple(values)
 
@@ -144,15 +147,7 @@ def _labels(grid: Grid, choice: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _checked(answer: Any) -> Mapping[str, Any]:
-    if not isinstance(answer, Mapping) or not answer:
-        fail("point", "a function that returns a dictionary of at least one output", f"{type(answer).__name__}")
-    return answer
-
-
-def _as_output(name: Any, value: Any) -> tuple[jax.Array, Output]:
-    if not isinstance(name, str) or name == STATUS:
-        fail("point", f"outputs named by strings other than {STATUS}", repr(name))
+def _as_output(name: str, value: Any) -> tuple[jax.Array, Output]:
     flags: tuple[str, ...] = ()
     if hasattr(value, "_enumeration"):  # an item of an equinox.Enumeration
         value, flags = value._value, tuple(value._enumeration._name_to_item)
@@ -160,7 +155,7 @@ def _as_output(name: Any, value: Any) -> tuple[jax.Array, Output]:
         array = jnp.asarray(value)
     except (TypeError, ValueError):
         fail(name, "a number, an array or a result as an output", f"{type(value).__name__}")
-    if array.dtype.kind not in "biuf":
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended) or array.dtype.kind not in "biuf":
         fail(name, "an output of real numbers", f"an array of type {array.dtype}")
     return array, Output(tuple(array.shape), np.dtype(array.dtype), flags)
 
@@ -169,6 +164,15 @@ def _plain(constant: Any) -> np.ndarray:
     if isinstance(constant, jax.Array) and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
         constant = jr.key_data(constant)
     return np.asarray(constant)
+
+
+def _constants(closed: Any) -> list[Any]:
+    """Of a closed jaxpr and of all within it, which print nothing of theirs."""
+    found = list(closed.consts) if isinstance(closed, jex.ClosedJaxpr) else []
+    for equation in (closed.jaxpr if isinstance(closed, jex.ClosedJaxpr) else closed).eqns:
+        for inner in _inner(equation.params):
+            found += _constants(inner)
+    return found
 
 
 def _alive(jaxpr: Any) -> int:
@@ -184,7 +188,8 @@ def _alive(jaxpr: Any) -> int:
     born: set[Any] = set()
     alive = peak = 0
     for number, equation in enumerate(jaxpr.eqns):
-        within = max((_alive(inner) for inner in _inner(equation.params)), default=0)
+        inner = (x.jaxpr if isinstance(x, jex.ClosedJaxpr) else x for x in _inner(equation.params))
+        within = max(map(_alive, inner), default=0)
         alive += sum(map(_size, equation.outvars))
         born.update(equation.outvars)
         peak = max(peak, alive + within)
@@ -197,8 +202,7 @@ def _alive(jaxpr: Any) -> int:
 
 def _inner(params: Mapping[str, Any]) -> list[Any]:
     leaves = jtu.tree_leaves(list(params.values()), is_leaf=lambda x: isinstance(x, jex.ClosedJaxpr | jex.Jaxpr))
-    found = [x for x in leaves if isinstance(x, jex.ClosedJaxpr | jex.Jaxpr)]
-    return [x.jaxpr if isinstance(x, jex.ClosedJaxpr) else x for x in found]
+    return [x for x in leaves if isinstance(x, jex.ClosedJaxpr | jex.Jaxpr)]
 
 
 def _size(x: Any) -> int:

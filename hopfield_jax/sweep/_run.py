@@ -20,9 +20,9 @@ from .._types import PRNGKey
 from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
 from ._executor import Order, compute_by
 from ._grid import Block, Cost, Grid, Tiling, order_of, tile
-from ._job import Job
-from ._program import Point, Program
-from ._store import Store, differences
+from ._job import Job, outputs_of
+from ._program import Output, Point, Program
+from ._store import OWN_ATTRIBUTES, Store, differences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,8 @@ def run(
     **Raises:** `ValueError` before anything long begins, for a function that does not trace, outputs that cannot be
     stored, a store that holds another sweep (the differences are named); `MemoryError` where not even a quarter of a
     block fits; `OSError` where the store cannot be written. What is finished is kept in any case. A point that raises
-    while it runs does not end the sweep: it is NaN, with the status `raised`.
+    while it runs does not end the sweep: it is NaN, with the status `raised`, and is not computed again (`fresh` does).
+    The store knows a function by what it computes, but for what is called back on the host.
 
     ```python
     import jax.numpy as jnp
@@ -180,13 +181,8 @@ def run(
     if executor is not None and store is None:
         fail("store", "a folder that all workers of the executor see", None)
     programs = job.trace()
-    outputs = next(iter(programs.values())).outputs
-    for name in describe or {}:
-        if name not in (*grid.names, *outputs):
-            fail("describe", f"names out of {', '.join((*grid.names, *outputs))}", repr(name))
-    for name in outputs:
-        if name in grid.names:
-            fail(name, "an output that is not called like an axis", name)
+    outputs = outputs_of(programs)
+    _check_names(grid, outputs, attributes or {}, describe or {})
     places = _devices(devices)
     configuration = job.configuration(programs)
     kept = None if store is None else Store.find(store)  # which refuses what is no sweep, and so is never overwritten
@@ -213,9 +209,44 @@ def run(
         compile_all(workers, {job.choice_of(block) for block in blocks})
         reports = compute(workers, blocks, kept)
     else:
-        reports = compute_by(executor, Order(job, str(store)), blocks, blocks_per_task)
+        reports = compute_by(
+            executor,
+            Order(job, str(store) if "://" in str(store) else str(Path(store or "").resolve())),
+            blocks,
+            blocks_per_task,
+        )
     _follow(reports, grid, kept, blocks, progress)
     return kept.dataset()
+
+
+def _check_names(
+    grid: Grid, outputs: Mapping[str, Output], attributes: Mapping[str, Any], describe: Mapping[str, Any]
+) -> None:
+    """Raises for what no store could hold or no reader could open."""
+    for name in outputs:
+        if name in grid.names:
+            fail(name, "an output that is not called like an axis", name)
+    for name, about in describe.items():
+        if name not in (*grid.names, *outputs):
+            fail("describe", f"names out of {', '.join((*grid.names, *outputs))}", repr(name))
+        if not isinstance(about, Mapping):
+            fail("describe", f"a dictionary of attributes for {name}", repr(about))
+    sizes: dict[str, int] = {}
+    for name, output in outputs.items():
+        dims = describe.get(name, {}).get("dims", [f"{name}_{i}" for i in range(len(output.shape))])
+        if isinstance(dims, str) or len(dims) != len(output.shape) or len(set(dims)) < len(dims):
+            fail("describe", f"{len(output.shape)} different names as dims of {name}", repr(dims))
+        for dim, size in zip(dims, output.shape, strict=True):
+            if dim in (*grid.names, *outputs) or sizes.setdefault(dim, size) != size:
+                fail("describe", f"dims of {name} that are no axis, no output and of one size", repr(dim))
+    for name in OWN_ATTRIBUTES:
+        if name in attributes:
+            fail("attributes", f"names other than {', '.join(OWN_ATTRIBUTES)}", repr(name))
+    for argument, content in (("attributes", attributes), ("describe", describe)):
+        try:
+            json.dumps(content)
+        except (TypeError, ValueError) as error:
+            fail(argument, "what JSON can hold (strings, Python's numbers, lists)", str(error))
 
 
 def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequence[Block], progress: bool) -> None:
@@ -271,7 +302,7 @@ def _tiling(
 
 
 def _result_bytes(programs: Mapping[tuple[int, ...], Program]) -> int:
-    outputs = next(iter(programs.values())).outputs.values()
+    outputs = outputs_of(programs).values()
     return 1 + sum(math.prod(x.shape) * x.dtype.itemsize for x in outputs)
 
 

@@ -16,15 +16,17 @@ import numpy as np
 
 from .._checks import fail
 from ._grid import Block, Grid, Tiling
-from ._program import STATUS, Output
+from ._names import MARKS, STATUS
+from ._program import Output
 
 StatusFlags = ("missing", "finite", "not_finite", "raised")
 """What is known of a point: not computed yet; all real outputs are numbers; some are NaN or infinite; the function
-raised while it ran, and its outputs are NaN (-1 for whole numbers, False for truth values)."""
+raised while it ran, and its outputs are NaN (-1 for whole numbers with a sign, 0 for those without, False for truth
+values)."""
 MISSING, FINITE, NOT_FINITE, RAISED = range(4)
-_MARKS = "finished_blocks"
 _FILL = {"f": np.nan, "i": -1}  # readers take it for what is missing: where every value has a meaning there is none
-_CONFIGURATION, _LAYOUT = "configuration", "layout"
+_CONFIGURATION, _LAYOUT, _UNFINISHED = "configuration", "layout", "sweep_is_being_made"
+OWN_ATTRIBUTES = (_CONFIGURATION, _LAYOUT, _UNFINISHED, "history")
 
 
 class Store:
@@ -35,7 +37,7 @@ class Store:
         layout = json.loads(group.attrs[_LAYOUT])
         self.tiling = Tiling(tuple(layout["shape"]), tuple(layout["block"]))
         self.arrays: dict[str, Any] = {name: group[name] for name in layout["outputs"]}
-        self.marks: Any = group[_MARKS]["checksum"]
+        self.marks: Any = group[MARKS]["checksum"]
 
     @staticmethod
     def create(
@@ -53,7 +55,7 @@ class Store:
         from zarr.storage import MemoryStore
 
         target = MemoryStore() if where is None else str(where)
-        group = zarr.create_group(target, zarr_format=2, overwrite=True, attributes={"title": "unfinished"})
+        group = zarr.create_group(target, zarr_format=2, overwrite=True, attributes={_UNFINISHED: True})
         for axis in grid.axes:
             _array(group, axis.name, axis.labels, [axis.name], describe.get(axis.name, {}))
         outputs = {**outputs, STATUS: Output((), np.dtype(np.int8), StatusFlags)}
@@ -71,13 +73,13 @@ class Store:
                 attributes={**about, "_ARRAY_DIMENSIONS": [*grid.names, *own]},
                 config={"write_empty_chunks": True},
             )
-        group.create_group(_MARKS).create_array(
+        group.create_group(MARKS).create_array(
             "checksum", shape=tiling.numbers, chunks=(1,) * len(tiling.shape), dtype=np.int64, fill_value=-1
         )
         layout = {"shape": grid.shape, "block": tiling.block, "outputs": list(outputs)}
         own = {_CONFIGURATION: json.dumps(configuration), _LAYOUT: json.dumps(layout)}
         # Last of all: a store that was killed on the way here has none, and is made again.
-        group.attrs.update({"title": "A sweep", **attributes, **own})
+        group.attrs.put({"title": "A sweep", **attributes, **own})
         zarr.consolidate_metadata(group.store)
         return Store(group, "memory" if where is None else str(where))
 
@@ -102,7 +104,7 @@ class Store:
             fail("store", "a new folder or the store of a sweep", f"{where} ({error})")
         if _LAYOUT in group.attrs:
             return Store(group, str(where))
-        if group.attrs.get("title") == "unfinished":
+        if _UNFINISHED in group.attrs:
             return None
         fail("store", "a new folder or the store of a sweep", f"{where}, a Zarr group of something else")
 
@@ -199,7 +201,9 @@ def _array(group: Any, name: str, values: np.ndarray, dims: list[str], about: Ma
 def _open(target: Any) -> Any:
     import xarray as xr
 
-    found = xr.open_zarr(target, chunks=None, consolidated=True, mask_and_scale=False)
+    found = xr.open_zarr(
+        target, chunks=None, consolidated=True, mask_and_scale=False, decode_times=False, decode_timedelta=False
+    )
     for variable in found.variables.values():
         variable.attrs.pop("_FillValue", None)
     return found

@@ -83,8 +83,10 @@ def test_a_worker_that_would_compute_something_else_says_so(tmp_path):
         traces.append(1)
         return {"y": x if len(traces) == 1 else -x}
 
-    with pytest.raises(RuntimeError, match="would compute something else .*function"):
-        run(changing, GRID, key=KEY, store=tmp_path / "s", executor=Unreliable(set()))
+    executor = Unreliable(set())
+    with pytest.raises(ValueError, match="`executor`: a worker would compute something else .*function"):
+        run(changing, GRID, key=KEY, block_size=24, store=tmp_path / "s", executor=executor)
+    assert executor.calls == 1  # it would be the same again
 
 
 def kill_when(store: Path, blocks: int, victim: Any) -> threading.Thread:

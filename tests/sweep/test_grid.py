@@ -18,6 +18,8 @@ def test_kinds_of_axes():
     units = {"tanh": hj.LogCosh(), "clip": hj.HardTanh()}
     grid = Grid(load=np.linspace(0.02, 0.2, 4), count=[1, 4, 9], flag=[False, True], units=units, replicate=3)
     load, count, flag, unit, replicate = grid.axes
+    assert len(np.unique(Grid(x=[-1.0, -0.0]).axes[0].tags)) == 2
+    assert Grid(x=[0.0]).axes[0].tags == Grid(x=[-0.0]).axes[0].tags
     assert grid.shape == (4, 3, 2, 2, 3) and grid.size == 144 and grid.random_axes == ("replicate",)
     assert load.values.dtype == np.float32 and load.labels.dtype == np.float64 and load.labels[-1] == 0.2
     assert count.values.dtype == np.int32 and not count.is_choice
@@ -56,7 +58,10 @@ NOT_AXES: list[tuple[str, Any, str]] = [
     ("units", {}, "at least one value"),
     ("units", [hj.LogCosh(1.0), hj.LogCosh(2.0)], "different names"),
     ("units", ["a", "a"], "different names"),
-    ("key", [1.0], "another name"),
+    ("n", np.array([5, 3, 5], np.uint8), "strictly increasing"),
+    ("n", np.array([2**32 + 1, 2**32 + 2]), "whole numbers that int32 holds"),
+    ("n", np.array([1, 2**63], np.uint64), "whole numbers that uint32 holds"),
+    ("flag", np.array([True, False]), "for other choices a list"),
 ]
 
 
@@ -64,6 +69,12 @@ NOT_AXES: list[tuple[str, Any, str]] = [
 def test_a_wrong_axis_is_named(name, values, message):
     with pytest.raises(ValueError, match=f"`{name}`.*{message}"):
         Grid(**{name: values})
+
+
+@pytest.mark.parametrize("name", ["key", "point_status", "finished_blocks", "a/b", "", ".."])
+def test_names_are_identifiers(name):
+    with pytest.raises(ValueError, match="`axes`: expected names that are identifiers"):
+        Grid(**{name: [1.0]})
 
 
 def test_a_grid_has_axes():

@@ -104,6 +104,22 @@ def test_random_numbers_are_shared_along_all_but_the_random_axes():
     np.testing.assert_array_equal(run(lambda x, draw: {"n": x}, grid)["n"].values[:, 0], [0, 0.5, 1])
 
 
+def test_outputs_go_by_their_names_at_every_choice():
+    swapped = lambda x, u: {"a": x, "b": x + 10} if u == "p" else {"b": x + 10, "a": x}  # noqa: E731
+    found = run(swapped, Grid(x=[1.0, 2.0], u=["p", "q"]))
+    assert found["a"].values.tolist() == [[1, 1], [2, 2]] and found["b"].values.tolist() == [[11, 11], [12, 12]]
+
+
+def test_a_grid_may_have_choices_alone():
+    found = run(lambda key, rule: {"y": rule * jr.uniform(key)}, Grid(rule={"one": 1.0, "two": 2.0}), key=KEY)
+    assert found["y"].values.tolist() == [jr.uniform(KEY), 2 * jr.uniform(KEY)]
+
+
+def test_random_axes_need_values_that_differ_in_their_tags():
+    with enable_x64(), pytest.raises(ValueError, match="`x`: expected values of a random axis that differ in 32 bits"):
+        run(lambda key, x: {"y": x}, Grid(x=[1.0, 1 + 1e-9]), key=KEY, random_axes=["x"])
+
+
 def test_constants_are_given_not_built_in():
     patterns = hj.random_patterns(3, 64, key=KEY)
     found = run(lambda x: {"m": hj.overlap(patterns, x * patterns[1])}, Grid(x=[0.5, 1.0]), block_size=1)
@@ -151,9 +167,10 @@ def test_less_memory_than_thought(monkeypatch):
     monkeypatch.setattr(devices.Worker, "program", within(5))
     found = run(lambda x: {"y": jnp.sin(x)}, grid, block_size=20)
     np.testing.assert_allclose(found["y"], np.sin(np.linspace(0, 1, 40)), rtol=1e-5)
-    monkeypatch.setattr(devices.Worker, "program", within(4))
-    with pytest.raises(MemoryError, match="`block_size`: 20 points do not fit"):
-        run(lambda x: {"y": jnp.sin(x)}, grid, block_size=20)
+    for limit, size in ((4, 20), (0, 4), (0, 1)):
+        monkeypatch.setattr(devices.Worker, "program", within(limit))
+        with pytest.raises(MemoryError, match="`block_size`: .* points do not fit"):
+            run(lambda x: {"y": jnp.sin(x)}, grid, block_size=size)
 
 
 # --- before anything runs ---
@@ -172,8 +189,10 @@ NOT_POINTS: list[tuple[Any, str]] = [
     (lambda x, load: {"y": x}, r"`point`: expected a function of \(x\), got one of \(x, load\)"),
     (lambda x: x, "`point`: expected a function that returns a dictionary"),
     (lambda x: {}, "`point`: expected a function that returns a dictionary"),
-    (lambda x: {3: x}, "`point`: expected outputs named by strings"),
+    (lambda x: {3: x}, "`point`: expected outputs named by identifiers"),
     (lambda x: {"point_status": x}, "`point`: expected outputs named"),
+    (lambda x: {"a/b": x}, "`point`: expected outputs named"),
+    (lambda x: {"y": KEY}, "`y`: expected an output of real numbers"),
     (lambda x: {"x": x}, "`x`: expected an output that is not called like an axis"),
     (returns(lambda x: "text"), "`y`: expected a number"),
     (returns(lambda x: {"a": x}), "`y`: expected a number"),
@@ -201,6 +220,13 @@ def test_outputs_are_the_same_at_every_choice():
 NOT_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"random_axes": ["y"]}, "`random_axes`: expected names out of x"),
     ({"random_axes": ["x"]}, "`key`"),
+    ({"random_axes": "x"}, "`random_axes`: expected a list of names"),
+    ({"key": jr.key(0, impl="rbg")}, "`key`: expected a key whose numbers do not depend on how many"),
+    ({"executor": 3, "store": "s"}, "`executor`: expected an object with `submit`"),
+    ({"describe": {"y": {"dims": ["a"]}}}, "`describe`: expected 0 different names as dims of y"),
+    ({"describe": {"y": {"units": np.float32(1)}}}, "`describe`: expected what JSON can hold"),
+    ({"attributes": {"a": np.float32(1)}}, "`attributes`: expected what JSON can hold"),
+    ({"attributes": {"history": "x"}}, "`attributes`: expected names other than"),
     ({"block_size": 0}, "`block_size`"),
     ({"memory": -1.0}, "`memory`"),
     ({"devices": []}, "`devices`"),
@@ -212,7 +238,8 @@ NOT_OPTIONS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("options, message", NOT_OPTIONS)
-def test_wrong_options_are_named(options, message):
+def test_wrong_options_are_named(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     wrong = (lambda key, x: {"y": x}) if "key" in options else (lambda x: {"y": x})
     with pytest.raises(ValueError, match=message):
         run(wrong, Grid(x=[1.0, 2.0]), **options)

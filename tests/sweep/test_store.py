@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -153,6 +154,29 @@ def test_constants_and_choices_belong_to_the_sweep(tmp_path):
     ):
         with pytest.raises(ValueError, match="function"):
             run(function, axes, store=tmp_path / "s")
+
+
+def test_constants_of_compiled_functions_belong_to_the_sweep(tmp_path):
+    def scaled(by):
+        table = jnp.full(5, by)
+        inner = jax.jit(lambda x: jnp.sum(x * table))
+        return lambda x: {"y": jax.lax.fori_loop(0, 2, lambda i, y: y + inner(x), 0.0)}
+
+    grid = Grid(x=np.array([0.0, 1.0]))
+    assert run(scaled(1.0), grid, store=tmp_path / "s")["y"].values.tolist() == [0, 10]
+    with pytest.raises(ValueError, match="function"):
+        run(scaled(2.0), grid, store=tmp_path / "s")
+    assert run(scaled(1.0), grid, store=tmp_path / "s")["y"].values.tolist() == [0, 10]
+
+
+def test_a_fresh_start_that_is_refused_leaves_the_old_one(tmp_path, wanted):
+    store = tmp_path / "s"
+    run(point, GRID, key=KEY, block_size=4, store=store)
+    bad: list[dict[str, Any]] = [{"attributes": {"a": np.float32(1)}}, {"describe": {"z": {"dims": ["a", "b"]}}}]
+    for wrong in bad:
+        with pytest.raises(ValueError):
+            run(point, GRID, key=KEY, store=store, fresh=True, **wrong)
+        same(hj.sweep.open(store), wanted)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
