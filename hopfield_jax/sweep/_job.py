@@ -86,9 +86,9 @@ class Job:
     def configuration(self, programs: Mapping[tuple[int, ...], Program]) -> dict[str, Any]:
         """All that decides the numbers, in words and checksums."""
         outputs = outputs_of(programs)
-        key = "none"
-        if self.key_data is not None:  # with some of its numbers: JAX has more than one way to make them
-            key = f"{self.key_impl} {self.key_data.tolist()}, first bits {jr.bits(self.key, (3,)).tolist()}"
+        made, key = self.key, "none"
+        if made is not None:  # with some of its numbers: JAX has more than one way to make them
+            key = f"{self.key_impl} {jr.key_data(made).tolist()}, first bits {jr.bits(made, (3,)).tolist()}"
         return {
             "axis": {axis.name: axis.summary for axis in self.grid.axes},
             "key": key,
