@@ -170,7 +170,7 @@ def tune(
     import hopfield_jax as hj
 
     found = hj.tune(lambda p: (p["x"] - 3.0) ** 2 + p["y"], {"x": 1.0, "y": 2.0}, bounds={"y": (0.5, None)})
-    assert abs(found.parameters["x"] - 3) < 1e-3 and abs(found.parameters["y"] - 0.5) < 1e-3
+    assert abs(found.parameters["x"] - 3) < 5e-3 and abs(found.parameters["y"] - 0.5) < 1e-3  # 1e-3 of the first slope
     assert found.at_bound["y"]
     ```
     """
