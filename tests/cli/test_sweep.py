@@ -106,6 +106,7 @@ def test_the_overlaps_are_the_librarys(whole_load):
     np.testing.assert_allclose(found["overlap"][1, 2], direct.overlap[-1], atol=1e-5)  # rounding, in another order
 
 
+@pytest.mark.slow
 def test_gains_leave_what_they_say(whole_gains):
     printed, out = whole_gains
     saved = check_files(printed, out, "gains", "gains.zarr")
@@ -132,6 +133,7 @@ def test_exact_dwells_agree_with_the_usual_solver(whole_gains):
     assert int(found["transitions"][0, 2]) == int(direct.num_transitions)
 
 
+@pytest.mark.slow
 def test_sequences_leave_what_they_say(whole_sequence):
     printed, out = whole_sequence
     saved = check_files(printed, out, "sequence", "sequence.zarr")
@@ -373,7 +375,7 @@ def test_executors_compute_the_same(cheap, tmp_path, monkeypatch):
     np.testing.assert_allclose(hj.sweep.open(tmp_path / "gains.zarr")["period"], PERIODS, rtol=1e-6)
 
 
-@pytest.mark.parametrize("command", ["load", "gains", "sequence"])
+@pytest.mark.parametrize("command", ["load", *(pytest.param(x, marks=pytest.mark.slow) for x in ("gains", "sequence"))])
 def test_show_describes_and_draws_the_same(command, request, tmp_path):
     _, out = request.getfixturevalue(f"whole_{command}")
     result = call("show", out / f"{command}.zarr", "-o", tmp_path / "figure.png")
