@@ -34,6 +34,7 @@ def mesh(shape: tuple[int, ...] = (1,)) -> Mesh:
     return Mesh(np.broadcast_to(np.array(jax.devices()[:1]), shape), tuple("ab"[: len(shape)]))
 
 
+@pytest.mark.slow
 def test_one_device_changes_nothing():
     for run in (
         lambda **k: D.solve(MODEL, CUE, num_steps=2, num_samples=64, num_shifts=2, key=KEY, **k),

@@ -260,6 +260,7 @@ def test_a_plan_predicts_memory():
     assert plan(wide, grid, key=KEY, memory=1e9).num_blocks == 1
 
 
+@pytest.mark.slow
 def test_devices_share_the_work_and_not_the_numbers():
     """1, 2 and 8 devices with the same block shape: the same bits, whatever the number of points."""
     code = """
