@@ -34,7 +34,7 @@ class Worker:
 
     def program(self, choice: tuple[int, ...], size: int) -> Any:
         if (choice, size) not in self.compiled:
-            self.compiled[choice, size] = self.programs[choice].lower(size, self.job.key, self.device).compile()
+            self.compiled[choice, size] = self.programs[choice].lower(size, self.device).compile()
             self.num_compiled += 1
         if choice not in self.constants:
             self.constants[choice] = [jax.device_put(x, self.device) for x in self.programs[choice].jaxpr.consts]
@@ -157,7 +157,7 @@ def _is_ready(outputs: Any) -> bool:
 def compile_all(workers: Sequence[Worker], choices: set[tuple[int, ...]]) -> None:
     """Lowers one after the other in this thread, whose settings count; XLA may work side by side."""
     lowered = [
-        (worker, choice, worker.programs[choice].lower(worker.tiling.block_size, worker.job.key, worker.device))
+        (worker, choice, worker.programs[choice].lower(worker.tiling.block_size, worker.device))
         for worker in workers
         for choice in sorted(choices)
     ]

@@ -62,7 +62,7 @@ class Program:
         """Bytes alive at once in one point, were nothing fused: from above, and at no cost."""
         return _alive(self.jaxpr.jaxpr)
 
-    def lower(self, block_size: int, key: Any, device: Any) -> Any:
+    def lower(self, block_size: int, device: Any) -> Any:
         """The program for a block, not yet compiled: of (constants, key data, tags, numbers)."""
 
         def block(constants, key_data, tags, numbers):
