@@ -1,6 +1,7 @@
 """Estimators of the response G of the single-site process: how an output answers an earlier field."""
 
 import abc
+import functools
 from typing import Any, NamedTuple, cast
 
 import equinox as eqx
@@ -16,43 +17,41 @@ from ._units import Glauber, Units, is_smooth
 
 
 class History(NamedTuple):
-    """Rows of the past, shape (strata, times, ..., samples), appended in time: those of earlier blocks and those of
-    this one (zero where not yet known)."""
+    """Rows of the times up to `t`, shape (strata, times, ..., samples); those after `t` do not count."""
 
-    past: Array
-    block: Array
+    rows: Array
+    t: Array
     split: Split = ONE_PIECE
 
-    def append(self, t: Array, row: Array) -> "History":
-        """With `row`, shape (strata, ..., samples), at time `t`."""
-        at = (0, t - self.past.shape[1]) + (0,) * (row.ndim - 1)
-        return self._replace(block=jax.lax.dynamic_update_slice(self.block, row[:, None], at))
+    @property
+    def own(self) -> Array:
+        """Row `t`, shape (strata, ..., samples)."""
+        return jax.lax.dynamic_index_in_dim(self.rows, self.t, 1, keepdims=False)
+
+    @property
+    def known(self) -> Array:
+        return jnp.arange(self.rows.shape[1]) <= self.t
 
     def combine(self, weights: Float[Array, " times"]) -> Array:
         """Σ_s weights_s row_s, shape (strata, ..., samples)."""
-        old, pieces = self.past.shape[1], self.split.pieces
-        return _combine(weights[:old], self.past, pieces) + _combine(weights[old:], self.block, pieces)
+        return _combine(jnp.where(self.known, weights, 0), self.rows, self.split.pieces)
 
     def project(self, y: Float[Array, "strata samples"]) -> Float[Array, "strata times"]:
-        """Sum over the samples of y·row_s, for every stratum and s."""
-        parts = [rows for rows in (self.past, self.block) if rows.shape[1]]
-        return jnp.concatenate([tree_sum(rows, y[:, None], self.split.pieces) for rows in parts], axis=1)
+        """Sum over the samples of y·row_s for every stratum, zero after `t`."""
+        return jnp.where(self.known, tree_product(self.rows, y, self.split.pieces), 0)
 
 
 class Step(NamedTuple):
-    """What an estimator sees at time `t`; outputs (strata, samples), `average` weighs them to a mean."""
+    """What an estimator sees at time `t`; mean outputs (strata, samples), `average` weighs them to a mean."""
 
     t: Array
     model: AbstractPlasticModel
     average: Float[Array, "strata 1"]
-    x: Float[Array, "strata samples"]
-    phi: Float[Array, "strata samples"]
     mean: Float[Array, "strata samples"]
     normals: Float[Array, "times samples"]
-    matrices: Any
+    matrices: dict[str, Array]
     """Rows before `t` of `factor` (L), `ridge_factor` and its inverse (ones on the rest of the diagonal), `response`
     (G) and `propagator` (R)."""
-    split: Split = ONE_PIECE
 
 
 class AbstractResponse(Checked):
@@ -64,13 +63,15 @@ class AbstractResponse(Checked):
 
     @abc.abstractmethod
     def begin(self, num_times: int, num_strata: int, num_samples: int, dtype: Any) -> tuple[Array, Array]:
-        """The carried tangent and one empty row of history, for `num_times` times."""
+        """The carried tangent and one row of history, both zero, with room for `num_times` times."""
 
     @abc.abstractmethod
-    def row(
-        self, step: Step, tangent: Array, history: History
-    ) -> tuple[Float[Array, " times"], Float[Array, " times"], History]:
-        """Row `t` of $GR$ and of $G$, and the history with this time's row."""
+    def remember(self, units: Units, x: Array, deviation: Array, tangent: Array, split: Split) -> Array:
+        """This time's row of the history, from the state, how spins deviate from their mean, and the tangent."""
+
+    @abc.abstractmethod
+    def row(self, step: Step, history: History) -> tuple[Float[Array, " times"], Float[Array, " times"]]:
+        """Row `t` of $GR$ and of $G$."""
 
     @abc.abstractmethod
     def advance(self, step: Step, tangent: Array, history: History, weights: Float[Array, " times"]) -> Array:
@@ -101,17 +102,21 @@ class Novikov(AbstractResponse):
         """No tangent and no history."""
         return jnp.zeros((0,), dtype), jnp.zeros((0, 0), dtype)
 
-    def row(self, step, tangent, history):
+    def remember(self, units, x, deviation, tangent, split):
+        """Nothing."""
+        return jnp.zeros((0, 0), x.dtype)
+
+    def row(self, step, history):
         """By the ridge solve above."""
         known = jnp.arange(len(step.normals)) < step.t
         centred = step.mean - jnp.mean(step.mean, axis=1, keepdims=True)
         correlation = jnp.where(known, matmul(step.normals, jnp.sum(step.average * centred, axis=0)), 0)
-        factor, inverse = step.matrices.ridge_factor, step.matrices.ridge_inverse
-        right = matmul(step.matrices.factor, correlation / step.model.noise_amplitude)
+        factor, inverse = step.matrices["ridge_factor"], step.matrices["ridge_inverse"]
+        right = matmul(step.matrices["factor"], correlation / step.model.noise_amplitude)
         answer = matmul(matmul(inverse, right), inverse)
         rest = right - matmul(factor, matmul(answer, factor))  # one refinement, as for the factors
         answer = jnp.where(known, answer + matmul(matmul(inverse, rest), inverse), 0)
-        return answer, answer - step.model.propagation * matmul(answer, step.matrices.response), history
+        return answer, answer - step.model.propagation * matmul(answer, step.matrices["response"])
 
     def advance(self, step, tangent, history, weights):
         """Nothing to carry."""
@@ -145,13 +150,17 @@ class Pathwise(AbstractResponse):
         empty = jnp.zeros((num_strata, num_times, self.num_samples), dtype)
         return empty, empty
 
-    def row(self, step, tangent, history):
+    def remember(self, units, x, deviation, tangent, split):
+        """Tangents of the outputs."""
+        x = split.along(x[:, : self.num_samples])
+        slope = jax.jvp(units.activation, (x,), (jnp.ones_like(x),))[1]
+        return slope[:, None, :] * tangent
+
+    def row(self, step, history):
         """Mean tangent of the outputs."""
-        x = step.split.along(step.x[:, : self.num_samples])
-        slope = jax.jvp(step.model.units.activation, (x,), (jnp.ones_like(x),))[1]
-        moved = slope[:, None, :] * tangent
-        response = matmul(step.average[:, 0], jnp.sum(moved, axis=2)) * (step.x.shape[1] / self.num_samples)
-        return matmul(response, step.matrices.propagator), response, history.append(step.t, moved)
+        size = step.mean.shape[1] / self.num_samples
+        response = matmul(step.average[:, 0], jnp.sum(history.own, axis=2)) * size
+        return matmul(response, step.matrices["propagator"]), response
 
     def advance(self, step, tangent, history, weights):
         """The tangent of the next state."""
@@ -175,15 +184,18 @@ class Score(AbstractResponse):
         """No tangent; the scores of each field."""
         return jnp.zeros((0,), dtype), jnp.zeros((num_strata, num_samples), dtype)
 
-    def row(self, step, tangent, history):
+    def remember(self, units, x, deviation, tangent, split):
+        """The score of the field one time before."""
+        return units.beta * deviation
+
+    def row(self, step, history):
         """By the formula above."""
         beta = cast(Glauber, step.model.units).beta
-        history = history.append(step.t, beta * (step.phi - step.mean))  # the score of field t - 1
         times = jnp.arange(len(step.normals))
         scores = jnp.roll(matmul(step.average[:, 0], history.project(step.mean)), -1)
         own = beta * jnp.sum(step.average * (1 - step.mean**2))
         response = jnp.where(times < step.t - 1, scores, jnp.where(times == step.t - 1, own, 0))
-        return matmul(response, step.matrices.propagator), response, history
+        return matmul(response, step.matrices["propagator"]), response
 
     def advance(self, step, tangent, history, weights):
         """Nothing to carry."""
@@ -197,8 +209,6 @@ def default_response(units: Units) -> AbstractResponse:
 
 def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times ..."], pieces: int) -> Array:
     shape = (rows.shape[0], *rows.shape[2:])
-    if not rows.shape[1]:
-        return jnp.zeros(shape, rows.dtype)
     if rows.ndim > 3 and pieces > 1:  # to merge a split axis with others would gather it
         return jnp.einsum("t,kt...->k...", weights, rows, precision=jax.lax.Precision.HIGHEST)
     flat = rows.reshape(*rows.shape[:2], -1)
@@ -206,13 +216,41 @@ def _combine(weights: Float[Array, " times"], rows: Float[Array, "strata times .
     return matmul(weights, flat).reshape(shape)
 
 
-def tree_sum(x: Float[Array, "*batch samples"], y: Array | None = None, pieces: int = 1) -> Float[Array, "*batch"]:
-    """Sum of x, or of x·y, over the last axis (its size a power of two), by halves: float32 sums of thousands of nearly
-    equal terms in a row are off by 1e-4, which takes its positivity from the covariance of saturated outputs. Each
-    of the `pieces` into which the axis is split is summed where it lies."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def tree_sum(x: Float[Array, "*batch samples"], pieces: int = 1) -> Float[Array, "*batch"]:
+    """Sum over the last axis (its size a power of two), by halves: float32 sums of thousands of nearly equal terms in a
+    row are off by 1e-4, which takes its positivity from the covariance of saturated outputs. Each of the `pieces` into
+    which the axis is split is summed where it lies. Tangents, which need no such care, are summed as it comes."""
     if pieces > 1:
-        cut = lambda a: a.reshape(*a.shape[:-1], pieces, a.shape[-1] // pieces)  # noqa: E731
-        return jnp.sum(tree_sum(cut(x), None if y is None else cut(y)), axis=-1)
+        cut = x.reshape(*x.shape[:-1], pieces, x.shape[-1] // pieces)
+        return jnp.sum(tree_sum(cut), axis=-1)
+    return _by_halves(x)
+
+
+@tree_sum.defjvp
+def _(pieces, primals, tangents):
+    return tree_sum(primals[0], pieces), jnp.sum(tangents[0], axis=-1)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def tree_product(
+    x: Float[Array, "*batch times samples"], y: Float[Array, "*batch samples"], pieces: int = 1
+) -> Float[Array, "*batch times"]:
+    """`tree_sum` of x·y."""
+    if pieces > 1:
+        x, y = (a.reshape(*a.shape[:-1], pieces, a.shape[-1] // pieces) for a in (x, y))
+        return jnp.sum(_by_halves(x, y[..., None, :, :]), axis=-1)
+    return _by_halves(x, y[..., None, :])
+
+
+@tree_product.defjvp
+def _(pieces, primals, tangents):
+    (x, y), (dx, dy) = primals, tangents
+    moved = matmul(dx, y[..., None]) + matmul(x, dy[..., None])
+    return tree_product(x, y, pieces), moved[..., 0]
+
+
+def _by_halves(x: Array, y: Array | None = None) -> Array:
     width = min(16, x.shape[-1])
     size = x.shape[-1] // width
 
@@ -223,4 +261,4 @@ def tree_sum(x: Float[Array, "*batch samples"], y: Array | None = None, pieces: 
     parts = [part(i) for i in range(width)]
     while len(parts) > 1:
         parts = [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0][..., 0] if size == 1 else tree_sum(parts[0])
+    return parts[0][..., 0] if size == 1 else _by_halves(parts[0])
