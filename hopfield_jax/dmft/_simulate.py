@@ -1,7 +1,7 @@
 """Direct simulation of networks with plastic synapses, without a matrix of couplings."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import equinox.internal as eqxi
@@ -14,6 +14,7 @@ from .._checks import at_least, fail, is_concrete
 from .._misc import default_float, inner, matmul
 from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey, Scalar
+from ._causal import Block, causal_scan
 from ._cue import AbstractCue, SpinCue
 from ._kernels import plastic_weights
 from ._network import AbstractPlasticModel
@@ -199,6 +200,18 @@ class _Run(eqx.Module):
             fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB", f"{max_bytes / 2**30:.3g} GiB")
 
 
+class _Network(NamedTuple):
+    """One network, and what is asked of it."""
+
+    model: AbstractPlasticModel
+    patterns: Array
+    condensed: Array
+    direction: Array
+    noise_key: PRNGKey
+    feedback: Array | None
+    probe: tuple[Any, Scalar, Array] | None
+
+
 def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, probe: tuple[Any, Scalar] | None) -> Any:
     """All observables of one network; with `probe` (time, amplitude) a field along random signs acts at that time."""
     num_times, dtype = run.num_steps + 1, default_float()
@@ -208,54 +221,63 @@ def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, prob
     patterns = run.split.along(jnp.where(jnp.arange(run.max_patterns)[:, None] < num_patterns, patterns, 0))
     condensed = patterns[: cue.shape[0] if cue.shape else 1]
     x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
-    direction = x
-    signs = jr.rademacher(probe_key, (run.num_neurons,), dtype)
-    table = kernel_table(model, num_times)
-    along_pattern, along_cue = model.fields(num_times)
-    columns = patterns.T if run.asynchronous else None
+    if probe is not None:
+        probe = (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
+    neurons = jax.ShapeDtypeStruct((run.num_neurons,), dtype)
+    block = Block(
+        constants=_Network(model, patterns, condensed, x, noise_key, feedback, probe),
+        inputs=(kernel_table(model, num_times), *model.fields(num_times)),
+        state=(neurons, neurons),
+        early=jax.ShapeDtypeStruct((1, num_times, run.num_neurons), dtype),
+        late=(),
+    )
+    return causal_scan(_emit, functools.partial(_step, run), (x, phi), [block], split=run.split)[1][0]
 
-    def step(carry, inputs):
-        x, phi, history = carry
-        t, kernel_row, a, b = inputs
-        history = history.at[t].set(phi)
-        correlation = matmul(history, phi) / run.num_neurons
-        stored = model.stored_field(patterns, phi)
-        plastic = matmul(plastic_weights(kernel_row, correlation), history)
-        theta = a * condensed[0] + b * direction
-        overlaps = matmul(condensed, phi) / run.num_neurons
-        energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
-        if not isinstance(model.units, Glauber):
-            energy += jnp.sum(x * phi - model.units.elementwise(x))
-        along = condensed[0] * phi if isinstance(model.units, Glauber) else jnp.sign(condensed[0] * phi)
-        out = {
-            "overlap": overlaps,
-            "correlation": correlation,
-            "energy": energy / run.num_neurons,
-            "error_fraction": jnp.mean(0.5 * (1 - along)),
-        }
-        if feedback is not None:
-            signal = matmul(model.signal(overlaps), condensed)
-            noise = condensed[0] * (stored - matmul(feedback[t], history) - signal)
-            centred = noise - jnp.mean(noise)
-            variance = jnp.mean(centred**2)
-            out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
-        if probe is not None:
-            at, amplitude = probe
-            theta += jnp.where(t == at, amplitude, 0) * signs
-            out = {"probe": inner(signs, phi) / run.num_neurons}
-        if run.asynchronous:
-            x, phi = _sweep(model, run, columns, history, kernel_row, theta, phi, correlation, jr.fold_in(noise_key, t))
-        else:
-            x = (1 - model.dt) * x + model.dt * (stored + plastic + theta)
-            phi = model.units.activation(x)
-            if isinstance(model.units, Glauber):
-                coin = jr.uniform(jr.fold_in(noise_key, t), phi.shape, dtype, minval=-1)
-                phi = jnp.where(coin < phi, 1, -1).astype(dtype)
-        return (x, phi, history), out
 
-    history = run.split.along(jnp.zeros((num_times, run.num_neurons), dtype))
-    inputs = jnp.arange(num_times), table, along_pattern, along_cue
-    return jax.lax.scan(step, (x, phi, history), inputs)[1]
+def _emit(network: _Network, t: Array, state: tuple[Array, Array], inputs: Any) -> Array:
+    """The outputs, which the history keeps."""
+    return state[1][None]
+
+
+def _step(run: _Run, network: _Network, t: Array, state, inputs, early: Array, late: Any) -> Any:
+    (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi) = network, state
+    (kernel_row, a, b), history = inputs, early[0]
+    past = jnp.arange(len(history)) <= t
+    correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
+    stored = model.stored_field(patterns, phi)
+    plastic = matmul(plastic_weights(kernel_row, correlation), history)
+    theta = a * condensed[0] + b * direction
+    overlaps = matmul(condensed, phi) / run.num_neurons
+    energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
+    if not isinstance(model.units, Glauber):
+        energy += jnp.sum(x * phi - model.units.elementwise(x))
+    along = condensed[0] * phi if isinstance(model.units, Glauber) else jnp.sign(condensed[0] * phi)
+    out = {
+        "overlap": overlaps,
+        "correlation": correlation,
+        "energy": energy / run.num_neurons,
+        "error_fraction": jnp.mean(0.5 * (1 - along)),
+    }
+    if feedback is not None:
+        signal = matmul(model.signal(overlaps), condensed)
+        noise = condensed[0] * (stored - matmul(jnp.where(past, feedback[t], 0), history) - signal)
+        centred = noise - jnp.mean(noise)
+        variance = jnp.mean(centred**2)
+        out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
+    if probe is not None:
+        at, amplitude, signs = probe
+        theta += jnp.where(t == at, amplitude, 0) * signs
+        out = {"probe": inner(signs, phi) / run.num_neurons}
+    key = jr.fold_in(noise_key, t)
+    if run.asynchronous:
+        x, phi = _sweep(model, run, patterns.T, history, kernel_row, theta, phi, correlation, key)
+    else:
+        x = (1 - model.dt) * x + model.dt * (stored + plastic + theta)
+        phi = model.units.activation(x)
+        if isinstance(model.units, Glauber):
+            coin = jr.uniform(key, phi.shape, phi.dtype, minval=-1)
+            phi = jnp.where(coin < phi, 1, -1).astype(phi.dtype)
+    return (x, phi), (), out
 
 
 def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, key) -> tuple[Array, Array]:
