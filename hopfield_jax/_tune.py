@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
 import numpy as np
 import optax
 import optimistix as optx
@@ -15,7 +17,7 @@ from ._checks import at_least, describe, fail, in_domain, is_concrete
 from ._misc import as_inexact
 from ._progress import progress_bar
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
-from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
+from ._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 
 Parameters = Mapping[str, ArrayLike]
 Bounds = Mapping[str, tuple[ScalarLike | None, ScalarLike | None]]
@@ -32,7 +34,7 @@ def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], 
     parameters."""
 
     def both(parameters: Any) -> tuple[Array, Any]:
-        flat, unravel = ravel_pytree(jax.tree_util.tree_map(as_inexact, parameters))
+        flat, unravel = ravel_pytree(jtu.tree_map(as_inexact, parameters))
         value, push = jax.linearize(lambda x: function(unravel(x)), flat)
         return value, unravel(jax.lax.map(push, jnp.eye(len(flat), dtype=flat.dtype)))
 
@@ -45,6 +47,9 @@ class Tuning(eqx.Module):
     **Attributes:**
 
     - `parameters`: the best that were found; `value`, `gradient`: of the objective there.
+    - `value_error`, `parameter_errors`: with a key, standard errors from the spread of the repeats: of the value, and,
+      from that of the gradient and the curvature, of the place (0 at a bound; infinite where the curvature is not
+      positive, or for one repeat). `None` without a key.
     - `curvature`: the matrix of second derivatives there, from differences of the gradient, shape (n, n) for n numbers
       in the alphabetical order of the names; `None` for more than 16 of them.
     - `at_bound`: whether each stands at a bound, which a further fall lies beyond.
@@ -58,6 +63,8 @@ class Tuning(eqx.Module):
 
     parameters: dict[str, Array]
     value: Scalar
+    value_error: Scalar | None
+    parameter_errors: dict[str, Array] | None
     gradient: dict[str, Array]
     curvature: Float[Array, "numbers numbers"] | None
     at_bound: dict[str, Bool[Array, "..."]]
@@ -70,10 +77,13 @@ class Tuning(eqx.Module):
 
     def __str__(self) -> str:
         def text():
-            found = ", ".join(f"{name} {describe(np.round(x, 6))}" for name, x in self.parameters.items())
+            errors = self.parameter_errors or {}
+            error = lambda name: f" ± {describe(np.round(errors[name], 6))}" if name in errors else ""  # noqa: E731
+            found = ", ".join(f"{name} {describe(np.round(x, 6))}{error(name)}" for name, x in self.parameters.items())
+            noise = "" if self.value_error is None else f" ± {self.value_error:.2g}"
             bound = [name for name, x in self.at_bound.items() if np.any(x)]
             return (
-                f"value {self.value:.6g} at {found}{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
+                f"value {self.value:.6g}{noise} at {found}{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
                 f"{self.num_evaluations} evaluations, {self.num_not_finite} of them not finite; gradient and "
                 f"differences contradict each other by {float(self.mismatch):.1%}\n  "
                 f"result: {describe_result(self.result)}"
@@ -120,9 +130,11 @@ class _Scales(eqx.Module):
 
 
 def tune(
-    objective: Callable[[dict[str, Array]], Array],
+    objective: Callable[..., Array],
     parameters: Parameters,
     *,
+    key: PRNGKey | None = None,
+    num_repeats: int = 4,
     bounds: Bounds | None = None,
     method: optax.GradientTransformation | optx.AbstractMinimiser | None = None,
     value_and_grad: ValueAndGradient = jax.value_and_grad,
@@ -141,14 +153,16 @@ def tune(
     takes fewer evaluations, and `optimistix.GoldenSearch(1e-3, 1e-6)` (optimistix 0.1 and later) no gradient at all
     for one parameter between two bounds.
 
-    Let the objective use the same random numbers at every call (a fixed key): then it is a smooth function with an
-    exact gradient, not a noisy one. The gradient is compared with differences at the start and at the end, since
+    With `key` the objective takes one as well, and its mean over `num_repeats` independent ones is minimised, the same
+    at every call (common random numbers): a smooth function with an exact gradient, not a noisy one, and the spread of
+    the repeats says how far its minimum is from that of the expectation. The gradient is compared with differences at the start and at the end, since
     automatic differentiation says nothing of jumps and of predicates.
 
     **Arguments:**
 
-    - `objective`: of the dictionary of parameters; one number, least at the best.
+    - `objective`: of the dictionary of parameters, and of a key if there is one; one number, least at the best.
     - `parameters`: names with first values, numbers or arrays.
+    - `key`, `num_repeats`: of the objective's randomness.
     - `bounds`: names with pairs (lower, upper), `None` where there is none; the first values lie strictly between.
     - `method`: an optax optimiser or an optimistix minimiser.
     - `value_and_grad`: `jax.value_and_grad` (reverse mode), `hopfield_jax.forward_value_and_grad` for few parameters,
@@ -189,13 +203,29 @@ def tune(
     tolerance = as_inexact(tolerance)
     in_domain("tolerance", tolerance, "positive")
     scales, unravel = _scales(start, bounds or {})
-    shape = jax.eval_shape(objective, start)
+    keys = None
+    if key is not None:
+        at_least("num_repeats", num_repeats, 1)
+        keys = jr.split(key, num_repeats)
+    shape = jax.eval_shape(objective, start, *([] if keys is None else [keys[0]]))
     if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
         fail("objective", "a function that returns one real number", f"{shape}")
 
-    both = eqx.filter_jit(value_and_grad(lambda u: objective(unravel(scales.outside(u)))))
-    inner = eqx.filter_jit(value_and_grad(lambda p: objective(unravel(p))))
-    log = _Log(both, scales)
+    def repeated(outside: Callable[[Array], Array]) -> Callable[[Array], _Repeats]:
+        """Values and gradients, one for every key, in coordinates that `outside` takes to the parameters."""
+
+        def one(x: Array, *key: PRNGKey) -> tuple[Array, Array]:
+            return value_and_grad(lambda x: objective(unravel(outside(x)), *key))(x)
+
+        def all_of_them(x: Array) -> _Repeats:
+            if keys is None:
+                return _Repeats(*jtu.tree_map(lambda a: a[None], one(x)))
+            return _Repeats(*jax.lax.map(lambda key: one(x, key), keys))
+
+        return eqx.filter_jit(all_of_them)
+
+    inner = repeated(lambda p: p)
+    log = _Log(repeated(scales.outside), scales)
     u = scales.inside()
     first = log(u)
     if method is None:
@@ -216,15 +246,26 @@ def tune(
         (before.flat, RESULTS.flat),
         (not first, RESULTS.not_finite),
     )
-    out = _result(log, scales, unravel, inner, max(before.mismatch, after.mismatch), failures)
+    out = _result(log, scales, unravel, inner, keys is not None, max(before.mismatch, after.mismatch), failures)
     return raise_unless_okay(out, out.result) if throw else out
+
+
+class _Repeats(NamedTuple):
+    """Of every repeat, the value, shape (repeats,), and the gradient, shape (repeats, n)."""
+
+    values: Array
+    gradients: Array
+
+    @property
+    def mean(self) -> tuple[Array, Array]:
+        return jnp.mean(self.values), jnp.mean(self.gradients, axis=0)
 
 
 class _Log:
     """Calls objective and gradient, remembers all of it and the best."""
 
-    def __init__(self, both: Callable, scales: _Scales):
-        self.both, self.scales = both, scales
+    def __init__(self, repeated: Callable[[Array], _Repeats], scales: _Scales):
+        self.both, self.scales = lambda u: repeated(u).mean, scales
         self.values: list[float] = []
         self.path: list[np.ndarray] = []
         self.count = self.not_finite = 0
@@ -308,8 +349,18 @@ def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float
         if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
             fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
         options, first, wide = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0], lambda x: x[None]
+
+    @jax.custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
+    def objective(x):
+        return log.both(wide(x))[0]
+
+    @objective.defjvp
+    def _(primals, tangents):
+        value, gradient = log.both(wide(primals[0]))
+        return value, jnp.sum(gradient * wide(tangents[0]))
+
     found = optx.minimise(
-        lambda x, _: log.both(wide(x))[0], method, first, options=options, max_steps=num_steps, throw=False
+        lambda x, _: objective(x), method, first, options=options, max_steps=num_steps, throw=False
     )
     log.count += int(found.stats["num_steps"])
     log(wide(found.value))
@@ -350,22 +401,26 @@ def _compare(log: _Log, u: Array) -> _Comparison:
     return _Comparison(worst, flat, lower)
 
 
-def _result(log, scales, unravel, inner, mismatch, failures) -> Tuning:
+def _result(log, scales, unravel, inner, has_key, mismatch, failures) -> Tuning:
     u = scales.inside() if log.end is None else log.end[0]
     p = scales.outside(u)
-    value, gradient = inner(p)
+    repeats = inner(p)
+    value, gradient = repeats.mean
     at_bound = scales.at_bound(p, gradient)
     few = p.size <= _MOST_CURVATURES and log.end is not None
     curvature = _curvature(inner, scales, p) if few else None
+    errors = _errors(repeats, curvature, at_bound) if has_key else None
     log.count += 1 + 2 * p.size * few
     result = outcome(*((jnp.array(failed), cast(RESULTS, code)) for failed, code in failures))
     path = np.stack(log.path)
     return Tuning(
         parameters=unravel(p),
         value=value,
+        value_error=None if errors is None else errors[0],
+        parameter_errors=None if errors is None else unravel(errors[1]),
         gradient=unravel(gradient),
         curvature=curvature,
-        at_bound=jax.tree_util.tree_map(lambda x: x > 0, unravel(at_bound.astype(p.dtype))),
+        at_bound=jtu.tree_map(lambda x: x > 0, unravel(at_bound.astype(p.dtype))),
         mismatch=jnp.asarray(mismatch, p.dtype),
         values=jnp.asarray(np.array(log.values), p.dtype),
         path=jax.vmap(unravel)(jnp.asarray(path)),
@@ -375,13 +430,29 @@ def _result(log, scales, unravel, inner, mismatch, failures) -> Tuning:
     )
 
 
+def _errors(repeats: _Repeats, curvature: Array | None, at_bound: Array) -> tuple[Array, Array]:
+    """Standard errors of the value and of its place: a minimum moves by H⁻¹ times what is added to the gradient."""
+    values, gradients = (np.asarray(x, np.float64) for x in repeats)
+    number, size = gradients.shape
+    error, errors = np.full((), np.inf), np.full(size, np.inf)
+    if number > 1:
+        error = np.std(values, ddof=1) / np.sqrt(number)
+        free = ~np.asarray(at_bound)
+        hessian = None if curvature is None else np.asarray(curvature, np.float64)[np.ix_(free, free)]
+        if hessian is not None and np.all(np.isfinite(hessian)) and np.all(np.linalg.eigvalsh(hessian) > 0):
+            moved = np.linalg.solve(hessian, (gradients - gradients.mean(axis=0))[:, free].T)
+            errors[free] = np.std(moved, axis=1, ddof=1) / np.sqrt(number)
+        errors[~free] = 0
+    return jnp.asarray(error, repeats.values.dtype), jnp.asarray(errors, repeats.values.dtype)
+
+
 def _curvature(inner: Callable, scales: _Scales, p: Array) -> Array:
     """By differences of the gradient, within the bounds."""
     rows = []
     for axis in range(p.size):
         step = _MOVE * scales.unit * jnp.eye(p.size, dtype=p.dtype)[axis]
         above, below = (jnp.clip(x, scales.lower, scales.upper) for x in (p + step, p - step))
-        rows.append((inner(above)[1] - inner(below)[1]) / (above - below)[axis])
+        rows.append((inner(above).mean[1] - inner(below).mean[1]) / (above - below)[axis])
     matrix = jnp.stack(rows)
     return 0.5 * (matrix + matrix.T)
 
