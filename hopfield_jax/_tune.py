@@ -25,6 +25,7 @@ ValueAndGradient = Callable[[Callable[[Any], Array]], Callable[[Any], tuple[Arra
 
 _PATIENCE = 20  # evaluations in a row that are not finite, each halfway back to the last one that was
 _MOVE = 0.03  # of a parameter's scale, by which gradients are compared with differences
+_FIRST_STEP = 0.3  # of minimisers of optimistix, in the parameters' scale
 _MOST_CURVATURES = 16
 _CONTRADICTION = 0.1  # mismatch from which on a gradient is not believed
 
@@ -83,7 +84,8 @@ class Tuning(eqx.Module):
             noise = "" if self.value_error is None else f" ± {self.value_error:.2g}"
             bound = [name for name, x in self.at_bound.items() if np.any(x)]
             return (
-                f"value {self.value:.6g}{noise} at {found}{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
+                f"value {self.value:.6g}{noise} at {found}"
+                f"{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
                 f"{self.num_evaluations} evaluations, {self.num_not_finite} of them not finite; gradient and "
                 f"differences contradict each other by {float(self.mismatch):.1%}\n  "
                 f"result: {describe_result(self.result)}"
@@ -155,8 +157,8 @@ def tune(
 
     With `key` the objective takes one as well, and its mean over `num_repeats` independent ones is minimised, the same
     at every call (common random numbers): a smooth function with an exact gradient, not a noisy one, and the spread of
-    the repeats says how far its minimum is from that of the expectation. The gradient is compared with differences at the start and at the end, since
-    automatic differentiation says nothing of jumps and of predicates.
+    the repeats says how far its minimum is from that of the expectation. The gradient is compared with differences at
+    the start and at the end, since automatic differentiation says nothing of jumps and of predicates.
 
     **Arguments:**
 
@@ -349,19 +351,22 @@ def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float
         if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
             fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
         options, first, wide = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0], lambda x: x[None]
+    base, slopes = log.both(u)
+    steepness = jnp.max(jnp.abs(slopes))
+    scale = jnp.where(steepness > 0, _FIRST_STEP / jnp.where(steepness > 0, steepness, 1), 1)
 
     @jax.custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
     def objective(x):
-        return log.both(wide(x))[0]
+        """In units in which the first step, the gradient, is a fraction of the parameters' scale: minimisers stop at
+        changes of either that are small as numbers."""
+        return scale * (log.both(wide(x))[0] - base)
 
     @objective.defjvp
     def _(primals, tangents):
         value, gradient = log.both(wide(primals[0]))
-        return value, jnp.sum(gradient * wide(tangents[0]))
+        return scale * (value - base), scale * jnp.sum(gradient * wide(tangents[0]))
 
-    found = optx.minimise(
-        lambda x, _: objective(x), method, first, options=options, max_steps=num_steps, throw=False
-    )
+    found = optx.minimise(lambda x, _: objective(x), method, first, options=options, max_steps=num_steps, throw=False)
     log.count += int(found.stats["num_steps"])
     log(wide(found.value))
     return bool(found.result == optx.RESULTS.successful)

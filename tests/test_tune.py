@@ -71,6 +71,31 @@ def test_an_optimum_at_a_bound_is_said_to_be_there(bounds, sign, end):
     assert "at a bound: x" in str(found)
 
 
+@pytest.mark.parametrize("size", [1e-5, 1e5])
+def test_minimisers_do_not_care_for_the_size_of_the_objective(size):
+    found = hj.tune(lambda p: size * valley(p), START, method=optx.BFGS(1e-4, 1e-6))
+    np.testing.assert_allclose(found.parameters["x"], 2, atol=1e-2)
+
+
+def test_repeats_give_the_error_of_the_minimum():
+    """(x - 2 - z)² with a standard normal z: the minimum over n repeats is the mean of 2 + z, and its error s/√n."""
+    draws = lambda key: jax.random.normal(key, dtype=jnp.float32)  # noqa: E731
+    found = hj.tune(
+        lambda p, key: (p["x"] - 2 - draws(key)) ** 2 + jnp.maximum(p["y"], 0) ** 2 + p["y"],
+        {"x": 1.0, "y": 2.0},
+        bounds={"y": (0.0, None)},
+        key=jax.random.key(0),
+        num_repeats=16,
+        method=optx.BFGS(1e-5, 1e-6),
+    )
+    places = 2 + np.asarray(jax.vmap(draws)(jax.random.split(jax.random.key(0), 16)))
+    assert found.parameter_errors is not None and found.value_error is not None
+    np.testing.assert_allclose(found.parameters["x"], places.mean(), atol=2e-3)
+    np.testing.assert_allclose(found.parameter_errors["x"], places.std(ddof=1) / 4, rtol=1e-3)
+    np.testing.assert_allclose(found.value_error, ((places.mean() - places) ** 2).std(ddof=1) / 4, rtol=1e-2)
+    assert found.parameter_errors["y"] == 0 and "±" in str(found)
+
+
 def test_golden_section():
     pytest.importorskip("optimistix", "0.1.0")
     method = optx.GoldenSearch(1e-4, 1e-6)

@@ -8,6 +8,9 @@ from ._kernels import LeakyHebbian as LeakyHebbian
 from ._kernels import TableKernel as TableKernel
 from ._network import DensePlasticNetwork as DensePlasticNetwork
 from ._network import PlasticNetwork as PlasticNetwork
+from ._optimal import OptimalStrength as OptimalStrength
+from ._optimal import final_overlap as final_overlap
+from ._optimal import optimal_strength as optimal_strength
 from ._order import OrderParameters as OrderParameters
 from ._questions import Agreement as Agreement
 from ._questions import StrengthScan as StrengthScan

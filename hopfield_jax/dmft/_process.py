@@ -123,7 +123,7 @@ def run_process(
             overlap, correlation, response = given
             imposed = overlap[start:stop], correlation[start:stop, :stop], response[start:stop, :stop]
         tangent, history = jax.eval_shape(lambda: estimator.begin(stop, num_strata, num_samples, dtype))
-        shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, dtype)  # noqa: E731
+        shape: Any = lambda *sizes: jax.ShapeDtypeStruct(sizes, dtype)  # noqa: E731
         paths = shape(num_strata, num_samples)
         return Block(
             constants=_Static(model, strata, estimator, jitter, noise[:stop], split),
@@ -175,7 +175,7 @@ def kernel_table(model: AbstractPlasticModel, num_times: int) -> Array:
 
 def _emit(static: _Static, t: Array, state: _State, at: _Input) -> _Early:
     level = tree_sum(state.phi, static.split.pieces) / state.phi.shape[1]
-    deviation = 0 if state.mean is None else state.phi - state.mean
+    deviation = jnp.zeros_like(state.phi) if state.mean is None else state.phi - state.mean
     remembered = static.estimator.remember(static.model.units, state.x, deviation, state.tangent, static.split)
     return _Early(state.phi - level[:, None], level, remembered)
 
@@ -258,7 +258,7 @@ def _known(matrices: Array, t: Array) -> dict[str, Array]:
 
 def _extend(factor: Array, inverse: Array, covariance: Array, t: Array, added: Scalar) -> tuple[Array, Array, Scalar]:
     """Row `t` of a Cholesky factor and of its inverse, for the covariance with `added` on its diagonal, and the square
-    of the pivot. Refinements make the products as good as a substitution, which would neither batch nor compile well."""
+    of the pivot. Refinements make products as good as a substitution, which would neither batch nor compile well."""
     index = jnp.arange(len(factor))
     here = (index == t).astype(factor.dtype)
     right = jnp.where(index < t, covariance, 0)

@@ -113,7 +113,7 @@ def basin_boundary(
         out = run(model, SpinCue(overlap))
         return retrieved(out, threshold=threshold), is_okay(out.result)
 
-    where = _setting(run, model, SpinCue(upper), threshold, without="cue.overlap")
+    where = conditions(run, model, SpinCue(upper), threshold, without="cue.overlap")
     return bisect(holds, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
 
@@ -140,7 +140,7 @@ def largest_load(
         return ~retrieved(out, threshold=threshold), is_okay(out.result)
 
     model = eqx.tree_at(lambda m: m.load, model, as_inexact(upper))
-    where = _setting(run, model, cue, threshold, without="load")
+    where = conditions(run, model, cue, threshold, without="load")
     return bisect(fails, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
 
@@ -224,14 +224,14 @@ def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
         cue_overlap_error=cue_error,
         imprinted=(cue_overlap > overlap) & is_okay(result),
         result=result,
-        setting=_setting(run, model, cue, without="kernel.strength"),
+        setting=conditions(run, model, cue, without="kernel.strength"),
         best=jnp.where(any_okay, strengths[top], jnp.nan),
         best_lower=jnp.where(any_okay, jnp.min(jnp.where(near, strengths, jnp.inf)), jnp.nan),
         best_upper=jnp.where(any_okay, jnp.max(jnp.where(near, strengths, -jnp.inf)), jnp.nan),
     )
 
 
-def _setting(run: Run, model, cue, threshold: ScalarLike | None = None, *, without: str) -> Setting:
+def conditions(run: Run, model, cue, threshold: ScalarLike | None = None, *, without: str) -> Setting:
     """The conditions of a search over the number named `without`."""
     one = eqx.filter_eval_shape(run, model, cue)
     where = setting(one.setting.source, model, cue)

@@ -186,7 +186,7 @@ class Score(AbstractResponse):
 
     def remember(self, units, x, deviation, tangent, split):
         """The score of the field one time before."""
-        return units.beta * deviation
+        return cast(Glauber, units).beta * deviation
 
     def row(self, step, history):
         """By the formula above."""

@@ -221,11 +221,10 @@ def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, prob
     patterns = run.split.along(jnp.where(jnp.arange(run.max_patterns)[:, None] < num_patterns, patterns, 0))
     condensed = patterns[: cue.shape[0] if cue.shape else 1]
     x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
-    if probe is not None:
-        probe = (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
+    probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
     neurons = jax.ShapeDtypeStruct((run.num_neurons,), dtype)
     block = Block(
-        constants=_Network(model, patterns, condensed, x, noise_key, feedback, probe),
+        constants=_Network(model, patterns, condensed, x, noise_key, feedback, probed),
         inputs=(kernel_table(model, num_times), *model.fields(num_times)),
         state=(neurons, neurons),
         early=jax.ShapeDtypeStruct((1, num_times, run.num_neurons), dtype),

@@ -1,0 +1,245 @@
+"""The strength of plasticity that is best for retrieval, by gradient."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from scipy.interpolate import CubicHermiteSpline
+from scipy.stats import t as student
+
+from .._checks import at_least, fail, is_concrete
+from .._misc import as_inexact
+from .._progress import progress_bar
+from .._results import RESULTS, Setting, card, describe_result, outcome, raise_unless_okay
+from .._tune import ValueAndGradient, forward_value_and_grad
+from .._types import Array, Bool, Float, PRNGKey, Scalar, ScalarLike
+from ._cue import AbstractCue
+from ._network import AbstractPlasticModel
+from ._order import OrderParameters
+from ._questions import Run, conditions
+
+RandomRun = Callable[[AbstractPlasticModel, AbstractCue, PRNGKey], OrderParameters]
+Measure = Callable[[Run, AbstractPlasticModel, AbstractCue], Scalar]
+
+_FINE = 4001  # strengths at which the curves through values and gradients are looked at
+
+
+def final_overlap(run: Run, model: AbstractPlasticModel, cue: AbstractCue) -> Scalar:
+    """The overlap with the (first) pattern at the last step: what `optimal_strength` makes largest unless told
+    otherwise."""
+    return run(model, cue).overlap.reshape(-1, cue.shape[0] if cue.shape else 1)[-1, 0]
+
+
+class OptimalStrength(eqx.Module):
+    r"""What `hopfield_jax.dmft.optimal_strength` returns.
+
+    **Attributes:**
+
+    - `strength`: $\lambda^*$. `lower`, `upper`: the strengths around it that are not worse at a confidence of 95 %
+      (Student's t of the repeats' differences from the best; the bounds themselves for a single repeat): the error of
+      $\lambda^*$, and how broad the maximum is.
+    - `value`, `value_error`: the measure at $\lambda^*$, its mean and standard error over repeats.
+    - `at_bound`: whether it would have been better still beyond the bounds.
+    - `strengths`: all that were tried, shape (strengths,), in order. `values`, `gradients`: of every repeat there,
+      shape (strengths, repeats).
+    - `mismatch`: over the strengths as good within errors and the five nearest ones, how far the mean gradient lies
+      outside of the slopes of the mean value to both neighbours, as a fraction of the steepest of these.
+    - `setting`: the other conditions. `result`: how it ended.
+    """
+
+    strength: Scalar
+    lower: Scalar
+    upper: Scalar
+    value: Scalar
+    value_error: Scalar
+    at_bound: Bool[Array, ""]
+    strengths: Float[Array, " strengths"]
+    values: Float[Array, "strengths repeats"]
+    gradients: Float[Array, "strengths repeats"]
+    mismatch: Scalar
+    setting: Setting
+    result: RESULTS
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.strength,
+            lambda: (
+                f"strength {self.strength:.4g}{' (at a bound)' if self.at_bound else ''}, between {self.lower:.4g} and "
+                f"{self.upper:.4g} as good within errors; measure {self.value:.6g} ± {self.value_error:.2g}\n  "
+                f"{self.values.size} runs with their derivative, gradient contradicted by {self.mismatch:.1%}\n  "
+                f"{self.setting}\n  result: {describe_result(self.result)}"
+            ),
+        )
+
+
+def optimal_strength(
+    run: RandomRun,
+    model: AbstractPlasticModel,
+    cue: AbstractCue,
+    *,
+    key: PRNGKey,
+    num_repeats: int = 4,
+    lower: ScalarLike = 0.0,
+    upper: ScalarLike = 4.0,
+    measure: Measure = final_overlap,
+    num_strengths: int = 9,
+    num_rounds: int = 2,
+    value_and_grad: ValueAndGradient = forward_value_and_grad,
+    progress: bool = True,
+    throw: bool = True,
+) -> OptimalStrength:
+    r"""The strength $\lambda^*$ of plasticity at which retrieval is best, by the gradient of theory or simulation.
+
+    The measure and its derivative are computed at a few strengths between the bounds, then at as many between the
+    neighbours of the best, and the maximum is that of the cubic Hermite spline through them. Its error comes from the
+    repeats, each with a key of its own, the same at all strengths (common random numbers), so that their differences
+    from the best are far sharper than the values themselves.
+
+    Where plasticity is so strong that sites have several states, which of them a path ends in jumps with $\lambda$. No
+    derivative along the path sees that, and after many steps it may lose most of the slope. So a derivative outside of
+    the slopes of the value to both neighbours is brought back to them; `mismatch` says by how much it was off.
+
+    **Arguments:**
+
+    - `run`: theory or simulation, a function of model, cue and key that returns an `OrderParameters`, such as
+      `lambda model, cue, key: hj.dmft.solve(model, cue, num_steps=60, num_shifts=1, key=key, throw=False)`; one shift
+      or network a key is enough.
+    - `model`: its kernel has a `strength`, which is ignored. `cue`.
+    - `key`, `num_repeats`: of the randomness.
+    - `lower`, `upper`: bounds of $\lambda$.
+    - `measure`: what is made largest, a number from a run (of model and cue), model and cue: `final_overlap`, or
+      `lambda run, model, cue: hj.dmft.largest_load(run, model, cue, throw=False).value`.
+    - `num_strengths`: of a round, at least 3. `num_rounds`: a round divides the spacing by a half of that.
+    - `value_and_grad`: as in `hopfield_jax.tune`. `progress`: whether to show a bar on a terminal. `throw`: whether an
+      unsuccessful end raises; else it is in `result`.
+
+    **Returns:** an `OptimalStrength`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
+    `not_finite` where the measure is a number at fewer than two strengths, `flat` where it depends on none. Units
+    through which no gradient goes (`Sign`, `Glauber`) raise: see `scan_strength`.
+
+    ```python
+    import jax
+    import hopfield_jax as hj
+
+
+    def run(model, cue, key):
+        return hj.dmft.solve(model, cue, key=key, num_steps=8, num_samples=512, num_shifts=1, throw=False)
+
+
+    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.LogCosh(beta=4.0), kernel=hj.dmft.LeakyHebbian(0.0, tau=5.0))
+    best = hj.dmft.optimal_strength(run, model, hj.dmft.SpinCue(0.5), key=jax.random.key(0), num_strengths=5)
+    assert 0.2 < best.lower < best.strength < best.upper < 0.8
+    ```
+    """
+    if not hasattr(model.kernel, "strength"):
+        fail("model", "a kernel with a strength", type(model.kernel).__name__)
+    at_least("num_strengths", num_strengths, 3)
+    at_least("num_rounds", num_rounds, 1)
+    at_least("num_repeats", num_repeats, 1)
+    lower, upper = as_inexact(lower), as_inexact(upper)
+    if not (is_concrete(lower) and is_concrete(upper) and float(lower) < float(upper)):
+        fail("upper", f"a strength above lower = {lower}", upper)
+
+    @eqx.filter_jit
+    def at(strength: Array, key: PRNGKey) -> tuple[Array, Array]:
+        def value(strength: Array) -> Scalar:
+            changed = eqx.tree_at(lambda m: m.kernel.strength, model, strength)
+            return measure(lambda model, cue: run(model, cue, key), changed, cue)
+
+        return value_and_grad(value)(strength)
+
+    keys = jr.split(key, num_repeats)
+    strengths, values, gradients = np.zeros(0), np.zeros((0, num_repeats)), np.zeros((0, num_repeats))
+    low, high = float(lower), float(upper)
+    with progress_bar(num_rounds * num_strengths * num_repeats, "runs", show=progress) as advance:
+        for _ in range(num_rounds):
+            new = np.setdiff1d(np.linspace(low, high, num_strengths).astype(lower.dtype), strengths)
+            found = np.full((2, len(new), num_repeats), np.nan)
+            for place in np.ndindex(*found.shape[1:]):
+                found[:, *place] = at(jnp.asarray(new[place[0]]), keys[place[1]])
+                advance(1)
+            order = np.argsort(np.concatenate([strengths, new]))
+            strengths = np.concatenate([strengths, new])[order]
+            values, gradients = (np.concatenate(x)[order] for x in ((values, found[0]), (gradients, found[1])))
+            curves = _curves(strengths, values, gradients)
+            if curves is None:
+                break
+            best = _best(curves)[0]
+            low = max(strengths[strengths < best], default=float(lower))
+            high = min(strengths[strengths > best], default=float(upper))
+    return _answer(
+        strengths, values, gradients, float(lower), float(upper),
+        conditions(lambda model, cue: run(model, cue, key), model, cue, without="kernel.strength"), throw,
+    )  # fmt: skip
+
+
+def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) -> CubicHermiteSpline | None:
+    """One curve a repeat, through the strengths at which all repeats are finite."""
+    fine = np.all(np.isfinite(values) & np.isfinite(gradients), axis=1)
+    if fine.sum() < 2:
+        return None
+    x, y = strengths[fine], values[fine]
+    return CubicHermiteSpline(x, y, np.clip(gradients[fine], *_slopes(x, y)))
+
+
+def _slopes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smaller and the larger of the slopes to both neighbours; at an end, to its one and as far again as the next
+    is from that."""
+    chords = np.diff(y, axis=0) / np.diff(x)[:, None]
+    first, last = (2 * chords[:1] - chords[1:2], 2 * chords[-1:] - chords[-2:-1]) if len(x) > 2 else (chords, chords)
+    both = np.concatenate([first, chords]), np.concatenate([chords, last])
+    return np.minimum(*both), np.maximum(*both)
+
+
+def _best(curves: CubicHermiteSpline) -> tuple[float, np.ndarray, np.ndarray]:
+    """Where the mean curve is highest; the strengths looked at, and all curves there."""
+    grid = np.linspace(curves.x[0], curves.x[-1], _FINE)
+    heights = curves(grid)
+    return grid[np.argmax(heights.mean(axis=1))], grid, heights
+
+
+def _answer(strengths, values, gradients, lower, upper, setting, throw) -> OptimalStrength:
+    curves, repeats = _curves(strengths, values, gradients), values.shape[1]
+    flat = not np.any(gradients) and np.ptp(values) == 0
+    best = low = high = value = error = mismatch = np.nan
+    at_bound = False
+    if curves is not None and not flat:
+        best, grid, heights = _best(curves)
+        top = np.argmax(heights.mean(axis=1))
+        below = heights[top] - heights
+        error, value, low, high = np.inf, heights[top].mean(), lower, upper
+        if repeats > 1:
+            error = heights[top].std(ddof=1) / np.sqrt(repeats)
+            limit = student.ppf(0.975, repeats - 1) * below.std(axis=1, ddof=1) / np.sqrt(repeats)
+            worse = below.mean(axis=1) > limit
+            low = grid[np.flatnonzero(worse[:top])[-1] + 1] if worse[:top].any() else grid[0]
+            high = grid[top + np.flatnonzero(worse[top:])[0] - 1] if worse[top:].any() else grid[-1]
+        at_bound = best in (lower, upper)
+        mean, slope = values.mean(axis=1, keepdims=True), gradients.mean(axis=1, keepdims=True)
+        near = (strengths >= low) & (strengths <= high)
+        near |= np.isin(strengths, sorted(strengths, key=lambda x: abs(x - best))[:5])
+        least, most = (x[near] for x in _slopes(strengths, mean))
+        outside = np.maximum(least - slope[near], slope[near] - most)
+        mismatch = np.nanmax(outside, initial=0) / max(np.nanmax(np.abs([least, most]), initial=0), 1e-30)
+    dtype = as_inexact(1.0).dtype
+    number = lambda x: jnp.asarray(x, dtype)  # noqa: E731
+    out = OptimalStrength(
+        strength=number(best),
+        lower=number(low),
+        upper=number(high),
+        value=number(value),
+        value_error=number(error),
+        at_bound=jnp.array(bool(at_bound)),
+        strengths=number(strengths),
+        values=number(values),
+        gradients=number(gradients),
+        mismatch=number(mismatch),
+        setting=setting,
+        result=outcome((jnp.array(curves is None), RESULTS.not_finite), (jnp.array(bool(flat)), RESULTS.flat)),
+    )
+    return raise_unless_okay(out, out.result) if throw else out
