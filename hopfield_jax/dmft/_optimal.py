@@ -14,7 +14,7 @@ from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, Setting, card, describe_result, outcome, raise_unless_okay
 from .._tune import ValueAndGradient, forward_value_and_grad
-from .._types import Array, Bool, Float, PRNGKey, Scalar, ScalarLike
+from .._types import Array, ArrayLike, Bool, Float, PRNGKey, Scalar, ScalarLike
 from ._cue import AbstractCue
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters
@@ -61,6 +61,14 @@ class OptimalStrength(eqx.Module):
     mismatch: Scalar
     setting: Setting
     result: RESULTS
+
+    def curves(self, strengths: ArrayLike) -> np.ndarray:
+        """The measure of every repeat at other strengths within the bounds, by the spline whose maximum this is; shape
+        (strengths, repeats)."""
+        found = _curves(*(np.asarray(x, np.float64) for x in (self.strengths, self.values, self.gradients)))
+        if found is None:
+            return np.full((len(np.asarray(strengths)), self.values.shape[1]), np.nan)
+        return found(np.asarray(strengths))
 
     def __str__(self) -> str:
         return card(

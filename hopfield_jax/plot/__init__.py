@@ -5,6 +5,7 @@ Importing this imports no matplotlib; calling a function does (`pip install 'hop
 
 from ._dmft import feedback as feedback
 from ._dmft import noise as noise
+from ._dmft import optimal_strength as optimal_strength
 from ._dmft import order_parameters as order_parameters
 from ._dmft import strength_scan as strength_scan
 from ._dmft import thresholds as thresholds

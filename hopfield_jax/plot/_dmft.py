@@ -9,7 +9,7 @@ from .._checks import fail
 from .._results import RESULTS, Setting
 from .._threshold import Threshold
 from .._types import ArrayLike
-from ..dmft import NoiseStatistics, OrderParameters, StrengthScan
+from ..dmft import NoiseStatistics, OptimalStrength, OrderParameters, StrengthScan
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
 _TIME = "time t (units of the neurons' time constant)"
@@ -188,6 +188,36 @@ def strength_scan(scan: StrengthScan, *, ax: Axes | None = None) -> Axes:
         axes.axvspan(between[start], between[stop], color=FAINT, alpha=0.35, linewidth=0, zorder=0, label=label)
     finish(axes, title="Where retrieval ends", x="strength of plasticity λ", y="overlap at the last step", legend=True)
     return _say_conditions(axes, scan.setting, scan.setting.source)
+
+
+def optimal_strength(best: OptimalStrength, *, ax: Axes | None = None) -> Axes:
+    """Draws the measure at the strengths that were tried, its curve through them, and the best strength.
+
+    Bars reach one standard error up and down; the band holds the strengths that are as good within errors.
+
+    **Arguments:**
+
+    - `best`: of `hopfield_jax.dmft.optimal_strength`.
+    - `ax`: where to draw; default a new figure.
+
+    **Returns:** the Axes.
+    """
+    strength, values = numbers("best.strengths", best.strengths, 1), numbers("best.values", best.values, 2)
+    repeats = values.shape[1]
+    error = values.std(axis=1, ddof=1) / np.sqrt(repeats) if repeats > 1 else np.zeros(len(values))
+    axes = axes_for(ax)
+    fine = np.linspace(strength[0], strength[-1], 400)
+    axes.plot(fine, best.curves(fine).mean(axis=1), color=colour(0), linewidth=1.4, label="through values and slopes")
+    axes.errorbar(
+        strength, values.mean(axis=1), error, fmt="o", color=colour(0), markersize=4, capsize=2, label="tried"
+    )
+    if np.isfinite(place := float(best.strength)):
+        lower, upper = float(best.lower), float(best.upper)
+        axes.axvspan(lower, upper, color=colour(2), alpha=0.2, linewidth=0)
+        name = f"best: λ = {place:.3g} (as good within errors from {lower:.3g} to {upper:.3g})"
+        axes.axvline(place, color=colour(2), linewidth=1.4, label=name)
+    finish(axes, title="The best strength", x="strength of plasticity λ", y="measure", legend=True)
+    return _say_conditions(axes, best.setting, best.setting.source)
 
 
 def thresholds(
