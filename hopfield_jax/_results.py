@@ -30,8 +30,8 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
         "Pass `symmetric=False`."
     )
-    not_bracketed = "The predicate is the same at both bounds, so that no threshold lies between them; `value` is NaN."
-    undecided = "The predicate could not be decided somewhere on the way (a run inside it failed); `value` is NaN."
+    not_bracketed = "The answer is the same at both bounds, so that no threshold lies between them; `value` is NaN."
+    undecided = "The answer could not be decided somewhere on the way (a run inside it failed); `value` is NaN."
     lost_factor = (
         "The covariance of the crosstalk noise lost its Cholesky factor: a pivot fell below half of the jitter. The "
         "outputs from there on are NaN. Try more samples, a larger `jitter`, or float64."
