@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 from jax.scipy.stats import norm
 
-from .._checks import at_least, fail, is_valid
+from .._checks import at_least, fail, is_concrete, is_valid
 from .._misc import inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
@@ -18,6 +19,7 @@ from ._site import (
     Cue,
     FieldAverages,
     Maxwell,
+    Thermal,
     as_number,
     as_overlap,
     as_units,
@@ -97,7 +99,10 @@ class Network(eqx.Module):
         return jtu.tree_map(lambda x: inner(weights, x), parts)
 
     def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
-        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings."""
+        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings; zero for
+        spins in a heat bath."""
+        if isinstance(self.units, Thermal):
+            return jnp.zeros_like(root_load)
         square = jnp.maximum(averages.square, jnp.finfo(root_load.dtype).tiny)
         crosstalk = root_load * averages.slope / jnp.sqrt(square)
         if self.self_coupling:
@@ -277,6 +282,11 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
 def as_network(units, strength, coupling, branch, self_coupling) -> Network:
     if not isinstance(branch, AbstractBranch):
         fail("branch", "a branch rule such as `Maxwell()`", type(branch).__name__)
+    if isinstance(units, Thermal):
+        if not (is_concrete(strength) and np.all(np.asarray(strength) == 0)):
+            fail("strength", "0.0 for Thermal units (what plasticity imprints of fluctuating spins is open)", strength)
+        if self_coupling:
+            fail("self_coupling", "False for Thermal units (a spin's coupling to itself moves nothing)", self_coupling)
     strength, coupling = as_number("strength", strength, "finite"), as_number("coupling", coupling, "positive")
     return Network(units, strength, coupling, branch, bool(self_coupling))
 
