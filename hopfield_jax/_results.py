@@ -56,6 +56,10 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     edge_of_domain = (
         "The search ended beside a region in which the objective is not finite; the best that was found is returned."
     )
+    cusp = (
+        "The fold at which the retrieval state ends is a cusp within rounding, beside parameters for which there is no "
+        "fold at all: neither the critical load nor its slopes mean anything there."
+    )
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 
 
