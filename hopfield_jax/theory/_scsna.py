@@ -76,7 +76,8 @@ class StationaryState(eqx.Module):
                 f"  correlation {self.correlation:.5g}, noise {self.noise:.5g}, susceptibility "
                 f"{self.susceptibility:.5g}, feedback {self.feedback:.5g}\n  {self.ambiguity:.2g} of the sites with "
                 f"several states, residual {self.residual:.2g}"
-                f"{'' if self.curvature is None else f', curvature of the fold {self.curvature:.3g}'}\n  result: {describe_result(self.result)}"
+                + ("" if self.curvature is None else f", curvature of the fold {self.curvature:.3g}")
+                + f"\n  result: {describe_result(self.result)}"
             ),
         )
 
@@ -193,8 +194,8 @@ def scsna(
       `Erf`), or a module whose `activation` acts on each entry of an array (`jnp.sign` for sign units); `Thermal(beta)`
       for spins in a heat bath, whose φ is the thermal mean.
     - `load`: patterns per neuron, α, positive.
-    - `strength`: of the plasticity, λ; may be negative, but must be 0.0 with `Thermal` units. Sign units have no state at some fields if Γ < 0, and the
-      result says so.
+    - `strength`: of the plasticity, λ; may be negative, but is 0.0 with `Thermal` units. Sign units have no state at
+      some fields if Γ < 0, and the result says so.
     - `coupling`: scale g of the couplings of the patterns, positive.
     - `self_coupling`: whether their diagonal J_ii = gα is kept.
     - `branch`: `Maxwell()`, `Upper()` or `Cue(overlap)`.

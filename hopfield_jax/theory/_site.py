@@ -23,9 +23,9 @@ _SCALES = np.concatenate([-(0.25 ** np.arange(13)), [0], 0.25 ** np.arange(13)])
 class Thermal(Checked):
     r"""Spins ±1 that flip one at a time in a heat bath (Glauber dynamics), at rest.
 
-    Its activation is the thermal mean tanh βx in a given field. The crosstalk's answer to a fluctuating spin follows the
-    fluctuations, and by the fluctuation–dissipation theorem exactly takes its own share out of the mean field: what is
-    left has no feedback, Γ = 0, unlike that of deterministic units LogCosh(β) with the same activation.
+    The activation is the thermal mean tanh βx in a given field. The crosstalk answers a spin's fluctuations as well as
+    its mean, and by the fluctuation–dissipation theorem the mean in the field that is left without that answer is as if
+    there were none: Γ = 0, unlike that of the deterministic units LogCosh(β) with the same activation.
 
     **Arguments:**
 
