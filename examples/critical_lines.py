@@ -84,7 +84,8 @@ report(("λ", "α_max"), strengths, loads, slopes)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), constrained_layout=True)
 
 
-def draw(ax, points, values, slopes, label, colour):
+def draw(ax, points, found, label, colour):
+    points, values, slopes = (np.asarray(x) for x in (points, *found))
     half = 0.3 * (points[1] - points[0])
     ends = np.stack([points - half, points + half])
     ax.plot(ends, values + slopes * (ends - points), color=colour, linewidth=2)
@@ -92,11 +93,11 @@ def draw(ax, points, values, slopes, label, colour):
 
 
 for colour, (name, found) in zip(("C0", "C1"), lines.items(), strict=True):
-    draw(left, np.asarray(temperatures), *map(np.asarray, found), name, colour)
+    draw(left, temperatures, found, name, colour)
 left.axhline(0.1379, color="0.5", linestyle=":", label="0.1379: T = 0")
 left.set(xlabel="temperature, or inverse slope, T = 1/β", ylabel="critical load $α_c$", title="At rest")
 left.legend(fontsize="small")
-draw(right, *map(np.asarray, (strengths, loads, slopes)), "theory, and its tangents", "C2")
+draw(right, strengths, (loads, slopes), "theory, and its tangents", "C2")
 right.set(xlabel="strength λ of the plasticity", ylabel="largest load $α_{max}$", title=f"Within {num_steps} steps")
 right.legend(fontsize="small")
 figure.savefig(options.output, dpi=150)

@@ -142,8 +142,9 @@ def largest_load(
 
     The gradient of its `value`, with respect to strength and time constant of the plasticity, slope of the units, cue
     or `threshold`, is $-(\partial m_T/\partial\theta)/(\partial m_T/\partial\alpha)$ where $m_T =
-    \text{threshold}$, exact for theory with a fixed key. Simulation is not differentiable by the load, and says so if a
-    gradient is asked for.
+    \text{threshold}$, exact for theory with a fixed key; like the value it has the sampling error of its key, and more
+    of it (another key shows how much). Simulation is not differentiable by the load, and says so if a gradient is asked
+    for.
 
     **Arguments:** as `basin_boundary`, with the bounds of the load, and `cue`. A simulation needs `max_patterns`.
 
