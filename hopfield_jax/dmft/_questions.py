@@ -85,14 +85,21 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
 
 def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Array, ""]:
-    r"""Whether the final overlap with the (first) pattern exceeds `threshold` and that of the cue."""
-    return _margin(order, threshold) > 0
+    r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
+    first, last = _ends(order)
+    return (last >= as_inexact(threshold)) & (last > first)
+
+
+def _ends(order: OrderParameters) -> tuple[Array, Array]:
+    """First and last overlap with the (first) pattern."""
+    overlap = order.overlap.reshape(*order.times.shape, -1)[..., 0]
+    return overlap[..., 0], overlap[..., -1]
 
 
 def _margin(order: OrderParameters, threshold: ScalarLike) -> Array:
-    r"""$\min(m_T - \text{threshold}, m_T - m_0)$."""
-    overlap = order.overlap.reshape(*order.times.shape, -1)[..., 0]
-    return overlap[..., -1] - jnp.maximum(as_inexact(threshold).astype(overlap.dtype), overlap[..., 0])
+    r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality)."""
+    first, last = _ends(order)
+    return last - jnp.maximum(as_inexact(threshold).astype(last.dtype), first)
 
 
 def basin_boundary(

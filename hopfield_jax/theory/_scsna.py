@@ -182,7 +182,8 @@ def scsna(
     imprinted synapses. Where Γφ' > 1 it has several states, and what the history would have decided, a branch rule
     does. The equations are iterated, damped, from `initial`, and polished by Newton's method: of several states the one
     that the iteration reaches counts. Slopes of its numbers with respect to the load, the strength, the coupling, the
-    cue of the branch and the units' parameters are those of the implicit function theorem.
+    cue of the branch and the units' parameters are those of the implicit function theorem; where sites have several
+    states (`multivalued`), with the branch rule held.
 
     Beyond the critical load the iteration ends in the spin glass, a solution too: `overlap` is zero and `retrieved` is
     false. Replica symmetry and N → ∞ are assumed. Plasticity is taken at rest, as if the state had been imprinted for

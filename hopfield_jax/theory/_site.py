@@ -25,7 +25,8 @@ class Thermal(Checked):
 
     The activation is the thermal mean tanh βx in a given field. The crosstalk answers a spin's fluctuations as well as
     its mean, and by the fluctuation–dissipation theorem the mean in the field that is left without that answer is as if
-    there were none: Γ = 0, unlike that of the deterministic units LogCosh(β) with the same activation.
+    there were none: Γ = 0, unlike that of the deterministic units LogCosh(β) with the same activation. Spins that flip
+    all at once rest a little elsewhere.
 
     **Arguments:**
 
