@@ -30,8 +30,8 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
         "Pass `symmetric=False`."
     )
-    not_bracketed = "The predicate is the same at both bounds, so that no threshold lies between them; `value` is NaN."
-    undecided = "The predicate could not be decided somewhere on the way (a run inside it failed); `value` is NaN."
+    not_bracketed = "The answer is the same at both bounds, so that no threshold lies between them; `value` is NaN."
+    undecided = "The answer could not be decided somewhere on the way (a run inside it failed); `value` is NaN."
     lost_factor = (
         "The covariance of the crosstalk noise lost its Cholesky factor: a pivot fell below half of the jitter. The "
         "outputs from there on are NaN. Try more samples, a larger `jitter`, or float64."
@@ -55,6 +55,10 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     )
     edge_of_domain = (
         "The search ended beside a region in which the objective is not finite; the best that was found is returned."
+    )
+    cusp = (
+        "The fold at which the retrieval state ends is a cusp within rounding, beside parameters for which there is no "
+        "fold at all: neither the critical load nor its slopes mean anything there."
     )
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 

@@ -1,16 +1,24 @@
-"""Thresholds: where a predicate of one number turns from false to true, by bisection of fixed length."""
+"""Thresholds: where a predicate of one number turns, or a real function changes its sign; bisection of fixed length."""
 
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 
 from ._checks import at_least, fail, in_domain, is_concrete
 from ._misc import as_inexact
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
+
+_NO_GRADIENT = (
+    "`function`: the threshold of a predicate has no gradient, because a predicate is true or false and says nothing "
+    "of how far the threshold is. Return the real number whose sign decides (such as `overlap - 0.8` instead of "
+    "`overlap > 0.8`), or put `jax.lax.stop_gradient` around what the predicate depends on."
+)
 
 
 class Threshold(eqx.Module):
@@ -18,9 +26,10 @@ class Threshold(eqx.Module):
 
     **Attributes:**
 
-    - `value`: middle of the bracket, NaN unless the predicate differs at the two bounds.
-    - `lower`, `upper`: the bracket; the true threshold of a monotone predicate lies within.
-    - `at_lower`, `at_upper`: the predicate at the bounds that were given.
+    - `value`: middle of a predicate's bracket, of a real function the zero of the chord across it; NaN unless the
+      answers at the two bounds differ.
+    - `lower`, `upper`: the bracket; the true threshold of a function that changes once lies within.
+    - `at_lower`, `at_upper`: the predicate, or whether the function is positive, at the bounds that were given.
     - `result`: how it ended. `setting`: what it was found for, if the caller said.
     """
 
@@ -46,7 +55,7 @@ class Threshold(eqx.Module):
 
 
 def bisect(
-    predicate: Callable[[Scalar], Any],
+    function: Callable[[Scalar], Any],
     lower: ScalarLike,
     upper: ScalarLike,
     *,
@@ -54,66 +63,82 @@ def bisect(
     setting: PyTree = None,
     throw: bool = True,
 ) -> Threshold:
-    """Finds where a predicate of one number changes.
+    r"""Finds where a predicate of one number turns, or where a real function f(x; θ) changes its sign.
 
-    A loop of fixed length, so that it maps over parameters with `jax.vmap` at no waste. A predicate has no derivative:
-    that of the threshold comes out as zero, and automatic differentiation cannot say that it is missing.
+    A loop of fixed length, so that it maps over parameters with `jax.vmap` at no waste. The zero x* of a real function
+    is differentiable by whatever the function closes over, in both modes and to any order, by the implicit function
+    theorem:
+
+        dx*/dθ = −(∂f/∂θ) / (∂f/∂x)    at x*.
+
+    f is differentiated only where a gradient is asked for. The gradient is NaN where it means nothing: where ∂f/∂x
+    vanishes or contradicts the change of sign, or where f changes across the final bracket by more than four times what
+    ∂f/∂x explains (a jump, or too few iterations). A predicate has no derivative, and asking for that of its threshold
+    is an error. The bracket itself is made of fixed numbers and has no derivative either way.
 
     **Arguments:**
 
-    - `predicate`: of one number; it should change once between the bounds. It may return a pair, the answer and whether
-      it was decided; one that was not ends the search with a code, never in a number.
+    - `function`: of one number; its answer should change once between the bounds. The answer is a truth value, or a
+      real number of which it counts whether it is positive. The function may return a pair, the answer and whether it
+      was decided; one that was not, or is NaN, ends the search with a code, never in a number.
     - `lower`, `upper`: the bounds.
     - `num_iterations`: each halves the bracket.
-    - `setting`: anything to keep with the result: what a predicate stands for is not seen in the number.
+    - `setting`: anything to keep with the result: what a function stands for is not seen in the number.
     - `throw`: whether an unsuccessful end (the same answer at both bounds, or none) raises; else it is in `result`.
 
     **Returns:** a `Threshold`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`;
+    `RuntimeError` if the threshold of a predicate is differentiated.
 
     ```python
+    import jax
     import hopfield_jax as hj
 
     found = hj.bisect(lambda x: x**2 > 2, 0.0, 2.0, num_iterations=20)
     assert abs(found.value - 2**0.5) < 2e-6
+    root = lambda a: hj.bisect(lambda x: x**2 - a, 0.0, 2.0).value
+    assert abs(jax.grad(root)(2.0) - 0.5 / 2**0.5) < 1e-5
     ```
     """
-    if not callable(predicate):
-        fail("predicate", "a function of one number", type(predicate).__name__)
+    if not callable(function):
+        fail("function", "a function of one number", type(function).__name__)
     at_least("num_iterations", num_iterations, 1)
     lower, upper = as_inexact(lower), as_inexact(upper)
     for name, x in (("lower", lower), ("upper", upper)):
         in_domain(name, x, "finite")
     if is_concrete(lower) and is_concrete(upper) and not lower < upper:
         fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    out = _bisect(predicate, lower, upper.astype(lower.dtype), num_iterations, setting)
+    out = _bisect(function, lower, upper.astype(lower.dtype), num_iterations, setting)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _bisect(predicate, lower, upper, num_iterations: int, setting: PyTree) -> Threshold:
-    def holds(x: Scalar) -> tuple[Array, Array]:
-        answer = predicate(x)
+def _bisect(function, lower, upper, num_iterations: int, setting: PyTree) -> Threshold:
+    is_predicate = False
+
+    def signed(x: Scalar) -> tuple[Scalar, Array]:
+        nonlocal is_predicate
+        answer = function(x)
         answer, decided = answer if isinstance(answer, tuple) else (answer, True)
-        return jax.lax.stop_gradient(jnp.asarray(answer)), jnp.asarray(decided)
+        answer, decided = jnp.asarray(answer), jnp.asarray(decided)
+        is_predicate = answer.dtype == bool
+        if answer.shape or not (is_predicate or jnp.issubdtype(answer.dtype, jnp.floating)):
+            fail("function", "a truth value or one real number", f"{answer.dtype} of shape {answer.shape}")
+        # A predicate is a function of values ±1, whose chord is zero in the middle of the bracket.
+        value = jnp.where(answer, 1, -1) if is_predicate else answer
+        return value.astype(lower.dtype), decided & ~jnp.isnan(value)
 
-    # The bounds and all middles in one loop: the predicate is compiled once.
-    def step(carry, i):
-        low, high, at_lower, at_upper, decided = carry
-        middle = jnp.where(i == 0, lower, jnp.where(i == 1, upper, 0.5 * (low + high)))
-        value, known = holds(middle)
-        at_lower, at_upper = jnp.where(i == 0, value, at_lower), jnp.where(i == 1, value, at_upper)
-        move_up = (value == at_lower) & (i > 1)
-        low, high = jnp.where(move_up, middle, low), jnp.where((i > 1) & ~move_up, middle, high)
-        return (low, high, at_lower, at_upper, decided & known), None
-
-    start = lower, upper, jnp.array(False), jnp.array(False), jnp.array(True)
-    (low, high, at_lower, at_upper, decided), _ = jax.lax.scan(step, start, jnp.arange(num_iterations + 2))
+    closed = eqx.filter_closure_convert(signed, lower)  # what it closes over, as a pytree
+    if is_predicate:
+        arrays, rest = eqx.partition(closed, eqx.is_inexact_array)
+        closed = eqx.combine(jtu.tree_map(lambda x: eqxi.nondifferentiable(x, msg=_NO_GRADIENT), arrays), rest)
+    value, (low, high), _, ends, decided = _search(closed, lower, upper, num_iterations)
+    at_lower, at_upper = ends[0] > 0, ends[1] > 0
     valid = jnp.isfinite(lower) & jnp.isfinite(upper) & (lower < upper)
     found = (at_lower != at_upper) & decided & valid
     return Threshold(
-        value=jnp.where(found, 0.5 * (low + high), jnp.nan),
+        value=jnp.where(found, value, jnp.nan),
         lower=jnp.where(found, low, lower),
         upper=jnp.where(found, high, upper),
         at_lower=at_lower,
@@ -123,3 +148,41 @@ def _bisect(predicate, lower, upper, num_iterations: int, setting: PyTree) -> Th
         ),
         setting=setting,
     )
+
+
+@eqx.filter_custom_jvp
+def _search(function, lower, upper, num_iterations: int) -> tuple[Scalar, tuple, tuple, Array, Array]:
+    """The zero, its bracket, values there and at the bounds that were given, and whether all were decided."""
+
+    # The bounds and all middles in one loop: the function is compiled once.
+    def step(carry, i):
+        low, high, at_low, at_high, ends, decided = carry
+        x = jnp.where(i == 0, lower, jnp.where(i == 1, upper, 0.5 * (low + high)))
+        value, known = function(x)
+        ends = jnp.where(jnp.arange(2) == i, value, ends)
+        is_low = (i == 0) | ((i > 1) & ((value > 0) == (at_low > 0)))
+        low, at_low = jnp.where(is_low, x, low), jnp.where(is_low, value, at_low)
+        high, at_high = jnp.where(is_low, high, x), jnp.where(is_low, at_high, value)
+        return (low, high, at_low, at_high, ends, decided & known), None
+
+    zero = jnp.zeros_like(lower)
+    start = lower, upper, zero, zero, jnp.zeros_like(lower, shape=2), jnp.array(True)
+    (low, high, at_low, at_high, ends, decided), _ = jax.lax.scan(step, start, jnp.arange(num_iterations + 2))
+    share = at_low / (at_low - at_high)
+    share = jnp.where(jnp.isfinite(share), share, 0.5)
+    return low + share * (high - low), (low, high), (at_low, at_high), ends, decided
+
+
+@_search.def_jvp
+def _search_jvp(primals, tangents):
+    function, *_ = primals
+    change, *_ = tangents  # the zero does not depend on the bounds
+    x, (low, high), (at_low, at_high), ends, _ = out = _search(*primals)
+    if not jtu.tree_leaves(change):
+        return out, (None, (None, None), (None, None), None, None)
+    _, slope = jax.jvp(lambda x: function(x)[0], (x,), (jnp.ones_like(x),))
+    _, rate = eqx.filter_jvp(lambda function: function(x)[0], (function,), (change,))
+    rounding = jnp.finfo(x.dtype).eps ** 0.5 * jnp.sum(jnp.abs(ends))
+    smooth = jnp.abs(at_high - at_low) <= 4 * jnp.abs(slope) * (high - low) + rounding
+    sharp = smooth & (slope * (ends[1] - ends[0]) > 0)
+    return out, (rate * jnp.where(sharp, -1 / slope, jnp.nan), (None, None), (None, None), None, None)

@@ -1,6 +1,7 @@
 """Bisection of a predicate."""
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,12 +47,58 @@ def test_vmap_and_jit():
 
 
 def test_a_predicate_has_no_gradient():
-    slope = jax.grad(lambda a: hj.bisect(lambda x: x > a, 0.0, 1.0, throw=False).value)(0.3)
-    assert slope == 0
+    threshold = lambda a: hj.bisect(lambda x: x > a, 0.0, 1.0, throw=False).value  # noqa: E731
+    batch = jnp.array([0.3, 0.4])
+    for derivative in (jax.grad, jax.jacfwd, lambda f: jax.jit(jax.grad(lambda a: jnp.sum(jax.vmap(f)(a * batch))))):
+        with pytest.raises(RuntimeError, match="threshold of a predicate has no gradient"):
+            derivative(threshold)(0.3)
+    # What a predicate does not depend on may be differentiated beside it.
+    beside = lambda a: a * threshold(jax.lax.stop_gradient(a))  # noqa: E731
+    np.testing.assert_allclose(jax.grad(beside)(0.3), 0.3, atol=1e-5)
+
+
+def test_the_zero_of_a_real_function_is_differentiable(x64):
+    # x e^x = a, so dx/da = x/(a(1 + x)) and d²x/da² = −x²(x + 2)/(a²(1 + x)³); tracers are closed over.
+    def root(a, throw=True):
+        return hj.bisect(lambda x: x * jnp.exp(x) - a, 0.0, 2.0, num_iterations=30, throw=throw).value
+
+    a = jnp.array([0.5, 1.0, 3.0])
+    x = jax.vmap(lambda a: root(a, False))(a)
+    np.testing.assert_allclose(x * np.exp(x), a, rtol=1e-14)  # the chord's zero; the bracket is 2e-9 wide
+    for derivative in (jax.vmap(jax.grad(lambda a: root(a, False))), jax.jit(jax.vmap(jax.jacfwd(root)))):
+        np.testing.assert_allclose(derivative(a), x / (a * (1 + x)), rtol=1e-12)
+    second = jax.jit(jax.grad(jax.grad(root)))(1.0)
+    np.testing.assert_allclose(second, -(x[1] ** 2) * (x[1] + 2) / (1 + x[1]) ** 3, rtol=1e-12)
+    # Also of what a module holds, and of whether a value was decided.
+    kernel = hj.dmft.LeakyHebbian(strength=0.3, tau=5.0)
+    slope = eqx.filter_grad(lambda k: hj.bisect(lambda x: (k.strength**2 - x, x < 2), 0, 1, num_iterations=30).value)
+    np.testing.assert_allclose(slope(kernel).strength, 0.6, rtol=1e-7)
+
+
+def test_gradients_that_mean_nothing_are_nan():
+    cases = {
+        "a jump": lambda x, a: jnp.sign(x - a) + 0.5 * (x - a),
+        "a slope against the change of sign": lambda x, a: jnp.where(x > a, 1.0, -1.0) - 0.5 * (x - a),
+    }
+    for name, function in cases.items():
+        root = lambda a, f=function: hj.bisect(lambda x: f(x, a), 0.0, 1.0).value  # noqa: E731
+        value, slope = jax.jit(jax.value_and_grad(root))(0.37)
+        np.testing.assert_allclose(value, 0.37, atol=2e-5, err_msg=name)
+        assert np.isnan(slope), name
+    lost = hj.bisect(lambda x: jnp.log(x - 0.2), 0.0, 2.0, throw=False)
+    assert lost.result == hj.RESULTS.undecided
+
+
+def test_a_function_that_cannot_be_differentiated_still_has_a_zero():
+    root = lambda a: hj.bisect(lambda x: eqxi.nondifferentiable(x, name="this") - a, 0.0, 1.0).value  # noqa: E731
+    np.testing.assert_allclose(jax.jit(root)(0.37), 0.37, rtol=1e-5)
+    with pytest.raises(RuntimeError, match="this cannot be autodifferentiated"):
+        jax.grad(root)(0.37)
 
 
 @pytest.mark.parametrize("args, kwargs, argument", [
-    ((1, 0.0, 1.0), {}, "predicate"), ((jnp.isfinite, jnp.nan, 1.0), {}, "lower"),
+    ((1, 0.0, 1.0), {}, "function"), ((jnp.int32, 0.0, 1.0), {}, "function"),
+    ((jnp.isfinite, jnp.nan, 1.0), {}, "lower"),
     ((jnp.isfinite, 1.0, 1.0), {}, "upper"), ((jnp.isfinite, 0.0, 1.0), {"num_iterations": 0}, "num_iterations"),
 ])  # fmt: skip
 def test_bad_input_is_named(args, kwargs, argument):

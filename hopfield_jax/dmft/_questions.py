@@ -86,8 +86,20 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
 def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Array, ""]:
     r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
+    first, last = _ends(order)
+    return (last >= as_inexact(threshold)) & (last > first)
+
+
+def _ends(order: OrderParameters) -> tuple[Array, Array]:
+    """First and last overlap with the (first) pattern."""
     overlap = order.overlap.reshape(*order.times.shape, -1)[..., 0]
-    return (overlap[..., -1] >= as_inexact(threshold)) & (overlap[..., -1] > overlap[..., 0])
+    return overlap[..., 0], overlap[..., -1]
+
+
+def _margin(order: OrderParameters, threshold: ScalarLike) -> Array:
+    r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality)."""
+    first, last = _ends(order)
+    return last - jnp.maximum(as_inexact(threshold).astype(last.dtype), first)
 
 
 def basin_boundary(
@@ -103,18 +115,23 @@ def basin_boundary(
     r"""The smallest cue overlap $m_0^*$ that is `retrieved`, by bisection. It depends on the number of steps of `run`
     and on `threshold`: state both with it. Maps over models with `jax.vmap` (with `throw=False`).
 
+    The gradient of its `value` is that of the root of $m_T = \text{threshold}$ (or $m_T = m_0$), exact for theory with
+    a fixed key. Simulation is not differentiable by the cue, and says so if a gradient is asked for.
+
     **Arguments:** `run`, theory or simulation (see the module); `model`; `threshold`, see `retrieved`; `lower`,
     `upper`, `num_iterations`, `throw`: as in `hopfield_jax.bisect` (at `upper` the network must still move up).
 
     **Returns:** a `Threshold`, whose `setting` holds `threshold` and the number of steps.
+
+    **Raises:** as `hopfield_jax.bisect`.
     """
 
-    def holds(overlap: Scalar) -> tuple[Array, Array]:
+    def margin(overlap: Scalar) -> tuple[Array, Array]:
         out = run(model, SpinCue(overlap))
-        return retrieved(out, threshold=threshold), is_okay(out.result)
+        return _margin(out, threshold), is_okay(out.result)
 
     where = conditions(run, model, SpinCue(upper), threshold, without="cue.overlap")
-    return bisect(holds, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
+    return bisect(margin, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
 
 def largest_load(
@@ -130,18 +147,42 @@ def largest_load(
 ) -> Threshold:
     r"""The largest load $\alpha_{\max}$ at which a cue is `retrieved`, by bisection; `model.load` is ignored.
 
+    The gradient of its `value`, with respect to strength and time constant of the plasticity, slope of the units, cue
+    or `threshold`, is $-(\partial m_T/\partial\theta)/(\partial m_T/\partial\alpha)$ where $m_T =
+    \text{threshold}$, exact for theory with a fixed key; like the value it has the sampling error of its key, and more
+    of it (another key shows how much). Simulation is not differentiable by the load, and says so if a gradient is asked
+    for.
+
     **Arguments:** as `basin_boundary`, with the bounds of the load, and `cue`. A simulation needs `max_patterns`.
 
     **Returns:** a `Threshold`, whose `setting` holds `threshold` and the number of steps.
+
+    **Raises:** as `hopfield_jax.bisect`.
+
+    ```python
+    import jax
+    import hopfield_jax as hj
+    from hopfield_jax import dmft
+
+    def theory(model, cue):
+        return dmft.solve(model, cue, num_steps=3, num_samples=256, num_shifts=1, key=jax.random.key(0), throw=False)
+
+    def load(strength):
+        model = dmft.PlasticNetwork(0.1, hj.LogCosh(beta=4.0), dmft.LeakyHebbian(strength, tau=5.0))
+        return dmft.largest_load(theory, model, dmft.SpinCue(0.7)).value
+
+    value, slope = jax.value_and_grad(load)(0.5)
+    assert 0.1 < value < 0.2 and slope > 0
+    ```
     """
 
-    def fails(load: Scalar) -> tuple[Array, Array]:
+    def margin(load: Scalar) -> tuple[Array, Array]:
         out = run(eqx.tree_at(lambda m: m.load, model, load), cue)
-        return ~retrieved(out, threshold=threshold), is_okay(out.result)
+        return _margin(out, threshold), is_okay(out.result)
 
     model = eqx.tree_at(lambda m: m.load, model, as_inexact(upper))
     where = conditions(run, model, cue, threshold, without="load")
-    return bisect(fails, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
+    return bisect(margin, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
 
 class StrengthScan(eqx.Module):

@@ -35,7 +35,7 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
     if not isinstance(model.kernel, LeakyHebbian | None):
         fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", type(model.kernel).__name__)
     if isinstance(model.units, Glauber):
-        fail("model", "units without thermal noise", "Glauber")
+        fail("model", "units without thermal noise (`theory.Thermal` has spins that flip one at a time)", "Glauber")
     return scsna(
         model.units,
         model.load,

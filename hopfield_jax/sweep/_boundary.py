@@ -54,13 +54,14 @@ def boundary(
     **Arguments:**
 
     - `predicate`: `predicate(key, **coordinates)`, or without the key where there is none, of the grid's axes and
-      `along`; it should change once between the bounds. It may return a pair, the answer and whether it was decided.
+      `along`; it should change once between the bounds. It may return a pair, the answer and whether it was decided,
+      and the answer may be a real number, as in `hopfield_jax.bisect`.
     - `grid`: of all other axes.
     - `along`: name of the axis to bisect, from `lower` to `upper`; `num_iterations` halvings.
     - `key`: as in `run`: a point's random numbers are the same all along the axis.
     - `options`: of `run`.
 
-    **Returns:** an `xarray.Dataset` over the grid: the boundary under the name `along` (the middle of the bracket; NaN
+    **Returns:** an `xarray.Dataset` over the grid: the boundary under the name `along` (as in `Threshold`; NaN
     where the predicate is the same at both bounds, or undecided), `{along}_lower` and `{along}_upper`, the bracket, and
     `result`, its code. What it would take is the `plan` of `Bisection(predicate, along, lower, upper, num_iterations)`.
 

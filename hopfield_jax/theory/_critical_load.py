@@ -5,11 +5,18 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 
 from .._results import RESULTS, raise_unless_okay
 from .._types import Scalar, ScalarLike
 from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
 from ._site import AbstractBranch, as_number, as_units
+
+_SEVERAL_STATES = (
+    "`strength`: the critical state has sites with several states (`multivalued`), between which the history of the "
+    "network decides and a branch rule only stands for it: a slope by the strength would be that of the rule. Ask the "
+    "dynamics (`hopfield_jax.dmft.largest_load`), or take a weaker plasticity or flatter units."
+)
 
 
 def critical_load(
@@ -30,14 +37,21 @@ def critical_load(
     Gutfreund and Sompolinsky's maximum of √(2α) = erf(x)/x − (2/√π)e^{−x²}, x = y/√2: α_c = 0.1379055665.
 
     Beyond this load there is no retrieval for Maxwell's branch. For `Upper` and `Cue` a state of smaller overlap may
-    live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful.
+    live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful. On the way
+    there the fold becomes a cusp: its `curvature` vanishes, and with it the meaning of load and slopes.
+
+    With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
+    rises at first with the temperature (replica symmetry is broken there).
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
 
-    **Returns:** a `StationaryState` whose `load` is the critical one. Differentiable with respect to the strength, the
-    coupling, the cue of the branch and the units' parameters.
+    **Returns:** a `StationaryState` whose `load` is the critical one, with the `curvature` of the fold. Differentiable
+    with respect to the coupling, the cue of the branch and the units' parameters, and with respect to the strength
+    where the state is not `multivalued`. Where it is, the value is that of the branch rule (which for Maxwell's hardly
+    knows the strength, unlike the dynamics), and its slope by the strength is refused: NaN, or an error if `throw`.
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` if there is no fold and `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` if there is no fold, or a slope
+    is refused, and `throw`.
 
     **Example:**
 
@@ -46,6 +60,7 @@ def critical_load(
 
     state = hj.theory.critical_load(hj.LogCosh(beta=4))
     assert abs(state.load - 0.1185389) < 1e-6
+    assert abs(hj.theory.critical_load(hj.theory.Thermal(beta=10)).load - 0.135049) < 1e-6
     ```
 
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993).
@@ -54,7 +69,27 @@ def critical_load(
     network = as_network(units, strength, coupling, branch, self_coupling)
     threshold = as_number("threshold", threshold, "finite")
     out = _critical_load(network, threshold)
+    out = _of_one_state_a_site(out, network.strength, throw=throw)
     return raise_unless_okay(out, out.result) if throw else out
+
+
+@eqx.filter_custom_jvp
+def _of_one_state_a_site(out: StationaryState, strength: Scalar, *, throw: bool) -> StationaryState:
+    """The state unchanged, but no slope by the strength where a site has several states."""
+    return out
+
+
+@_of_one_state_a_site.def_jvp
+def _of_one_state_a_site_jvp(primals, tangents, *, throw: bool):
+    (out, _), (slopes, change) = primals, tangents
+    if change is None:
+        return out, slopes
+    refusal = jnp.zeros_like(change)
+    if throw:
+        refusal = eqx.error_if(refusal, out.multivalued, _SEVERAL_STATES)
+    else:
+        refusal = jnp.where(out.multivalued, jnp.nan, refusal)
+    return out, jtu.tree_map(lambda slope: slope + refusal * change, slopes)
 
 
 @eqx.filter_jit
@@ -84,19 +119,33 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
     best = jnp.argmax(falls)
     inside = falls[best] & (best > 0)
 
-    def fold(w):
+    def slopes(network, w):
+        """Of imbalance and √α, as rows, and the imbalance."""
+
         def all_three(w):
             imbalance, root_load = along(network, w)
             return jnp.append(imbalance, root_load), imbalance
 
-        rows, imbalance = jax.jacfwd(all_three, has_aux=True)(w)
+        return jax.jacfwd(all_three, has_aux=True)(w)
+
+    def fold(w):
+        rows, imbalance = slopes(network, w)
         return jnp.append(imbalance, determinant(rows))
 
     w = root(fold, path[best])
     load = jnp.square(along(network, w)[1])
     x = jnp.stack([w[2] * w[0] / network.coupling, w[0], w[1]])
     near = jnp.abs(w[2] / path[best, 2] - 1) < 0.2
+
+    # Along the curve, in the direction t of the cross product of the imbalance's rows, d√α/dy = determinant/t_y. At the
+    # fold it vanishes, so that of its slope only the determinant's counts.
+    at_fold, root_load = stop_gradient((w, jnp.sqrt(load)))
+    rows, _ = slopes(frozen, at_fold)
+    along_curve = jnp.cross(rows[0], rows[1])
+    direction = along_curve / along_curve[2]
+    _, turn = jax.jvp(lambda w: determinant(slopes(frozen, w)[0]), (at_fold,), (direction,))
+    curvature = -2 * jnp.square(at_fold[2]) * turn / (along_curve[2] * root_load)
     return network.state(
         load, x, threshold, jnp.full((), schedule.size, int), inside & near, RESULTS.nonlinear_max_steps_reached,
-        network.valid(),
+        network.valid(), curvature,
     )  # fmt: skip

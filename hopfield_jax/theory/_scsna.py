@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 from jax.scipy.stats import norm
 
-from .._checks import at_least, fail, is_valid
+from .._checks import at_least, fail, is_concrete, is_valid
 from .._misc import inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
@@ -18,6 +19,7 @@ from ._site import (
     Cue,
     FieldAverages,
     Maxwell,
+    Thermal,
     as_number,
     as_overlap,
     as_units,
@@ -46,6 +48,9 @@ class StationaryState(eqx.Module):
     - `residual`: largest imbalance of the equations for m, the noise's deviation and Γ, and of probability.
     - `num_steps`: damped iterations.
     - `result`: how it ended.
+    - `curvature`: −∂² log α/∂(log y)² at the fold of `critical_load`, y = m/√(αr), the sharpness of the fold in its own
+      units; `None` from `scsna`. Of order one for a good fold, zero at a cusp: slopes of the critical load are wrong by
+      about the rounding over this number.
     """
 
     load: Scalar
@@ -60,6 +65,7 @@ class StationaryState(eqx.Module):
     residual: Scalar
     num_steps: Int[Array, ""]
     result: RESULTS
+    curvature: Scalar | None = None
 
     def __str__(self) -> str:
         return card(
@@ -69,7 +75,9 @@ class StationaryState(eqx.Module):
                 f"load {self.load:.7g}: overlap {self.overlap:.7g}, {'' if self.retrieved else 'not '}retrieved\n"
                 f"  correlation {self.correlation:.5g}, noise {self.noise:.5g}, susceptibility "
                 f"{self.susceptibility:.5g}, feedback {self.feedback:.5g}\n  {self.ambiguity:.2g} of the sites with "
-                f"several states, residual {self.residual:.2g}\n  result: {describe_result(self.result)}"
+                f"several states, residual {self.residual:.2g}"
+                + ("" if self.curvature is None else f", curvature of the fold {self.curvature:.3g}")
+                + f"\n  result: {describe_result(self.result)}"
             ),
         )
 
@@ -97,7 +105,10 @@ class Network(eqx.Module):
         return jtu.tree_map(lambda x: inner(weights, x), parts)
 
     def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
-        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings."""
+        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings; zero for
+        spins in a heat bath."""
+        if isinstance(self.units, Thermal):
+            return jnp.zeros_like(root_load)
         square = jnp.maximum(averages.square, jnp.finfo(root_load.dtype).tiny)
         crosstalk = root_load * averages.slope / jnp.sqrt(square)
         if self.self_coupling:
@@ -118,7 +129,7 @@ class Network(eqx.Module):
         deviation = self.coupling * (root_load * jnp.sqrt(square) + averages.slope)
         return jnp.stack([averages.output, deviation, self.next_feedback(root_load, averages)]), averages
 
-    def state(self, load, x, threshold, num_steps, settled, code, valid) -> StationaryState:
+    def state(self, load, x, threshold, num_steps, settled, code, valid, curvature=None) -> StationaryState:
         new, averages = self.respond(x, load)
         imbalance = jnp.max(jnp.abs(stop_gradient(new - x)))
         depth, mean = find_folds(self.units, x[2]).depth, self.coupling * x[0]
@@ -126,7 +137,8 @@ class Network(eqx.Module):
         residual = stop_gradient(jnp.maximum(imbalance, jnp.abs(averages.mass - 1)))
         eps = jnp.finfo(x.dtype).eps
         settled &= residual <= 10 * tolerance_of(x.dtype)
-        result = outcome((~settled, code), (~valid, RESULTS.invalid_parameter))
+        flat = jnp.array(False) if curvature is None else ~(curvature > tolerance_of(x.dtype) ** 0.5)
+        result = outcome((flat, RESULTS.cusp), (~settled, code), (~valid, RESULTS.invalid_parameter))
         usable = result == RESULTS.successful
         numbers = [
             load,
@@ -144,6 +156,7 @@ class Network(eqx.Module):
             residual=residual,
             num_steps=num_steps,
             result=result,
+            curvature=curvature,
         )
 
 
@@ -163,13 +176,14 @@ def scsna(
     r"""Stationary state of a Hopfield network with leaky Hebbian plasticity: self-consistent signal-to-noise analysis.
 
         φ = φ(g m + g√(αr) z + Γφ),    m = ⟨φ⟩,  q = ⟨φ²⟩,  r = qR²,  R = 1/(1 − gU),  U = ⟨∂φ/∂h⟩ = ⟨φz⟩/(g√(αr)),
-        Γ = αg(R − 1) + λq,            with self-couplings αgR + λq
+        Γ = αg(R − 1) + λq,            with self-couplings αgR + λq; for `Thermal` units 0
 
     Averages are over a standard normal z. Each site feels its own output, through the other patterns and through its
     imprinted synapses. Where Γφ' > 1 it has several states, and what the history would have decided, a branch rule
     does. The equations are iterated, damped, from `initial`, and polished by Newton's method: of several states the one
     that the iteration reaches counts. Slopes of its numbers with respect to the load, the strength, the coupling, the
-    cue of the branch and the units' parameters are those of the implicit function theorem.
+    cue of the branch and the units' parameters are those of the implicit function theorem; where sites have several
+    states (`multivalued`), with the branch rule held.
 
     Beyond the critical load the iteration ends in the spin glass, a solution too: `overlap` is zero and `retrieved` is
     false. Replica symmetry and N → ∞ are assumed. Plasticity is taken at rest, as if the state had been imprinted for
@@ -178,10 +192,11 @@ def scsna(
     **Main arguments:**
 
     - `units`: odd units whose slope falls away from zero: a separable generating function (`LogCosh`, `HardTanh`,
-      `Erf`), or a module whose `activation` acts on each entry of an array (`jnp.sign` for sign units).
+      `Erf`), or a module whose `activation` acts on each entry of an array (`jnp.sign` for sign units); `Thermal(beta)`
+      for spins in a heat bath, whose φ is the thermal mean.
     - `load`: patterns per neuron, α, positive.
-    - `strength`: of the plasticity, λ; may be negative. Sign units have no state at some fields if Γ < 0, and the
-      result says so.
+    - `strength`: of the plasticity, λ; may be negative, but is 0.0 with `Thermal` units. Sign units have no state at
+      some fields if Γ < 0, and the result says so.
     - `coupling`: scale g of the couplings of the patterns, positive.
     - `self_coupling`: whether their diagonal J_ii = gα is kept.
     - `branch`: `Maxwell()`, `Upper()` or `Cue(overlap)`.
@@ -208,7 +223,8 @@ def scsna(
     ```
 
     Shiino and Fukai, J. Phys. A 25, L375 (1992) and Phys. Rev. E 48, 867 (1993), without plasticity; the term λq of
-    leaky plasticity is ours, for the network of Hara and Kabashima (2026), arXiv 2605.22254.
+    leaky plasticity is ours, for the network of Hara and Kabashima (2026), arXiv 2605.22254. `Thermal` units: Amit,
+    Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987), replica symmetric.
     """
     units = as_units(units)
     load = as_number("load", load, "positive")
@@ -277,6 +293,11 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
 def as_network(units, strength, coupling, branch, self_coupling) -> Network:
     if not isinstance(branch, AbstractBranch):
         fail("branch", "a branch rule such as `Maxwell()`", type(branch).__name__)
+    if isinstance(units, Thermal):
+        if not (is_concrete(strength) and np.all(np.asarray(strength) == 0)):
+            fail("strength", "0.0 for Thermal units (what plasticity imprints of fluctuating spins is open)", strength)
+        if self_coupling:
+            fail("self_coupling", "False for Thermal units (a spin's coupling to itself moves nothing)", self_coupling)
     strength, coupling = as_number("strength", strength, "finite"), as_number("coupling", coupling, "positive")
     return Network(units, strength, coupling, branch, bool(self_coupling))
 

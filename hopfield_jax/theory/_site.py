@@ -20,6 +20,28 @@ _REACH = np.linspace(-9, 9, 13)  # standard deviations
 _SCALES = np.concatenate([-(0.25 ** np.arange(13)), [0], 0.25 ** np.arange(13)])
 
 
+class Thermal(Checked):
+    r"""Spins ±1 that flip one at a time in a heat bath (Glauber dynamics), at rest.
+
+    The activation is the thermal mean tanh βx in a given field. The crosstalk answers a spin's fluctuations as well as
+    its mean, and by the fluctuation–dissipation theorem the mean in the field that is left without that answer is as if
+    there were none: Γ = 0, unlike that of the deterministic units LogCosh(β) with the same activation. Spins that flip
+    all at once rest a little elsewhere.
+
+    **Arguments:**
+
+    - `beta`: inverse temperature, β = 1/T > 0.
+
+    **Raises:** `ValueError` for another `beta`.
+    """
+
+    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+
+    def activation(self, x: Array) -> Array:
+        """tanh βx, elementwise."""
+        return jnp.tanh(self.beta * x)
+
+
 class FieldAverages(eqx.Module):
     """Averages over z of one unit's output φ in the field h = mean + deviation z, with u = h + feedback φ(u)."""
 

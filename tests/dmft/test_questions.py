@@ -71,6 +71,23 @@ def test_plasticity_moves_the_boundaries():
     assert 0.11 < load.value[0] < 0.138 < load.value[1]
 
 
+def test_boundaries_move_with_the_strength_as_their_gradients_say(x64):
+    def short(model, cue):
+        return D.solve(model, cue, num_steps=8, num_samples=1024, num_shifts=1, key=KEY, throw=False)
+
+    def load(strength):
+        cue, how = D.SpinCue(0.7), {"num_iterations": 22, "throw": False}
+        return D.largest_load(short, network(strength), cue, **how).value
+
+    # The bracket is 1e-7 wide, the chord's zero in it nearly exact; differences miss step² times a third derivative of
+    # order one.
+    at, step = jnp.array([0.5, 4.0]), 1e-4
+    points = jnp.concatenate([at, at - step, at + step])
+    value, slope = jax.jit(jax.vmap(lambda s: jax.jvp(load, (s,), (jnp.ones_like(s),))))(points)
+    np.testing.assert_allclose(slope[:2], (value[4:] - value[2:4]) / (2 * step), rtol=1e-6)
+    assert slope[0] > slope[1] > 0.01
+
+
 def test_a_run_that_fails_gives_no_boundary():
     broken = lambda model, cue: dataclasses.replace(  # noqa: E731
         out := run(model, cue), result=hj.RESULTS.where(out.overlap[-1] > 0.5, hj.RESULTS.lost_factor, out.result)
@@ -88,6 +105,8 @@ def test_a_simulation_can_be_asked_too():
     got = D.largest_load(simulated, network(), D.SpinCue(0.8), threshold=0.9, upper=0.29, num_iterations=4)
     assert 0.1 < got.value < 0.29 and got.upper - got.lower < 0.02
     assert "N = 300" in str(got) and "threshold 0.9" in str(got) and "load 0" not in str(got)
+    with pytest.raises(RuntimeError, match="`load`: a network has whole patterns, so that no gradient"):
+        jax.grad(lambda strength: D.largest_load(simulated, network(strength), D.SpinCue(0.8), upper=0.29).value)(0.5)
 
 
 def test_scan_finds_the_best_strength_and_the_imprinting():
@@ -116,6 +135,17 @@ def test_the_dynamics_ends_in_the_stationary_state():
     np.testing.assert_allclose(path.correlation[-1, -1], rest.correlation, atol=2e-3)
     without = D.stationary(dataclasses.replace(model, kernel=None))
     assert abs(without.overlap - rest.overlap) > 2e-3  # the strength counts
+
+
+@pytest.mark.slow
+def test_spins_that_flip_one_at_a_time_end_in_the_replica_symmetric_state():
+    units = D.Glauber(1.6)
+    options = {"num_steps": 40, "num_neurons": 4000, "num_trials": 8, "asynchronous": True}
+    run = D.simulate(D.PlasticNetwork(0.02, units), D.SpinCue(0.9), key=KEY, **options)
+    thermal, deterministic = (hj.theory.scsna(u, 0.02).overlap for u in (hj.theory.Thermal(1.6), hj.LogCosh(1.6)))
+    # The mean over the last 28 steps has less error than the last step, which is about 0.003.
+    error = run.overlap_error[-1]
+    assert abs(jnp.mean(run.overlap[12:]) - thermal) < error < 0.5 * (deterministic - thermal)
 
 
 @pytest.mark.parametrize("model, got", [

@@ -284,6 +284,8 @@ def test_the_critical_gain_of_the_network():
     # Bisected to 2e-4 with t1 = 60: 3.0976. Here n = 45 transitions of 0.67 make it up to κ(π/n)² = 0.015 lower.
     assert 3.07 < coarse.lower < coarse.upper < 3.12 and coarse.upper - coarse.lower < 0.013
     assert coarse.probability.tolist() == [0, 1] and "3.0" in str(coarse)
+    with pytest.raises(RuntimeError, match="threshold of a predicate has no gradient"):
+        jax.grad(lambda tau: S.find_critical_gain(network(tau_fast=tau), t1=30.0, max_steps=64).value)(0.05)
 
 
 def test_the_measured_delay_predicts_the_threshold():

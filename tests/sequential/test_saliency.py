@@ -211,6 +211,11 @@ def test_delays_move_the_critical_gain(x64):
         found, found_slope = slope(delay)
         np.testing.assert_allclose(found, expected, rtol=1e-13)
         np.testing.assert_allclose(found_slope, derivative, rtol=1e-7)  # as exact as the place of the minimum
+    # And of a cycle of eight against differences, which miss a sixth of step².
+    step, delay = 1e-4, jnp.array([0.1, 0.2])
+    value = jax.jit(jax.vmap(lambda d: sequential.critical_gain(8, d)))
+    slope = jax.vmap(jax.grad(lambda d: sequential.critical_gain(8, d)))(delay)
+    np.testing.assert_allclose(slope, (value(delay + step) - value(delay - step)) / (2 * step), rtol=1e-7)
 
 
 def test_delays_that_depend_on_the_successor(x64):

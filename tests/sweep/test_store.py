@@ -235,6 +235,9 @@ def test_boundaries_are_stored_like_any_sweep(tmp_path):
     found = boundary(grows, grid, store=tmp_path / "s", **options)
     np.testing.assert_allclose(found["gain"], [4.5, 4.0, 4.5], atol=7 / 2**20)  # Z²/(Z - 1)
     assert np.all(found["gain_upper"] - found["gain_lower"] < 7.1 / 2**20)
+    growth = lambda saliency, gain: hj.sequential.saliency_map(gain, saliency) - saliency  # noqa: E731
+    few = boundary(growth, grid, **{**options, "num_iterations": 4})  # linear in the gain: its chord has the same zero
+    np.testing.assert_allclose(few["gain"], [4.5, 4.0, 4.5], rtol=1e-6)
     nowhere = boundary(lambda saliency, gain: gain > 9, grid, **options)
     names = nowhere["result"].attrs["flag_meanings"].split()
     assert np.all(np.isnan(nowhere["gain"])) and names[int(nowhere["result"][0])] == "not_bracketed"

@@ -1,5 +1,6 @@
 """Stationary states by self-consistent signal-to-noise analysis, against closed forms and brute-force averages."""
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -10,6 +11,7 @@ import pytest
 
 import hopfield_jax as hj
 from helpers import enable_x64
+from hopfield_jax.theory._critical_load import _of_one_state_a_site as of_one_state_a_site
 
 CRITICAL = {  # α_c without self-couplings, checked below against averages on a grid of fields
     (hj.LogCosh, 2): 0.0679171,
@@ -134,6 +136,11 @@ def test_critical_load_of_sign_units_is_the_maximum_of_the_closed_form():
         np.testing.assert_allclose(state.overlap, 0.9674171, atol=6e-8)
         np.testing.assert_allclose(state.overlap, error_function[best], atol=1e-6)  # as far as the grid of y goes
         np.testing.assert_allclose(state.noise, 1.4858028, atol=6e-8)
+        assert state.curvature is not None
+        # −∂² log α/∂(log y)², √(2α) being `root`; second differences miss step² times a fourth derivative.
+        second = np.gradient(np.gradient(root, y), y)[best]
+        np.testing.assert_allclose(state.curvature, -2 * y[best] ** 2 * second / root[best], rtol=1e-5)
+        assert "curvature of the fold 5.14" in str(state)
 
 
 @pytest.mark.parametrize("kind, beta", CRITICAL)
@@ -249,10 +256,102 @@ def test_slopes_of_critical_loads_equal_central_differences():
         return jnp.stack([state.load, state.overlap])
 
     with enable_x64():
-        p, step = jnp.array([4.0, 0.05, 1.0]), 1e-4
-        slopes = jax.jit(jax.jacfwd(number))(p)
-        sides = [jax.vmap(number)(p[None, :] + s * step * jnp.eye(3)) for s in (1, -1)]
-        np.testing.assert_allclose(slopes, ((sides[0] - sides[1]) / (2 * step)).T, rtol=1e-6, atol=1e-7)
+        # Without plasticity and with some; the state is single-valued at both. Differences miss step² times a third
+        # derivative and have 1e-13/step of rounding. One program gives values and, along one number each, slopes.
+        step, moves = 1e-4, jnp.eye(3)
+        points = jnp.array([[4.0, 0.0, 1.0], [4.0, 0.05, 1.0]])
+        sides = jnp.concatenate([(points[:, None, :] + s * step * moves[None]).reshape(-1, 3) for s in (0, 1, -1)])
+        values, slopes = jax.jit(jax.vmap(lambda p, v: jax.jvp(number, (p,), (v,))))(sides, jnp.tile(moves, (6, 1)))
+        np.testing.assert_allclose(slopes[:6], (values[6:12] - values[12:]) / (2 * step), rtol=1e-6, atol=1e-7)
+        assert jnp.all(slopes[:6, 0] > 0.005)
+
+
+# α_c at temperature T of spins in a heat bath: from an independent maximisation of α(y), with ⟨tanh⟩ and ⟨tanh²⟩ by the
+# trapezoid rule on 400001 points; rounded to six digits, so that half of the last one is allowed.
+THERMAL = {0.025: 0.138186, 0.05: 0.137794, 0.1: 0.135049, 0.2: 0.122559, 0.3: 0.103330, 0.5: 0.058816, 0.7: 0.022322}
+
+
+def test_critical_loads_of_spins_in_a_heat_bath():
+    def load(temperature):
+        return hj.theory.critical_load(hj.theory.Thermal(1 / temperature), throw=False).load
+
+    with enable_x64():
+        at, step = jnp.array([*THERMAL, 0.001, 0.9, 0.95]), 1e-4
+        points = jnp.concatenate([at, at[:7] - step, at[:7] + step])
+        values, slopes = map(np.asarray, jax.jit(jax.vmap(lambda t: jax.jvp(load, (t,), (jnp.ones_like(t),))))(points))
+    np.testing.assert_allclose(values[:7], list(THERMAL.values()), atol=5.1e-7)
+    # Differences miss a sixth of step² times a third derivative of at most 10.
+    np.testing.assert_allclose(slopes[:7], (values[17:] - values[10:17]) / (2 * step), rtol=1e-7, atol=2e-8)
+    # Replica symmetry: above 0.1379056 at low temperatures, to which it tends with a slope of order 0.02 as T → 0.
+    assert 0.1379056 < values[7] < 0.1379056 + 5e-5 < values[0]
+    # Near T = 1, 1 − T = 1.95 √α (Amit, Gutfreund and Sompolinsky 1987), 1.95 having three digits; extrapolated there.
+    ratios = values[8:10] ** 0.5 / np.array([0.1, 0.05])
+    np.testing.assert_allclose(2 * ratios[1] - ratios[0], 1 / 1.95, rtol=5e-3)
+
+
+def test_spins_in_a_heat_bath_solve_the_replica_symmetric_equations():
+    z = np.linspace(-9, 9, 6001)
+    weight = np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * (z[1] - z[0])
+    with enable_x64():
+        state = hj.theory.scsna(hj.theory.Thermal(5.0), 0.1)
+        m, q, r = float(state.overlap), float(state.correlation), float(state.noise)
+        spin = np.tanh(5 * (m + math.sqrt(0.1 * r) * z))
+        np.testing.assert_allclose([weight @ spin, weight @ spin**2], [m, q], atol=1e-12)
+        np.testing.assert_allclose(r, q / (1 - 5 * (1 - q)) ** 2, rtol=1e-12)
+        assert state.retrieved and state.feedback == 0 and not state.multivalued
+
+
+@pytest.mark.parametrize("options, name", [({"strength": 0.1}, "strength"), ({"self_coupling": True}, "self_coupling")])
+def test_what_is_open_for_spins_in_a_heat_bath_is_refused(options, name):
+    for verb in (hj.theory.critical_load, lambda units, **options: hj.theory.scsna(units, 0.1, **options)):
+        with pytest.raises(ValueError, match=f"`{name}`"):
+            verb(hj.theory.Thermal(5.0), **options)
+    with pytest.raises(ValueError, match="`strength`"):  # a slope by it would be another way to ask
+        jax.grad(lambda s: hj.theory.scsna(hj.theory.Thermal(5.0), 0.1, strength=s).overlap)(0.0)
+    with pytest.raises(ValueError, match="beta"):
+        hj.theory.Thermal(0.0)
+
+
+@pytest.mark.slow
+def test_no_slope_by_the_strength_where_sites_have_several_states():
+    def load(strength, beta, throw=False):
+        return hj.theory.critical_load(hj.LogCosh(beta), strength=strength, throw=throw).load
+
+    with enable_x64():
+        by_strength, by_beta = jax.jit(jax.vmap(jax.grad(load, argnums=(0, 1)), in_axes=(0, None)))(
+            jnp.array([0.05, 1.0]), 4.0
+        )
+        assert by_strength[0] > 0.05 and jnp.isnan(by_strength[1])
+        assert jnp.all(jnp.isfinite(by_beta))  # the value is that of the branch rule, and so is its slope by the units
+        with pytest.raises(eqx.EquinoxRuntimeError, match="sites with several states"):
+            jax.grad(load)(1.0, 4.0, throw=True)
+
+
+def test_the_refusal_alone():
+    state = hj.theory.critical_load(hj.LogCosh(4.0), throw=False)
+    several = dataclasses.replace(state, multivalued=jnp.array(True))
+
+    def slope(state, throw):
+        moved = lambda s: dataclasses.replace(state, load=state.load + 2 * s)  # noqa: E731
+        return jax.grad(lambda s: of_one_state_a_site(moved(s), s, throw=throw).load)(0.5)
+
+    assert slope(state, True) == slope(state, False) == 2 and jnp.isnan(slope(several, False))
+    with pytest.raises(eqx.EquinoxRuntimeError, match="sites with several states"):
+        slope(several, True)
+
+
+@pytest.mark.slow
+def test_the_fold_loses_its_curvature_where_it_ends():
+    # Along the cue's spins the fold of strong plasticity ends in a cusp, as a square root does.
+    def at(strength):
+        return hj.theory.critical_load(hj.LogCosh(4.0), strength=strength, branch=hj.theory.Cue(0.5), throw=False)
+
+    with enable_x64():
+        states = jax.jit(jax.vmap(at))(jnp.array([0.0, 0.737, 0.738, 0.75]))
+    squares = np.square(np.asarray(states.curvature))
+    end = 0.738 + 0.001 * squares[2] / (squares[1] - squares[2])
+    assert 0.738 < end < 0.739 and squares[0] > 100 * squares[2]
+    assert jnp.isnan(states.load).tolist() == [False] * 3 + [True]
 
 
 def test_batches_and_jit_agree_with_single_calls():
