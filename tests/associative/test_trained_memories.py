@@ -74,7 +74,7 @@ def test_implicit_and_long_unrolled_gradients_are_those_of_differences(x64):
 def test_gradients_through_a_long_integration_are_those_of_updates(x64):
     expected, _ = slope(updated, *problem())
     path, by_tau = slope(integrated, *problem())
-    # The solver's relative tolerance is 1e-8 a step; of the way, e^-60 is left.
+    # The solver's relative tolerance is 1e-8 a step; several steps add up.
     np.testing.assert_allclose([*path, by_tau], [*expected, 0], rtol=0, atol=1e-7 * float(jnp.max(jnp.abs(expected))))
 
 
