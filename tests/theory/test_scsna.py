@@ -328,7 +328,7 @@ def test_no_slope_by_the_strength_where_sites_have_several_states():
 
 
 def test_the_refusal_alone():
-    state = hj.theory.critical_load(hj.LogCosh(4.0), throw=False)
+    state = hj.theory.scsna(hj.LogCosh(4.0), 0.1)  # any will do
     several = dataclasses.replace(state, multivalued=jnp.array(True))
 
     def slope(state, throw):
