@@ -1,4 +1,4 @@
-"""Gains and weights at which the full network keeps a wanted time: Newton's method through the times of its switches."""
+"""Gains and weights at which the full network keeps wanted times: Newton's method through its switch times."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -229,7 +229,8 @@ def _prepare(network: Any, tolerance: Array, num_transitions: Any, max_evaluatio
     at_least("max_evaluations", max_evaluations, 1)
     exact = isinstance(network.units, HardTanh) and network.input is None
     least = {"solver": ExactDwell() if exact else None, "adjoint": dfx.ForwardMode()}
-    return least | {"max_transitions": 2 * num_transitions} | options
+    # An event would double the compilation; what follows a collapse is short.
+    return least | {"max_transitions": 2 * num_transitions, "until_collapse": False} | options
 
 
 def _is_cycle(transitions: np.ndarray) -> bool:
@@ -238,7 +239,7 @@ def _is_cycle(transitions: np.ndarray) -> bool:
     while memory not in seen:
         seen.add(memory)
         memory = int(np.argmax(edges[:, memory]))
-    return memory == 0 and len(seen) == len(edges) == edges.sum()
+    return memory == 0 and len(seen) == len(edges) == int(edges.sum())
 
 
 # --- the search ---
@@ -294,24 +295,19 @@ def _search(measure: Callable, network: Any, x: Array, wanted: Array, tolerance:
     best, _, _, count = jax.lax.while_loop(go_on, move, (none, x, jnp.ones_like(x), jnp.array(0)))
     best = jax.tree_util.tree_map(lambda a, b: a if eqx.is_array(a) else b, at(best), best)
 
-    @eqx.filter_custom_jvp
-    def root(wanted, network):
-        return best.x
-
-    @root.def_jvp
-    def _(primals, tangents):
-        (wanted, network), (d_wanted, d_network) = primals, tangents
-        moved = eqx.filter_jvp(lambda n: measure(n, best.x).values, (network,), (d_network,))[1]
-        d_wanted, moved = (jnp.zeros_like(best.x) if d is None else d for d in (d_wanted, moved))
-        return best.x, jnp.linalg.solve(best.jacobian, d_wanted - moved)
-
+    root = jax.lax.custom_root(
+        lambda x: measure(network, x).values - wanted,
+        best.x,
+        lambda _, found: found,
+        lambda _, residual: jnp.linalg.solve(best.jacobian, residual),
+    )
     reached = (best.error <= tolerance) & (best.measured.unsettled <= tolerance)
     valid = jnp.all(jnp.isfinite(target) & (target > 0))
     failed = ~is_okay(best.measured.result) & jnp.isfinite(best.error)
     result = outcome((~reached, RESULTS.no_period))
     result = RESULTS.where(failed, best.measured.result, result)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
-    return root(wanted, network), best, count, result
+    return root, best, count, result
 
 
 def _rounds(run: SequenceRun, num_patterns: int) -> tuple[Array, Array, Array]:
