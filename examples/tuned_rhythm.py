@@ -77,5 +77,10 @@ for memory in range(memories):
     overlap = np.asarray(run.overlap)[late, memory]
     right.fill_between(np.asarray(run.times)[late], memory, memory + 0.8 * overlap.clip(0), color=colours[memory])
     right.text(42.2, memory + 0.2, f"{rhythm[memory]:g}")
-right.set(xlabel="time", ylabel="overlap with memory", title="Tuned dwell times (numbers at the right: wanted)")
+right.set(
+    xlim=(28, 43.2),
+    xlabel="time",
+    ylabel="overlap with memory",
+    title="Tuned dwell times (numbers at the right: wanted)",
+)
 figure.savefig(options.output, dpi=150)

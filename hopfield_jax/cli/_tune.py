@@ -84,7 +84,7 @@ def save_gain(request: GainRequest, found: Sequence[TunedGain], curve: GainScan,
     axes.plot(*points.T, "k*", markersize=12, zorder=5)
     for gain, period in points:
         axes.annotate(f"κ = {gain:.4g}", (gain, period), (8, -12), textcoords="offset points", fontsize="small")
-    axes.set_title("Gains of wanted periods (stars)")
+    axes.title.set_text("Gains of wanted periods (stars)")
     figure.savefig(picture := request.sequence.output / "gain.png", dpi=150)
     names = ("gain", "period", "slope", "gain_limit", "residual", "unsettled", "num_evaluations")
     results = [

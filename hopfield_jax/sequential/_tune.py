@@ -1,7 +1,7 @@
 """Gains and weights at which the full network keeps wanted times: Newton's method through its switch times."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import diffrax as dfx
 import equinox as eqx
@@ -144,9 +144,7 @@ def tune_gain(
     period, tolerance = as_inexact(period), as_inexact(tolerance)
     shape_is("period", period, ())
     in_domain("period", period, "positive")
-    if num_transitions is None and isinstance(network, InputDrivenNetwork):
-        num_transitions = max(3 * len(network.patterns), 24)
-    options = _prepare(network, tolerance, num_transitions, max_evaluations, options)
+    options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 3)
     out = _tune_gain(network, period, tolerance, options, num_transitions, max_evaluations)
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -201,17 +199,17 @@ def tune_dwell_times(
     ```
     """
     dwell_times, tolerance = as_inexact(dwell_times), as_inexact(tolerance)
-    if num_transitions is None and isinstance(network, InputDrivenNetwork):
-        num_transitions = max(4 * len(network.patterns), 24)
-    options = _prepare(network, tolerance, num_transitions, max_evaluations, options)
+    options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 4)
     shape_is("dwell_times", dwell_times, (len(network.patterns),), "(patterns,)")
     in_domain("dwell_times", dwell_times, "positive")
     out = _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions, max_evaluations)
     return raise_unless_okay(out, out.result) if throw else out
 
 
-def _prepare(network: Any, tolerance: Array, num_transitions: Any, max_evaluations: int, options: dict) -> dict:
-    """Checks what both functions are given."""
+def _prepare(
+    network: Any, tolerance: Array, num_transitions: int | None, max_evaluations: int, options: dict, rounds: int
+) -> tuple[dict, int]:
+    """Checks what both functions are given; options and the length of a run, by default so many rounds."""
     if not isinstance(network, InputDrivenNetwork):
         fail("network", "an InputDrivenNetwork", type(network).__name__)
     for name in ("saliency", "t1", "key", "until_collapse"):
@@ -225,12 +223,14 @@ def _prepare(network: Any, tolerance: Array, num_transitions: Any, max_evaluatio
     if is_concrete(network.transitions) and not _is_cycle(np.asarray(network.transitions)):
         fail("network.transitions", f"one cycle through all {num_patterns} memories", "others")
     in_domain("tolerance", tolerance, "positive")
+    if num_transitions is None:
+        num_transitions = max(rounds * num_patterns, 24)
     at_least("num_transitions", num_transitions, 2 * num_patterns)
     at_least("max_evaluations", max_evaluations, 1)
     exact = isinstance(network.units, HardTanh) and network.input is None
     least = {"solver": ExactDwell() if exact else None, "adjoint": dfx.ForwardMode()}
     # An event would double the compilation; what follows a collapse is short.
-    return least | {"max_transitions": 2 * num_transitions, "until_collapse": False} | options
+    return least | {"max_transitions": 2 * num_transitions, "until_collapse": False} | options, num_transitions
 
 
 def _is_cycle(transitions: np.ndarray) -> bool:
@@ -279,14 +279,14 @@ def _search(measure: Callable, network: Any, x: Array, wanted: Array, tolerance:
         jacobian, measured = with_jacobian(x)
         error = jnp.max(jnp.abs(measured.values / target - 1))
         better = (error < best.error) & jnp.all(jnp.isfinite(jacobian))
-        here = _Found(x, jacobian, measured, error)
-        best = jax.tree_util.tree_map(lambda a, b: jnp.where(better, a, b), here, best)
+        lost = jnp.isinf(best.error) & ~better  # nothing but collapses so far: more gain
+        here = _Found(x, jacobian, measured, jnp.where(better, error, jnp.inf))
+        best = jax.tree_util.tree_map(lambda a, b: jnp.where(better | lost, a, b), here, best)
         newton = jnp.linalg.solve(jnp.where(better, jacobian, jnp.eye(x.size, dtype=x.dtype)), target - measured.values)
         newton *= jnp.minimum(1, _FARTHEST / jnp.max(jnp.abs(newton)))
-        lost = jnp.isinf(best.error)  # nothing but collapses so far: more gain
         step = jnp.where(better, newton, jnp.where(lost, _ASCENT, 0.25 * step))
         step = jnp.where(jnp.all(jnp.isfinite(step)), step, 0)
-        return best, jnp.where(lost, x, best.x) + step, step, count + 1
+        return best, best.x + step, step, count + 1
 
     x = at(x)
     shapes = jax.eval_shape(with_jacobian, x)[1]
@@ -303,9 +303,8 @@ def _search(measure: Callable, network: Any, x: Array, wanted: Array, tolerance:
     )
     reached = (best.error <= tolerance) & (best.measured.unsettled <= tolerance)
     valid = jnp.all(jnp.isfinite(target) & (target > 0))
-    failed = ~is_okay(best.measured.result) & jnp.isfinite(best.error)
     result = outcome((~reached, RESULTS.no_period))
-    result = RESULTS.where(failed, best.measured.result, result)
+    result = RESULTS.where(is_okay(best.measured.result), result, best.measured.result)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
     return root, best, count, result
 
@@ -325,7 +324,7 @@ def _run(network: InputDrivenNetwork, first: Array, t1: Array, options: dict) ->
     """A run from about the saliency that the first memory has when all is settled."""
     start = network.escape_level() * jnp.exp(first / network.tau_slow)
     run = retrieve_sequence(network, saliency=jax.lax.stop_gradient(start), t1=jax.lax.stop_gradient(t1), **options)
-    return run, RESULTS.where(run.result == RESULTS.no_room, RESULTS.successful, run.result)
+    return run, RESULTS.where(run.result == RESULTS.no_room, cast(RESULTS, RESULTS.successful), run.result)
 
 
 @eqx.filter_jit

@@ -1,5 +1,7 @@
 """Gains and weights tuned to wanted times, against longer runs with another solver, closed forms and differences."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,8 +12,8 @@ import hopfield_jax as hj
 from hopfield_jax import sequential
 
 
-def network(memories=4, neurons=8, **numbers):
-    numbers = {"gain": 5.0, "tau_fast": 0.01, "input_coupling": 0.01} | numbers
+def network(memories=4, neurons=8, **others):
+    numbers: dict[str, Any] = {"gain": 5.0, "tau_fast": 0.01, "input_coupling": 0.01} | others
     cycle = sequential.cycle(memories)
     return sequential.InputDrivenNetwork(hj.hadamard_patterns(memories, neurons), transitions=cycle, **numbers)
 
