@@ -40,6 +40,11 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "There was no room left for another occurrence before the end. Give more room, or end earlier; what is there "
         "is right."
     )
+    no_period = (
+        "No gain or weights were found at which dwell times settle at what is wanted: sequences collapse before they "
+        "are as quick, or settle too slowly for the length of the run (try a larger `num_transitions`). The numbers "
+        "are NaN."
+    )
     flat = "The objective does not depend on the parameters where the search starts: there is nothing to follow."
     num_steps_reached = (
         "The search took all its steps before it settled. Try a larger `num_steps`, or start nearer: a step is at most "

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._main_sweep import add_to
+from . import _main_sweep, _main_tune
 from ._options import (
     Activation,
     Activations,
@@ -371,7 +371,8 @@ def gains(
     say_where(_present_sequential.run_and_report(request, typer.echo))
 
 
-add_to(app)
+_main_sweep.add_to(app)
+_main_tune.add_to(app)
 
 
 @app.command()

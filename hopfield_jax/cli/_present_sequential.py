@@ -27,17 +27,24 @@ _ENDINGS += ("wrong_sign", "invalid")
 
 def describe_request(request: Request) -> list[str]:
     """What is computed, for people."""
-    net = request.network
-    num_patterns, num_neurons = net.patterns.shape
+    num_patterns, num_neurons = request.network.patterns.shape
     first = "κ" if request.saliency is None else f"{request.saliency:g}"
     if request.gains is None:
-        gain = f"κ = {float(net.gain):g}"
+        gain = f"κ = {float(request.network.gain):g}"
     else:
         gain = f"{len(request.gains)} gains κ from {request.gains[0]:g} to {request.gains[-1]:g}"
-    noise = f"σ_f = {float(net.noise_fast):g}, σ_s = {float(net.noise_slow):g}, seed {request.seed}"
     return [
         f"Sequences of P = {num_patterns} memories in N = {num_neurons} neurons until t = {request.t1:g}, {gain}; the "
         f"first memory starts with saliency Z₀ = {first}.",
+        *describe_network(request),
+    ]
+
+
+def describe_network(request: Request) -> list[str]:
+    """Its equations, units and order."""
+    net = request.network
+    noise = f"σ_f = {float(net.noise_fast):g}, σ_s = {float(net.noise_slow):g}, seed {request.seed}"
+    return [
         f"  fast       τ_f dx/dt = -x + W(u) ψ(x) + ε u, τ_f = {float(net.tau_fast):g}, "
         f"ε = {float(net.input_coupling):g}, {request.units}",
         "  synapses   W(u) = (1/N) Σ a ξξᵀ with saliencies a = ξ·u/N",
@@ -84,7 +91,7 @@ def describe_run(found: SequenceRun) -> list[str]:
     if len(rows) > _FIRST + _LAST:
         rows = [*rows[:_FIRST], ("…",) * len(header), *rows[-_LAST:]]
     legend = "τ_s log Z: the dwell time in the limit of fast neurons; -: the last memory, which no other one followed."
-    return [*table(header, rows, num_names=0), "", legend, "", *_card(found)]
+    return [*table(header, rows, num_names=0), "", legend, "", *describe_card(found)]
 
 
 def describe_scan(found: GainScan) -> list[str]:
@@ -121,7 +128,7 @@ def describe_scan(found: GainScan) -> list[str]:
         for name in sorted({endings[i] for i in np.flatnonzero(stopped)}, key=_ENDINGS.index):
             lines += textwrap.wrap(f"{_words(name)}: {Ending[getattr(Ending, name)]}", 110, subsequent_indent="  ")
         lines.append("")
-    return [*lines, *_card(found)]
+    return [*lines, *describe_card(found)]
 
 
 def _cycle_limit(found: GainScan) -> str:
@@ -152,7 +159,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _card(result: Any) -> list[str]:
+def describe_card(result: Any) -> list[str]:
+    """A result's card, in lines of at most 110."""
     lines = str(result).splitlines()
     return [lines[0], *(part for line in lines[1:] for part in textwrap.wrap(line.strip(), 110, **_INDENT))]
 

@@ -31,3 +31,7 @@ from ._saliency import total_time as total_time
 from ._transitions import chain as chain
 from ._transitions import cycle as cycle
 from ._transitions import transition_matrix as transition_matrix
+from ._tune import TunedDwellTimes as TunedDwellTimes
+from ._tune import TunedGain as TunedGain
+from ._tune import tune_dwell_times as tune_dwell_times
+from ._tune import tune_gain as tune_gain

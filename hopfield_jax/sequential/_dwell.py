@@ -98,7 +98,7 @@ class _Solver(dfx.AbstractAdaptiveSolver):
     """One exact step where all of it lies in a dwell, else a step of Tsit5."""
 
     network: InputDrivenNetwork
-    inner: dfx.Tsit5 = dfx.Tsit5()
+    inner: dfx.Tsit5 = dfx.Tsit5(scan_kind="bounded")  # which forward and reverse mode both pass
     term_structure = dfx.ODETerm
     interpolation_cls = dfx.ThirdOrderHermitePolynomialInterpolation.from_k
 

@@ -1,0 +1,400 @@
+"""Gains and weights at which the full network keeps wanted times: Newton's method through its switch times."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import at_least, fail, in_domain, is_concrete, shape_is
+from .._generating import HardTanh
+from .._misc import as_inexact
+from .._results import RESULTS, Setting, card, describe_result, is_okay, outcome, raise_unless_okay
+from .._types import Array, Float, Int, Scalar, ScalarLike
+from ._dwell import ExactDwell
+from ._gain import options_of
+from ._network import InputDrivenNetwork
+from ._retrieve import SequenceRun, conditions, retrieve_sequence
+from ._saliency import gain_for_period
+
+_FARTHEST = 0.7  # a Newton step, in the logarithm of a weight
+_ASCENT = 0.1  # in the same, as long as sequences collapse
+_SMALLEST = 1e-6
+
+
+class TunedGain(eqx.Module):
+    r"""What `hopfield_jax.sequential.tune_gain` returns; NaN (but for the limit) unless the result is a success.
+
+    **Attributes:**
+
+    - `gain`: κ. `period`: the mean of the last P dwell times there. `slope`: of the period by the gain, $dT/d\kappa$.
+    - `gain_limit`: $\kappa = e^{2T}/(e^T - 1)$ (T in units of $\tau_s$, κ in units of the level at which a memory is
+      lost), for fast neurons, weak input coupling and a long cycle; NaN for a period below $\tau_s\log 2$.
+    - `residual`: of the period, relative to the wanted one. `unsettled`: largest difference of the last P dwell times
+      from their mean, likewise.
+    - `num_evaluations`: runs of the network with their derivative. `result`: how the search ended. `setting`: the
+      conditions, the wanted period among them.
+    """
+
+    gain: Scalar
+    period: Scalar
+    slope: Scalar
+    gain_limit: Scalar
+    residual: Scalar
+    unsettled: Scalar
+    num_evaluations: Int[Array, ""]
+    result: RESULTS
+    setting: Setting
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.gain,
+            lambda: (
+                f"gain {self.gain:.6g} for a period of {self.setting.numbers['wanted']:.6g} (in the limit of fast "
+                f"neurons {self.gain_limit:.6g}); reached {self.period:.6g}, off by {float(self.residual):.1e}, "
+                f"settled within {float(self.unsettled):.1e}, slope {self.slope:.4g}\n  "
+                f"{self.num_evaluations} runs, {self.setting}\n  result: {describe_result(self.result)}"
+            ),
+        )
+
+
+class TunedDwellTimes(eqx.Module):
+    r"""What `hopfield_jax.sequential.tune_dwell_times` returns; NaN unless the result is a success.
+
+    **Attributes:**
+
+    - `transitions`: Q with the weights that were found, shape (patterns, patterns), row = target, column = source.
+    - `dwell_times`: reached in the last round, of each memory, shape (patterns,).
+    - `residual`: the largest relative difference from the wanted ones. `unsettled`: from those of the round before.
+    - `num_evaluations`: runs of the network with their derivatives. `result`: how the search ended. `setting`: the
+      conditions.
+    """
+
+    transitions: Float[Array, "patterns patterns"]
+    dwell_times: Float[Array, " patterns"]
+    residual: Scalar
+    unsettled: Scalar
+    num_evaluations: Int[Array, ""]
+    result: RESULTS
+    setting: Setting
+
+    def __str__(self) -> str:
+        def text():
+            weights, times = (np.round(np.asarray(x), 5).tolist() for x in (self.transitions.sum(1), self.dwell_times))
+            return (
+                f"dwell times {times}, off by at most {float(self.residual):.1e}, settled within "
+                f"{float(self.unsettled):.1e}, by transitions into the memories of weights {weights}\n  "
+                f"{self.num_evaluations} runs, {self.setting}\n  result: {describe_result(self.result)}"
+            )
+
+        return card(self, self.residual, text)
+
+
+def tune_gain(
+    network: InputDrivenNetwork,
+    *,
+    period: ScalarLike,
+    tolerance: ScalarLike = 3e-4,
+    num_transitions: int | None = None,
+    max_evaluations: int = 24,
+    throw: bool = True,
+    **options: Any,
+) -> TunedGain:
+    r"""Finds the gain at which memories of the full network follow each other at a wanted interval.
+
+    Newton's method for $T(\kappa)$ in $\log\kappa$, in which it is nearly linear, from the limit's closed form
+    (`gain_for_period`). The derivative is that of the switch times, in forward mode. A step after which the sequence
+    collapses or the period is farther off is shortened. Where no gain gives the period, because sequences collapse
+    before they are as quick, the result says `no_period` and the numbers are NaN. Maps over periods and networks with
+    `jax.vmap` (with `throw=False`).
+
+    The gain is differentiable in the period and in the network's numbers by the implicit function theorem, in forward
+    mode (`jax.jvp`, `jax.jacfwd`).
+
+    **Arguments:**
+
+    - `network`: without noise, its transitions a cycle; its own gain is ignored.
+    - `period`: T > 0, in the units of the time constants.
+    - `tolerance`: relative, of the period and of the differences among the last P dwell times, P memories.
+    - `num_transitions`: length of a run in wanted periods; default three rounds of the memories, and at least 24.
+      Near the shortest period dwell times settle slowly and need more.
+    - `max_evaluations`: most runs.
+    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+    - `options`: others of `retrieve_sequence`, but `saliency`, `t1`, `key`, `saveat`. The default solver is
+      `ExactDwell()` for `HardTanh` units without input.
+
+    **Returns:** a `TunedGain`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+
+    ```python
+    import hopfield_jax as hj
+
+    network = hj.sequential.InputDrivenNetwork(
+        hj.hadamard_patterns(4, 8), gain=1.0, transitions=hj.sequential.cycle(4), tau_fast=0.01
+    )
+    found = hj.sequential.tune_gain(network, period=1.5)
+    assert abs(found.period - 1.5) < 1e-3 and abs(found.gain / found.gain_limit - 1) < 0.1
+    ```
+    """
+    period, tolerance = as_inexact(period), as_inexact(tolerance)
+    shape_is("period", period, ())
+    in_domain("period", period, "positive")
+    options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 3)
+    out = _tune_gain(network, period, tolerance, options, num_transitions, max_evaluations)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def tune_dwell_times(
+    network: InputDrivenNetwork,
+    dwell_times: Float[Array, " patterns"],
+    *,
+    tolerance: ScalarLike = 1e-3,
+    num_transitions: int | None = None,
+    max_evaluations: int = 24,
+    throw: bool = True,
+    **options: Any,
+) -> TunedDwellTimes:
+    r"""Finds the weights of transitions with which a cycle stays on each memory for a time of its own.
+
+    The weight $w_\mu$ of the transition into memory μ scales the saliency with which it begins. In the limit of fast
+    neurons and weak input coupling a periodic cycle with dwell times $D_\mu$ (in units of $\tau_s$), sum S, and ν
+    before μ, has
+
+    $$\kappa w_\mu = e^{D_\mu}\,\frac{1 - e^{-S}}{1 - e^{-D_\nu}},$$
+
+    and a deviation grows by $\prod_\mu 1/(e^{D_\mu} - 1)$ in a round of many memories: single dwell times may be
+    shorter than log 2 if others are longer. From there Newton's method in $\log w$ goes on to the full network, with
+    the derivatives of the switch times. The weights are differentiable in the dwell times and in the network's numbers
+    as the gain of `tune_gain` is.
+
+    **Arguments:**
+
+    - `network`: without noise, its transitions one cycle through all memories; their weights are ignored. Its gain
+      stays as it is, and scales all weights.
+    - `dwell_times`: D > 0 of each memory, in the units of the time constants, shape (patterns,).
+    - `tolerance`: relative, of each dwell time and of its change in the last round.
+    - `num_transitions`: length of a run in mean dwell times; default four rounds, and at least 24.
+    - `max_evaluations`, `throw`, `options`: as in `tune_gain`.
+
+    **Returns:** a `TunedDwellTimes`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+
+    ```python
+    import equinox as eqx
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    network = hj.sequential.InputDrivenNetwork(
+        hj.hadamard_patterns(4, 8), gain=5.0, transitions=hj.sequential.cycle(4), tau_fast=0.01
+    )
+    found = hj.sequential.tune_dwell_times(network, jnp.array([1.0, 1.5, 1.0, 2.0]))
+    network = eqx.tree_at(lambda n: n.transitions, network, found.transitions)
+    assert found.residual < 1e-3
+    ```
+    """
+    dwell_times, tolerance = as_inexact(dwell_times), as_inexact(tolerance)
+    options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 4)
+    shape_is("dwell_times", dwell_times, (len(network.patterns),), "(patterns,)")
+    in_domain("dwell_times", dwell_times, "positive")
+    out = _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions, max_evaluations)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def _prepare(
+    network: Any, tolerance: Array, num_transitions: int | None, max_evaluations: int, options: dict, rounds: int
+) -> tuple[dict, int]:
+    """Checks what both functions are given; options and the length of a run, by default so many rounds."""
+    if not isinstance(network, InputDrivenNetwork):
+        fail("network", "an InputDrivenNetwork", type(network).__name__)
+    for name in ("saliency", "t1", "key", "until_collapse"):
+        if name in options:
+            fail(name, "no such option here: the wanted times set it, and there is no noise", options[name])
+    for name in ("noise_fast", "noise_slow"):
+        noise = getattr(network, name)
+        if is_concrete(noise) and np.asarray(noise) > 0:
+            fail(f"network.{name}", "no noise, with which no period settles", f"{float(noise):g}")
+    num_patterns = len(network.patterns)
+    if is_concrete(network.transitions) and not _is_cycle(np.asarray(network.transitions)):
+        fail("network.transitions", f"one cycle through all {num_patterns} memories", "others")
+    in_domain("tolerance", tolerance, "positive")
+    if num_transitions is None:
+        num_transitions = max(rounds * num_patterns, 24)
+    at_least("num_transitions", num_transitions, 2 * num_patterns)
+    at_least("max_evaluations", max_evaluations, 1)
+    exact = isinstance(network.units, HardTanh) and network.input is None
+    least = {"solver": ExactDwell() if exact else None, "adjoint": dfx.ForwardMode()}
+    # An event would double the compilation; what follows a collapse is short.
+    return least | {"max_transitions": 2 * num_transitions, "until_collapse": False} | options, num_transitions
+
+
+def _is_cycle(transitions: np.ndarray) -> bool:
+    edges = transitions > 0
+    memory, seen = 0, set()
+    while memory not in seen:
+        seen.add(memory)
+        memory = int(np.argmax(edges[:, memory]))
+    return memory == 0 and len(seen) == len(edges) == int(edges.sum())
+
+
+# --- the search ---
+
+
+class _Measured(NamedTuple):
+    """Times of a network, how far they are from settled, and how the run ended."""
+
+    values: Float[Array, " numbers"]
+    unsettled: Scalar
+    result: RESULTS
+
+
+class _Found(NamedTuple):
+    """The best point so far."""
+
+    x: Float[Array, " numbers"]
+    jacobian: Float[Array, "numbers numbers"]
+    measured: _Measured
+    error: Scalar
+
+
+def _search(measure: Callable, network: Any, x: Array, wanted: Array, tolerance: Array, most: int) -> tuple:
+    """Newton's method for measure(network, x).values = wanted, whose steps are shortened until they help; the root is
+    differentiable in the network and in what is wanted. Returns the root, what was measured, and the count."""
+
+    at = jax.lax.stop_gradient
+    still, target = jax.tree_util.tree_map(lambda a: at(a) if eqx.is_array(a) else a, (network, wanted))
+    with_jacobian = jax.jacfwd(lambda x: (lambda m: (m.values, m))(measure(still, x)), has_aux=True)
+
+    def go_on(state):
+        best, _, step, count = state
+        return (count < most) & ~(best.error <= 0.3 * tolerance) & (jnp.max(jnp.abs(step)) > _SMALLEST)
+
+    def move(state):
+        best, x, step, count = state
+        jacobian, measured = with_jacobian(x)
+        error = jnp.max(jnp.abs(measured.values / target - 1))
+        better = (error < best.error) & jnp.all(jnp.isfinite(jacobian))
+        lost = jnp.isinf(best.error) & ~better  # nothing but collapses so far: more gain
+        here = _Found(x, jacobian, measured, jnp.where(better, error, jnp.inf))
+        best = jax.tree_util.tree_map(lambda a, b: jnp.where(better | lost, a, b), here, best)
+        newton = jnp.linalg.solve(jnp.where(better, jacobian, jnp.eye(x.size, dtype=x.dtype)), target - measured.values)
+        newton *= jnp.minimum(1, _FARTHEST / jnp.max(jnp.abs(newton)))
+        step = jnp.where(better, newton, jnp.where(lost, _ASCENT, 0.25 * step))
+        step = jnp.where(jnp.all(jnp.isfinite(step)), step, 0)
+        return best, best.x + step, step, count + 1
+
+    x = at(x)
+    shapes = jax.eval_shape(with_jacobian, x)[1]
+    nothing = jax.tree_util.tree_map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    none = _Found(x, jnp.eye(x.size, dtype=x.dtype), nothing, jnp.array(jnp.inf, x.dtype))
+    best, _, _, count = jax.lax.while_loop(go_on, move, (none, x, jnp.ones_like(x), jnp.array(0)))
+    best = jax.tree_util.tree_map(lambda a, b: a if eqx.is_array(a) else b, at(best), best)
+
+    root = jax.lax.custom_root(
+        lambda x: measure(network, x).values - wanted,
+        best.x,
+        lambda _, found: found,
+        lambda _, residual: jnp.linalg.solve(best.jacobian, residual),
+    )
+    reached = (best.error <= tolerance) & (best.measured.unsettled <= tolerance)
+    valid = jnp.all(jnp.isfinite(target) & (target > 0))
+    result = outcome((~reached, RESULTS.no_period))
+    result = RESULTS.where(is_okay(best.measured.result), result, best.measured.result)
+    result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
+    return root, best, count, result
+
+
+def _rounds(run: SequenceRun, num_patterns: int) -> tuple[Array, Array, Array]:
+    """Dwell times of the last two rounds, shape (2, P), whose memories they are, and whether there were as many and
+    retrieval goes on."""
+    count = jnp.sum(jnp.isfinite(run.dwell_times))
+    index = count - 2 * num_patterns + jnp.arange(2 * num_patterns)
+    going = (index[0] >= 0) & jnp.isfinite(run.period) | (run.result == RESULTS.no_room)
+    index = jnp.maximum(index, 0)
+    times = jnp.where(going, run.dwell_times[index], jnp.nan)
+    return times.reshape(2, -1), run.order[index[num_patterns:]], going
+
+
+def _run(network: InputDrivenNetwork, first: Array, t1: Array, options: dict) -> tuple[SequenceRun, RESULTS]:
+    """A run from about the saliency that the first memory has when all is settled."""
+    start = network.escape_level() * jnp.exp(first / network.tau_slow)
+    run = retrieve_sequence(network, saliency=jax.lax.stop_gradient(start), t1=jax.lax.stop_gradient(t1), **options)
+    return run, RESULTS.where(run.result == RESULTS.no_room, cast(RESULTS, RESULTS.successful), run.result)
+
+
+@eqx.filter_jit
+def _tune_gain(network, period, tolerance, options, num_transitions: int, most: int) -> TunedGain:
+    t1 = num_transitions * period
+    options = options_of(network, t1=t1, **options)
+    options.pop("t1")
+
+    def measure(network: InputDrivenNetwork, x: Array) -> _Measured:
+        network = eqx.tree_at(lambda n: n.gain, network, jnp.exp(x[0]))
+        run, result = _run(network, period, t1, options)
+        last = _rounds(run, len(network.patterns))[0][1]
+        value = jnp.mean(last)
+        return _Measured(value[None], jnp.max(jnp.abs(last / value - 1)), result)
+
+    scaled = period / network.tau_slow
+    limit = jnp.exp(2 * scaled) / jnp.expm1(scaled)
+    level = network.escape_level()
+    first = jnp.log(level * jnp.where(scaled < jnp.log(2.0), 4, limit))
+    x, best, count, result = _search(measure, network, first[None], period[None], tolerance, most)
+    fine = is_okay(result)
+    gain = jnp.exp(x[0])
+    keep = lambda value: jnp.where(fine, value, jnp.nan)  # noqa: E731
+    return TunedGain(
+        gain=keep(gain),
+        period=keep(best.measured.values[0]),
+        slope=keep(best.jacobian[0, 0] / gain),
+        gain_limit=level * gain_for_period(jnp.asarray(scaled)),
+        residual=keep(best.measured.values[0] / period - 1),
+        unsettled=keep(best.measured.unsettled),
+        num_evaluations=count,
+        result=result,
+        setting=_setting(network, ("gain",), wanted=period, tolerance=tolerance),
+    )
+
+
+@eqx.filter_jit
+def _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions: int, most: int) -> TunedDwellTimes:
+    num_patterns = len(network.patterns)
+    t1 = num_transitions * jnp.mean(dwell_times)
+    options = options_of(network, t1=t1, **options)
+    options.pop("t1")
+    edges = (network.transitions > 0).astype(network.transitions.dtype)
+    source = jnp.argmax(edges, axis=1)
+
+    def measure(network: InputDrivenNetwork, x: Array) -> _Measured:
+        network = eqx.tree_at(lambda n: n.transitions, network, edges * jnp.exp(x)[:, None])
+        run, result = _run(network, dwell_times[0], t1, options)
+        (before, last), memories, _ = _rounds(run, num_patterns)
+        values = jnp.full(num_patterns, jnp.nan, last.dtype).at[memories].set(last)
+        return _Measured(values, jnp.max(jnp.abs(last / before - 1)), result)
+
+    scaled = dwell_times / network.tau_slow
+    # The logarithm of the closed form, with the sum of all in one round.
+    limit = scaled + jnp.log(-jnp.expm1(-jnp.sum(scaled))) - jnp.log(-jnp.expm1(-scaled[source]))
+    first = limit + jnp.log(network.escape_level() / network.gain)
+    x, best, count, result = _search(measure, network, first, dwell_times, tolerance, most)
+    fine = is_okay(result)
+    keep = lambda value: jnp.where(fine, value, jnp.nan)  # noqa: E731
+    return TunedDwellTimes(
+        transitions=keep(edges * jnp.exp(x)[:, None]),
+        dwell_times=keep(best.measured.values),
+        residual=keep(best.error),
+        unsettled=keep(best.measured.unsettled),
+        num_evaluations=count,
+        result=result,
+        setting=_setting(network, (), wanted=dwell_times, tolerance=tolerance),
+    )
+
+
+def _setting(network: InputDrivenNetwork, without: tuple[str, ...], **numbers: Array) -> Setting:
+    where = conditions(network, **numbers)
+    return Setting(where.source, where.parts, {k: x for k, x in where.numbers.items() if k not in without})
