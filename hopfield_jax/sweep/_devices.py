@@ -128,17 +128,22 @@ def compute(workers: Sequence[Worker], blocks: Sequence[Block], store: Store) ->
     """Computes and writes blocks, each device on its own, as long as there are any."""
     waiting = collections.deque(blocks)
     running: collections.deque[tuple[Worker, Block, Any]] = collections.deque()
-    while waiting or running:
+
+    def fill() -> None:
         for worker in workers:
             held = sum(w is worker for w, _, _ in running)
-            while waiting and held < IN_FLIGHT:
+            for _ in range(min(IN_FLIGHT - held, len(waiting))):
                 block = waiting.popleft()
                 running.append((worker, block, worker.start(block)))
-                held += 1
-        done = next((x for x in running if _is_ready(x[2])), running[0])
-        running.remove(done)
-        worker, block, outputs = done
+
+    fill()
+    while running:
+        number = next((i for i, (_, _, outputs) in enumerate(running) if _is_ready(outputs)), 0)
+        worker, block, outputs = running[number]
+        del running[number]
         values, message = worker.finish(block, outputs)
+        del outputs
+        fill()  # so that no device waits while this block is written
         try:
             store.write(block, values)
         except OSError as error:

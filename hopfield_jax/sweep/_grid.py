@@ -206,31 +206,35 @@ Cost = Callable[..., Any]
 
 
 def tile(grid: Grid, largest: int, cost: Cost | None) -> Tiling:
-    """Cuts a grid into blocks of at most `largest` points, one choice each.
+    """Cuts a grid into blocks of at most `largest` points, one choice each, and of more than half of that.
 
-    A block takes as long as its slowest point, times its points. Of all axes the one is halved, again and again, that
-    leaves the least in all; what is alike is thus kept together.
+    A block takes as long as its slowest point, times its points, and besides as long as a few points of a usual cost:
+    the boxes are taken that need the least in all. What is alike is thus kept together, little stands over, and the
+    blocks are few.
     """
     costs = expected_costs(grid, cost)
-    block = [1 if axis.is_choice else len(axis) for axis in grid.axes]
+    lengths = [1 if axis.is_choice else len(axis) for axis in grid.axes]
+    least = min(largest, math.prod(lengths)) / 2  # some box is larger: one more cut leaves at least half
+    extra = float(costs.mean()) * largest / 32
 
-    def time(candidate: list[int]) -> float:
-        slowest = costs
-        for number, width in enumerate(candidate):
-            length = slowest.shape[number]
-            if length > 1:
-                slowest = np.maximum.reduceat(slowest, np.arange(0, length, width), axis=number)
-        repeats = [-(-n // b) / m for n, b, m in zip(grid.shape, candidate, slowest.shape, strict=True)]
-        return float(slowest.sum()) * math.prod(repeats) * math.prod(candidate)
+    def boxes(block: Block, slowest: np.ndarray) -> Iterator[tuple[float, Block]]:
+        number, size = len(block), math.prod(block)
+        if number == len(lengths):
+            count = math.prod(Tiling(grid.shape, block).numbers)
+            yield float(slowest.sum()) * size + extra * count, block
+            return
+        length, rest = len(grid.axes[number]), math.prod(lengths[number + 1 :])
+        for width in range(1, min(lengths[number], largest // size) + 1):
+            parts = -(-length // width)
+            if size * width * rest > least and width == -(-length // parts):  # the narrowest that makes so many parts
+                if slowest.shape[number] > 1 and width > 1:
+                    yield from boxes(
+                        (*block, width), np.maximum.reduceat(slowest, np.arange(0, length, width), axis=number)
+                    )
+                else:
+                    yield from boxes((*block, width), slowest if slowest.shape[number] > 1 else slowest * parts)
 
-    while math.prod(block) > largest:
-        halves = []
-        for number, width in enumerate(block):
-            parts = -(-len(grid.axes[number]) // width)
-            if width > 1:
-                halves.append([*block[:number], -(-len(grid.axes[number]) // (2 * parts)), *block[number + 1 :]])
-        block = min(halves, key=time)  # of equals the first axis
-    return Tiling(grid.shape, tuple(block))
+    return Tiling(grid.shape, min(boxes((), costs), key=lambda found: found[0])[1])  # of equals, whole last axes
 
 
 def order_of(grid: Grid, tiling: Tiling, cost: Cost | None) -> list[Block]:

@@ -89,7 +89,8 @@ def test_blocks_cover_every_point_once(shape, largest, data):
         axes["choice"] = ["x", "y"]
     grid = Grid(**axes)
     tiling = tile(grid, largest, None)
-    assert tiling.block_size <= largest and ("choice" not in axes or tiling.block[-1] == 1)
+    together = math.prod(shape)
+    assert min(largest, together) / 2 < tiling.block_size <= largest and ("choice" not in axes or tiling.block[-1] == 1)
     count = np.zeros(grid.shape, int)
     flat = np.arange(grid.size).reshape(grid.shape)
     for block in tiling.blocks():
@@ -100,11 +101,23 @@ def test_blocks_cover_every_point_once(shape, largest, data):
     assert np.all(count == 1)
 
 
+@pytest.mark.parametrize(
+    "shape, largest, size",
+    [((250, 100, 4), 500, 500), ((250, 100, 4), 512, 500), ((7, 9, 11), 99, 99), ((3, 5), 99, 15), ((1009,), 101, 101)],
+)
+def test_blocks_are_full_where_the_numbers_allow_it(shape, largest, size):
+    tiling = tile(Grid(**{f"a{i}": np.arange(n) for i, n in enumerate(shape)}), largest, None)
+    assert tiling.block_size == size
+    assert math.prod(tiling.numbers) == -(-math.prod(shape) // size)  # halving alone gives 256 of the first's 200
+
+
 def test_points_of_like_cost_share_a_block():
     grid = Grid(slow=np.linspace(1, 100, 32), other=np.linspace(0, 1, 32))
     cost = lambda slow, other: slow**2  # noqa: E731
     assert tile(grid, 32, cost).block == (1, 32)
     assert tile(grid, 32, lambda slow, other: 1 + other).block == (32, 1)
+    narrow, wide = tile(grid, 32, lambda slow, other: slow * (1 + other)).block  # the steeper axis is cut the more
+    assert narrow < wide
     blocks = order_of(grid, tile(grid, 32, cost), cost)
     assert [b[0] for b in blocks] == list(range(31, -1, -1))  # the longest first
     for wrong in (lambda slow, other: -slow, lambda slow: slow, lambda slow, other: np.ones(7)):
