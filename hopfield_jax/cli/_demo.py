@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import _present, _present_dmft, _present_sequential, _present_sweep, _retrieve
+from . import _present, _present_dmft, _present_sequential, _present_sweep, _retrieve, _tune_strength
 
 Echo = Callable[[str], None]
 
@@ -34,9 +34,14 @@ def _many_points(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     return _present_sweep.demonstrate(folder, quick, echo)
 
 
+def _best_strength(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
+    return _tune_strength.demonstrate(folder, quick, echo)
+
+
 STEPS = (
     Step("retrieve", "Scanned digits come back from corrupted ones", _retrieve_images),
     Step("dmft", "Theory meets simulation, while synapses are fixed and while they are plastic", _plastic_synapses),
     Step("sequence", "Memories follow each other, for ever or until they collapse", _sequences),
     Step("sweep", "How much is retrieved, over loads and strengths of plasticity", _many_points),
+    Step("tune", "Which strength of plasticity is best, by its gradient", _best_strength),
 )

@@ -180,24 +180,20 @@ def retrieve(
 
 @app.command()
 def dmft(
-    load: Annotated[float, typer.Option("--load", help="Load α = P/N: patterns per neuron.")] = 0.12,
-    cue: Annotated[float, typer.Option("--cue", help="Overlap m₀ of the cue with the pattern.")] = 0.4,
+    load: Load = 0.12,
+    cue: CueOverlap = 0.4,
     units: Activations = Units.logcosh,
     beta: Steepness = 4.0,
     strength: Annotated[
         float, typer.Option("--strength", help="Strength λ of plasticity; 0: fixed synapses, negative: unlearning.")
     ] = 0.3,
-    tau: Annotated[
-        float, typer.Option("--tau", help="Time τ in which synapses forget, in units of the neurons' time constant.")
-    ] = 5.0,
+    tau: Forgetting = 5.0,
     accumulating: Annotated[
         bool, typer.Option("--accumulating", help="Synapses that never forget; --tau is not used.")
     ] = False,
     dt: Annotated[float, typer.Option("--dt", help="Length of a step in (0, 1]; 1: the synchronous map.")] = 1.0,
-    steps: Annotated[int, typer.Option("--steps", help="Number of steps.")] = 19,
-    samples: Annotated[
-        int, typer.Option("--samples", help="Paths of each randomisation of the theory, a power of two.")
-    ] = 16384,
+    steps: Steps = 19,
+    samples: Samples = 16384,
     shifts: Annotated[int, typer.Option("--shifts", help="Randomisations, whose spread is the theory's error.")] = 4,
     neurons: Annotated[int, typer.Option("--neurons", help="Neurons N of a simulated network.")] = 4000,
     networks: Annotated[int, typer.Option("--networks", help="Networks, whose spread is the simulation's error.")] = 6,
@@ -205,7 +201,7 @@ def dmft(
     self_coupling: Annotated[
         bool, typer.Option("--self-coupling", help="Keep the diagonal of the stored couplings.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is random.")] = 0,
+    seed: Seed = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
         "hopfield-dmft"
     ),

@@ -7,17 +7,27 @@ import typer
 
 from ._options import (
     Activation,
+    Activations,
+    CueOverlap,
     FastUnits,
+    Forgetting,
     InputCoupling,
+    Load,
     Memories,
     Neurons,
     NumGains,
+    Samples,
+    Seed,
     Slope,
+    Steepness,
+    Steps,
     TauFast,
+    Units,
     plain_errors,
     say_where,
 )
 
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and numbers.")]
 tune = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -28,6 +38,7 @@ def about() -> None:
     \b
     Begin with
       hopfield-jax tune gain
+      hopfield-jax tune strength
     """
 
 
@@ -49,9 +60,7 @@ def gain(
     input_coupling: InputCoupling = 0.01,
     units: Activation = FastUnits.hardtanh,
     beta: Slope = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and numbers.")] = Path(
-        "hopfield-tune"
-    ),
+    output: Output = Path("hopfield-tune"),
 ) -> None:
     """Find the gain at which memories follow each other at a wanted interval.
 
@@ -68,10 +77,10 @@ def gain(
       hopfield-jax tune gain --period 1.2 --tau-fast 0.002
       hopfield-jax tune gain --period 0.8 --period 1 --memories 4
     """
-    from . import _tune
+    from . import _tune_gain
 
     with plain_errors():
-        request = _tune.prepare_gain(
+        request = _tune_gain.prepare_gain(
             output=output,
             periods=period or (1.0, 1.5, 2.0),
             points=points,
@@ -83,7 +92,56 @@ def gain(
             units=units.value,
             beta=beta,
         )
-    say_where(_tune.run_and_report_gain(request, typer.echo))
+    say_where(_tune_gain.run_and_report_gain(request, typer.echo))
+
+
+@tune.command()
+def strength(
+    load: Load = 0.1,
+    cue: CueOverlap = 0.5,
+    units: Activations = Units.logcosh,
+    beta: Steepness = 4.0,
+    tau: Forgetting = 5.0,
+    lower: Annotated[float, typer.Option("--from", help="Smallest strength λ.")] = 0.0,
+    upper: Annotated[float, typer.Option("--to", help="Largest strength λ.")] = 2.0,
+    steps: Steps = 19,
+    samples: Samples = 8192,
+    repeats: Annotated[int, typer.Option("--repeats", help="Randomisations, whose spread is the error.")] = 4,
+    seed: Seed = 0,
+    output: Output = Path("hopfield-tune"),
+) -> None:
+    """Find the strength of plasticity with which a cue retrieves most.
+
+    Mean-field theory and its derivative at a few strengths, then between the neighbours of the best; the maximum of the
+    curve through them, and which strengths are as good within errors. Where plasticity imprints the cue, derivatives
+    along a path miss the paths that jump to another state: the card says by how much.
+
+    Prints what was tried and writes a figure (strength.png) and numbers (strength.json).
+
+    \b
+    Examples
+      hopfield-jax tune strength
+      hopfield-jax tune strength --load 0.05 --cue 0.2 --beta 6 --tau 10
+      hopfield-jax tune strength --load 0.12 --cue 0.4 --to 4
+    """
+    from . import _tune_strength
+
+    with plain_errors():
+        request = _tune_strength.prepare_strength(
+            output=output,
+            lower=lower,
+            upper=upper,
+            repeats=repeats,
+            units=units.value,
+            load=load,
+            cue=cue,
+            beta=beta,
+            tau=tau,
+            steps=steps,
+            samples=samples,
+            seed=seed,
+        )
+    say_where(_tune_strength.run_and_report_strength(request, typer.echo))
 
 
 def add_to(app: typer.Typer) -> None:

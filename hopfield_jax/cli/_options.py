@@ -33,6 +33,14 @@ Activations = Annotated[
     ),
 ]
 Steepness = Annotated[float, typer.Option("--beta", help="Slope or inverse temperature β; sign has none.")]
+Load = Annotated[float, typer.Option("--load", help="Load α = P/N: patterns per neuron.")]
+CueOverlap = Annotated[float, typer.Option("--cue", help="Overlap m₀ of the cue with the pattern.")]
+Forgetting = Annotated[
+    float, typer.Option("--tau", help="Time τ in which synapses forget, in units of the neurons' time constant.")
+]
+Steps = Annotated[int, typer.Option("--steps", help="Number of steps.")]
+Samples = Annotated[int, typer.Option("--samples", help="Paths of each randomisation of the theory, a power of two.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
 # Of sequences.
 Memories = Annotated[int, typer.Option("--memories", "-p", help="Memories P, rows of a Hadamard matrix.")]
 Neurons = Annotated[int, typer.Option("--neurons", "-n", help="Neurons N, a power of two.")]

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from hopfield_jax.cli._main import app
 
 
-def call(*arguments):
-    return CliRunner().invoke(app, ["tune", "gain", *(str(a) for a in arguments)])
+def call(*arguments, command="gain"):
+    return CliRunner().invoke(app, ["tune", command, *(str(a) for a in arguments)])
 
 
 def test_gain_prints_and_writes_what_it_found(tmp_path):
@@ -37,4 +37,29 @@ def test_bad_options_are_named(tmp_path):
         (("--tau-fast", 0), "--tau-fast"),
     ):
         result = call(*arguments, "-o", tmp_path)
+        assert result.exit_code == 2 and f"`{name}`" in result.stderr
+
+
+def test_strength_prints_and_writes_what_it_found(tmp_path):
+    result = call("--steps", 6, "--samples", 256, "--repeats", 2, "-o", tmp_path, command="strength")
+    assert result.exit_code == 0, result.output
+    for fact in ("load α = 0.1, cue m₀ = 0.5, 6 steps", "β = 4", "2 × 256 paths", "OptimalStrength", "derivative"):
+        assert fact in result.stdout
+    saved = json.loads((tmp_path / "strength.json").read_text())
+    assert saved["lower"] <= saved["strength"] <= saved["upper"] and saved["result"] == "ok"
+    tried = np.array(saved["tried"]["values"])
+    assert tried.shape == (len(saved["tried"]["strengths"]), 2) and saved["value"] > tried[0].mean() + 0.01
+    with Image.open(tmp_path / "strength.png") as image:
+        assert min(image.size) > 600 and len(set(np.asarray(image.convert("L")).ravel())) > 20
+
+
+def test_bad_options_of_strength_are_named(tmp_path):
+    for arguments, name in (
+        (("--units", "sign"), "--units"),
+        (("--from", 2, "--to", 1), "--to"),
+        (("--repeats", 1), "--repeats"),
+        (("--load", 0), "--load"),
+        (("--samples", 100), "--samples"),
+    ):
+        result = call(*arguments, "-o", tmp_path, command="strength")
         assert result.exit_code == 2 and f"`{name}`" in result.stderr
