@@ -11,16 +11,22 @@ from . import _main_sweep, _main_tune
 from ._options import (
     Activation,
     Activations,
+    CueOverlap,
     End,
     FastUnits,
     FirstGain,
+    Forgetting,
     InputCoupling,
     LastGain,
+    Load,
     Memories,
     Neurons,
     NumGains,
+    Samples,
+    Seed,
     Slope,
     Steepness,
+    Steps,
     TauFast,
     Units,
     plain_errors,
@@ -62,7 +68,6 @@ Transitions = Annotated[
 ]
 NoiseFast = Annotated[float, typer.Option("--noise-fast", help="Noise σ_f of the neurons: a free one's deviation.")]
 NoiseSlow = Annotated[float, typer.Option("--noise-slow", help="Noise σ_s of the slow state, likewise.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the noise.")]
 
 
 def _show_version(wanted: bool) -> bool:
