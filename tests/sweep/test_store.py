@@ -26,8 +26,8 @@ KEY = jr.key(0)
 R: Any = hj.RESULTS
 R: Any = hj.RESULTS
 GRID = Grid(
-    x=np.linspace(0, 1, 7), draw=4
-)  # at most four at once: blocks of (4, 1), eight of them, half of which stand over
+    x=np.linspace(0, 1, 7), draw=5
+)  # at most four at once: blocks of (4, 1), ten of them, half of which stand over
 
 
 def point(key, x, draw):
@@ -81,11 +81,11 @@ def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, monkeypatch, wanted):
     write = Store.write
     monkeypatch.setattr(Store, "write", lambda self, block, values: (blocks.append(block), write(self, block, values)))
     same(run(point, GRID, key=KEY, store=store), wanted)  # the store's block size, not the default
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     same(run(point, GRID, key=KEY, store=store), wanted)
-    assert len(blocks) == 5  # nothing was left to do
+    assert len(blocks) == 7  # nothing was left to do
     run(point, GRID, key=KEY, store=store, block_size=4, fresh=True)
-    assert len(blocks) == 5 + 8
+    assert len(blocks) == 7 + 10
 
 
 def chunk(store: Path, name: str, *block: int) -> Path:
@@ -129,15 +129,15 @@ def test_another_sweep_is_refused_and_the_differences_are_named(tmp_path):
         assert all(text in str(error.value) for text in said), error.value
 
     refused("key", key=jr.key(1))
-    refused("axis x: 8 values from 0 to 1", "in the store 7 values", grid=Grid(x=np.linspace(0, 1, 8), draw=4))
-    refused("axis x", "checksum", grid=Grid(x=np.linspace(0, 1, 7) ** 2, draw=4))
+    refused("axis x: 8 values from 0 to 1", "in the store 7 values", grid=Grid(x=np.linspace(0, 1, 8), draw=5))
+    refused("axis x", "checksum", grid=Grid(x=np.linspace(0, 1, 7) ** 2, draw=5))
     refused("random axes: x", random_axes=["x"])
     refused("function (checksum)", function=lambda key, x, draw: {"y": x - jr.normal(key), "z": jnp.stack([x, -x])})
     refused("output w", function=lambda key, x, draw: point(key, x, draw) | {"w": x})
     renamed = lambda key, x, draw: {n: v for n, v in point(key, x, draw).items()}  # noqa: E731
     run(renamed, GRID, key=KEY, store=store)  # the same computation by another name
     found = hj.sweep.open(store)
-    assert found.attrs["configuration_hash"] and found["y"].shape == (7, 4)
+    assert found.attrs["configuration_hash"] and found["y"].shape == (7, 5)
 
 
 def test_constants_and_choices_belong_to_the_sweep(tmp_path):
@@ -211,7 +211,7 @@ def test_a_full_disk_loses_nothing_that_is_finished(tmp_path, monkeypatch, wante
             run(point, GRID, key=KEY, block_size=4, store=store)
     written.clear()
     same(run(point, GRID, key=KEY, store=store), wanted)
-    assert len(written) == 6
+    assert len(written) == 8
 
 
 def test_the_dataset_opens_anywhere(tmp_path):
