@@ -58,7 +58,7 @@ def final_overlaps(run, strength, keys):
 
 
 def mean_and_error(x):
-    return f"{np.mean(x):.4f} ± {np.std(x, ddof=1) / len(x) ** 0.5:.4f}"
+    return f"{np.mean(x):.5f} ± {np.std(x, ddof=1) / len(x) ** 0.5:.5f}"
 
 
 # %% [markdown]
@@ -66,8 +66,10 @@ def mean_and_error(x):
 # overlap still rises.
 
 # %%
-fig, axes = plt.subplots(1, len(settings), figsize=(4.6 * len(settings), 4), squeeze=False, layout="constrained")
-for (load, cue_overlap, beta, tau, upper), ax in zip(settings, axes[0], strict=True):
+columns = min(2, len(settings))
+rows = len(settings) // columns
+fig, axes = plt.subplots(rows, columns, figsize=(7 * columns, 5 * rows), squeeze=False, layout="constrained")
+for (load, cue_overlap, beta, tau, upper), ax in zip(settings, axes.flat, strict=True):
     model = D.PlasticNetwork(load=load, units=hj.LogCosh(beta), kernel=D.LeakyHebbian(0.0, tau))
     model_of = functools.partial(eqx.tree_at, lambda m: m.kernel.strength, model)
     cue = D.SpinCue(cue_overlap)
@@ -99,7 +101,6 @@ for (load, cue_overlap, beta, tau, upper), ax in zip(settings, axes[0], strict=T
     ax.plot(grid, mean, color="0.6", linewidth=1, label=f"grid of {num_grid}", zorder=0)
     error = points.std(axis=1, ddof=1) / num_networks**0.5
     ax.errorbar(strengths, points.mean(axis=1), error, fmt="s", color="C3", label=f"networks, N = {num_neurons}")
-    ax.set_title(f"α = {load}, $m_0$ = {cue_overlap}, β = {beta:g}, τ = {tau:g}")
     ax.set(ylabel="overlap at the last step", ylim=(mean.max() - 0.15, mean.max() + 0.02))
     ax.legend(fontsize="small")
 
