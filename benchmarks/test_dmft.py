@@ -1,5 +1,6 @@
 """Mean-field theory and simulation with plastic synapses; compile and run apart. How to run: `README.md` here."""
 
+import functools
 import importlib.util
 import math
 import time
@@ -150,3 +151,32 @@ def test_simulation_steps(benchmark, num_neurons):
         print(f"NumPy with matrices: {(time.perf_counter() - start) / 6:.2f} s a step; m = {got[-1]:.3f}")
     benchmark.extra_info |= {"ms a step": 1e3 * step, "two products (ms)": 1e3 * bare}
     benchmark.pedantic(lambda: jax.block_until_ready(long(jnp.float32(0.3), jr.key(0))), rounds=1)
+
+
+@pytest.mark.parametrize("num_steps", [30, 100])
+def test_cost_of_gradients(benchmark, num_steps):
+    """One parameter in forward mode, the hundred lags of a kernel in reverse, beside the solution itself."""
+    lags = np.subtract.outer(np.arange(num_steps + 1), np.arange(num_steps + 1))
+
+    def final(strength, kernel):
+        table = jnp.where(lags > 0, strength * kernel[np.clip(lags - 1, 0, 99)], 0)
+        model = D.PlasticNetwork(0.12, LOGCOSH, kernel=D.TableKernel(table))
+        sizes = {"num_steps": num_steps, "num_samples": 8192, "num_shifts": 2}
+        return D.solve(model, D.SpinCue(0.4), key=jr.key(0), throw=False, **sizes).overlap[-1]
+
+    arguments = jnp.asarray(0.5), 0.2 * 0.8 ** jnp.arange(100.0)
+    calls = {
+        "solution": final,
+        "one derivative, forward": lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)),
+        "hundred derivatives, reverse": jax.value_and_grad(final, argnums=1),
+    }
+    programs, costs = {}, {}
+    for name, call in calls.items():
+        programs[name], costs[name] = compiled(call, *arguments)
+    seconds = in_turn({name: functools.partial(p, *arguments) for name, p in programs.items()}, 9)
+    for name in calls:
+        time_ratio = min(seconds[name]) / min(seconds["solution"])
+        memory_ratio = costs[name]["memory (MiB)"] / costs["solution"]["memory (MiB)"]
+        print(f"\n{name}: {time_ratio:.2f} times the time, {memory_ratio:.2f} times the memory of a solution")
+    report(benchmark, costs, seconds)
+    benchmark.pedantic(lambda: jax.block_until_ready(programs["solution"](*arguments)), rounds=3)

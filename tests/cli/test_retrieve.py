@@ -10,7 +10,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hopfield_jax.cli import _data, _present, _present_dmft, _present_sequential, _present_sweep, _retrieve
+from hopfield_jax.cli import (
+    _data,
+    _present,
+    _present_dmft,
+    _present_sequential,
+    _present_sweep,
+    _retrieve,
+    _tune_strength,
+)
 from hopfield_jax.cli._main import app
 
 NUM_IMAGES, SIDE = 12, 6
@@ -296,7 +304,13 @@ def test_unknown_choices_are_refused(options, tmp_path):
 def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
     asked, folders = [], []
     monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"])
-    for module, name in ((_present_dmft, "y.png"), (_present_sequential, "z.png"), (_present_sweep, "w.png")):
+    steps = (
+        (_present_dmft, "y.png"),
+        (_present_sequential, "z.png"),
+        (_present_sweep, "w.png"),
+        (_tune_strength, "v.png"),
+    )
+    for module, name in steps:
         monkeypatch.setattr(
             module,
             "demonstrate",
@@ -305,9 +319,9 @@ def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
     for quick in ((), ("--quick",)):
         result = call("demo", *quick, "--output", tmp_path / "demo")
         assert result.exit_code == 0, result.output
-        for said in ("[1/4]", "[4/4]", *(str(tmp_path / f"{name}.png") for name in "xyzw")):
+        for said in ("[1/5]", "[5/5]", *(str(tmp_path / f"{name}.png") for name in "xyzwv")):
             assert said in result.stdout
-    names = ("dmft", "sequence", "sweep")
+    names = ("dmft", "sequence", "sweep", "tune")
     assert folders == [(tmp_path / "demo" / name, quick) for quick in (False, True) for name in names]
     assert [request.draws for request in asked] == [20, 3]
     assert asked[0].output == tmp_path / "demo" / "retrieve" and asked[0].output.is_dir()
