@@ -26,13 +26,15 @@ ValueAndGradient = Callable[[Callable[[Any], Array]], Callable[[Any], tuple[Arra
 _PATIENCE = 20  # evaluations in a row that are not finite, each halfway back to the last one that was
 _MOVE = 0.03  # of a parameter's scale, by which gradients are compared with differences
 _FIRST_STEP = 0.3  # of minimisers of optimistix, in the parameters' scale
+_SMALL_CHANGE = 1e-6  # of the objective in its own scale, at which they are told to stop
 _MOST_CURVATURES = 16
 _CONTRADICTION = 0.1  # mismatch from which on a gradient is not believed
 
 
 def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
-    """As `jax.value_and_grad`, in forward mode: one pass a parameter and no memory of the way. For up to about ten
-    parameters."""
+    """As `jax.value_and_grad`, in forward mode: one pass a parameter. For up to about ten parameters; theory and
+    simulation of `hopfield_jax.dmft` keep no memory of the way then (an ordinary loop is linearised once, which keeps
+    its intermediate values)."""
 
     def both(parameters: Any) -> tuple[Array, Any]:
         flat, unravel = ravel_pytree(jtu.tree_map(as_inexact, parameters))
@@ -50,7 +52,7 @@ class Tuning(eqx.Module):
     - `parameters`: the best that were found; `value`, `gradient`: of the objective there.
     - `value_error`, `parameter_errors`: with a key, standard errors from the spread of the repeats: of the value, and,
       from that of the gradient and the curvature, of the place (0 at a bound; infinite where the curvature is not
-      positive, or for one repeat). `None` without a key.
+      positive or not known, or for one repeat). `None` without a key.
     - `curvature`: the matrix of second derivatives there, from differences of the gradient, shape (n, n) for n numbers
       in the alphabetical order of the names; `None` for more than 16 of them.
     - `at_bound`: whether each stands at a bound, which a further fall lies beyond.
@@ -232,12 +234,12 @@ def tune(
     first = log(u)
     if method is None:
         method = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
-    before = _compare(log, u) if first else _Comparison(float("nan"), False, False)
+    before = _compare(log, u) if first else _Comparison(float("nan"), False, False, 1.0)
     after, settled = before, False
     if first and not before.flat:
         with progress_bar(num_steps, "steps", show=progress) as advance:
             run = _minimise if isinstance(method, optx.AbstractMinimiser) else _descend
-            settled = run(log, u, method, num_steps, float(tolerance), advance)
+            settled = run(log, u, method, num_steps, float(tolerance), before.steepness, advance)
         if log.end is not None:
             after = _compare(log, log.end[0])
     failures = (
@@ -301,7 +303,9 @@ class _Log:
         return fine
 
 
-def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
+def _descend(
+    log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, steepness: float, advance: Callable
+) -> bool:
     """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
 
     method = optax.with_extra_args_support(method)
@@ -344,16 +348,19 @@ def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float,
     return settled()
 
 
-def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
+def _minimise(
+    log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, steepness: float, advance: Callable
+) -> bool:
     """A minimiser of optimistix, which has its own tolerances; only its end is logged."""
     options, first, wide = None, u, lambda x: x
     if type(method).__name__ == "GoldenSearch":  # of one scalar, in an interval
         if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
             fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
         options, first, wide = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0], lambda x: x[None]
-    base, slopes = log.both(u)
-    steepness = jnp.max(jnp.abs(slopes))
-    scale = jnp.where(steepness > 0, _FIRST_STEP / jnp.where(steepness > 0, steepness, 1), 1)
+    base = log.both(u)[0]
+    # As large as makes the first step `_FIRST_STEP`, but not so large that rounding looks like a change.
+    rounding = 4 * jnp.finfo(u.dtype).eps * jnp.abs(base)
+    scale = jnp.minimum(_FIRST_STEP / steepness, jnp.maximum(_SMALL_CHANGE / jnp.maximum(rounding, 1e-30), 1))
 
     @jax.custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
     def objective(x):
@@ -369,16 +376,19 @@ def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float
     found = optx.minimise(lambda x, _: objective(x), method, first, options=options, max_steps=num_steps, throw=False)
     log.count += int(found.stats["num_steps"])
     log(wide(found.value))
-    return bool(found.result == optx.RESULTS.successful)
+    if found.result == optx.RESULTS.successful or log.end is None:
+        return bool(found.result == optx.RESULTS.successful)
+    return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * steepness  # rounding kept it from settling
 
 
 class _Comparison(NamedTuple):
-    """Of the gradient with differences: the largest contradiction; whether the objective is the same all around, and
-    whether it is lower on both or either side than the gradient says."""
+    """Of the gradient with differences: the largest contradiction; whether the objective is the same all around,
+    whether it is lower on both or either side than the gradient says, and the steepest slope of either."""
 
     mismatch: float
     flat: bool
     lower: bool
+    steepness: float
 
 
 def _compare(log: _Log, u: Array) -> _Comparison:
@@ -386,15 +396,17 @@ def _compare(log: _Log, u: Array) -> _Comparison:
     derivative make of them (how much the two lengths differ) is no contradiction."""
     value, gradient, fine = log.evaluate(u, probe=True)
     if not fine:
-        return _Comparison(float("nan"), False, False)
-    worst, flat, lower = 0.0, bool(jnp.all(gradient == 0)), False
-    rounding = 4 * float(jnp.finfo(u.dtype).eps) * abs(value)
+        return _Comparison(float("nan"), False, False, 1.0)
+    worst, flat, lower, steepness = 0.0, bool(jnp.all(gradient == 0)), False, float(jnp.max(jnp.abs(gradient)))
     for axis in range(min(u.size, _MOST_CURVATURES)):
         here, slopes = float(gradient[axis]), []
         for length in (_MOVE, 0.5 * _MOVE):
             step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
             (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
             flat &= above == value == below
+            # A zero of the objective is rounded as what is around it.
+            rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(np.nanmax(np.abs([above, value, below])))
+            steepness = float(np.nanmax(np.abs([steepness, (above - value) / length, (below - value) / length])))
             lower |= min(above, below) < value - 2 * abs(here) * length - rounding
             if fine_above and fine_below:
                 slopes.append((above - below) / (2 * length))
@@ -403,7 +415,7 @@ def _compare(log: _Log, u: Array) -> _Comparison:
             error = abs(slopes[1] - slopes[0]) + 4 * rounding / _MOVE
             contradiction = max(abs(difference - here) - error, 0)
             worst = max(worst, contradiction / max(abs(difference), abs(here), 1e-30))
-    return _Comparison(worst, flat, lower)
+    return _Comparison(worst, flat, lower, max(steepness, 1e-30))
 
 
 def _result(log, scales, unravel, inner, has_key, mismatch, failures) -> Tuning:

@@ -77,6 +77,16 @@ def test_minimisers_do_not_care_for_the_size_of_the_objective(size):
     np.testing.assert_allclose(found.parameters["x"], 2, atol=1e-2)
 
 
+@pytest.mark.parametrize("start", [2.9, 2.99, 3.0001, 3.001, 4.0])
+@pytest.mark.parametrize("offset, size", [(0.9, 0.01), (0.0, 1.0), (-0.95, 0.05)])
+def test_a_start_beside_the_minimum_is_no_failure(start, offset, size):
+    found = hj.tune(lambda p: offset + size * (p["x"] - 3) ** 2, {"x": start}, method=optx.BFGS(1e-4, 1e-6))
+    assert found.num_evaluations < 80
+    # Where 16 roundings of the offset are all that is left of the parabola.
+    atol = max(2e-3, (16 * 1.2e-7 * abs(offset) / size) ** 0.5)
+    np.testing.assert_allclose(found.parameters["x"], 3, atol=atol)
+
+
 def test_repeats_give_the_error_of_the_minimum():
     """(x - 2 - z)² with a standard normal z: the minimum over n repeats is the mean of 2 + z, and its error s/√n."""
     draws = lambda key: jax.random.normal(key, dtype=jnp.float32)  # noqa: E731

@@ -43,7 +43,8 @@ def causal_scan(
     A step may read early rows up to `t` and late rows before `t`, and has to leave out all others, of which nothing can
     be said: while the scan runs they are zero, and in its derivative they are what they will be. Since a row is never
     written again, the derivative needs no copies of the past: it is a scan of its own, linear in the tangents, that
-    reads the finished rows at every step, forward or transposed, and recomputes the step from its state.
+    reads the finished rows at every step, forward or transposed, and recomputes the step from its state. (Second
+    derivatives in reverse mode are right, but keep what any scan keeps.)
 
     **Returns:** the late rows, and what came `out` of the steps of each block (a leading axis of time).
     """

@@ -1,5 +1,6 @@
 """The strength of plasticity that is best for retrieval, by gradient."""
 
+import itertools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -23,7 +24,7 @@ from ._questions import Run, conditions
 RandomRun = Callable[[AbstractPlasticModel, AbstractCue, PRNGKey], OrderParameters]
 Measure = Callable[[Run, AbstractPlasticModel, AbstractCue], Scalar]
 
-_FINE = 4001  # strengths at which the curves through values and gradients are looked at
+_FINE = 257  # places between two strengths at which the curves through values and gradients are looked at
 
 
 def final_overlap(run: Run, model: AbstractPlasticModel, cue: AbstractCue) -> Scalar:
@@ -63,8 +64,8 @@ class OptimalStrength(eqx.Module):
     result: RESULTS
 
     def curves(self, strengths: ArrayLike) -> np.ndarray:
-        """The measure of every repeat at other strengths within the bounds, by the spline whose maximum this is; shape
-        (strengths, repeats)."""
+        """The measure of every repeat at other strengths, by the spline whose maximum this is, NaN beyond those that
+        were finite; shape (strengths, repeats)."""
         found = _curves(*(np.asarray(x, np.float64) for x in (self.strengths, self.values, self.gradients)))
         if found is None:
             return np.full((len(np.asarray(strengths)), self.values.shape[1]), np.nan)
@@ -127,8 +128,9 @@ def optimal_strength(
     **Returns:** an `OptimalStrength`.
 
     **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
-    `not_finite` where the measure is a number at fewer than two strengths, `flat` where it depends on none. Units
-    through which no gradient goes (`Sign`, `Glauber`) raise: see `scan_strength`.
+    `not_finite` where the measure is a number at fewer than two strengths, `edge_of_domain` where the best stands
+    beside strengths at which it is none, `flat` where it is the same at all. Units through which no gradient goes
+    (`Sign`, `Glauber`) raise: see `scan_strength`.
 
     ```python
     import jax
@@ -192,7 +194,7 @@ def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) ->
     if fine.sum() < 2:
         return None
     x, y = strengths[fine], values[fine]
-    return CubicHermiteSpline(x, y, np.clip(gradients[fine], *_slopes(x, y)))
+    return CubicHermiteSpline(x, y, np.clip(gradients[fine], *_slopes(x, y)), extrapolate=False)
 
 
 def _slopes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +208,7 @@ def _slopes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _best(curves: CubicHermiteSpline) -> tuple[float, np.ndarray, np.ndarray]:
     """Where the mean curve is highest; the strengths looked at, and all curves there."""
-    grid = np.linspace(curves.x[0], curves.x[-1], _FINE)
+    grid = np.unique(np.concatenate([np.linspace(*ends, _FINE) for ends in itertools.pairwise(curves.x)]))
     heights = curves(grid)
     return grid[np.argmax(heights.mean(axis=1))], grid, heights
 
@@ -215,7 +217,7 @@ def _answer(strengths, values, gradients, lower, upper, setting, throw) -> Optim
     curves, repeats = _curves(strengths, values, gradients), values.shape[1]
     flat = not np.any(gradients) and np.ptp(values) == 0
     best = low = high = value = error = mismatch = np.nan
-    at_bound = False
+    at_bound = edge = False
     if curves is not None and not flat:
         best, grid, heights = _best(curves)
         top = np.argmax(heights.mean(axis=1))
@@ -227,7 +229,8 @@ def _answer(strengths, values, gradients, lower, upper, setting, throw) -> Optim
             worse = below.mean(axis=1) > limit
             low = grid[np.flatnonzero(worse[:top])[-1] + 1] if worse[:top].any() else grid[0]
             high = grid[top + np.flatnonzero(worse[top:])[0] - 1] if worse[top:].any() else grid[-1]
-        at_bound = best in (lower, upper)
+        at_bound = best in (strengths[0], strengths[-1])
+        edge = not at_bound and best in (curves.x[0], curves.x[-1])
         mean, slope = values.mean(axis=1, keepdims=True), gradients.mean(axis=1, keepdims=True)
         near = (strengths >= low) & (strengths <= high)
         near |= np.isin(strengths, sorted(strengths, key=lambda x: abs(x - best))[:5])
@@ -248,6 +251,10 @@ def _answer(strengths, values, gradients, lower, upper, setting, throw) -> Optim
         gradients=number(gradients),
         mismatch=number(mismatch),
         setting=setting,
-        result=outcome((jnp.array(curves is None), RESULTS.not_finite), (jnp.array(bool(flat)), RESULTS.flat)),
+        result=outcome(
+            (jnp.array(bool(edge)), RESULTS.edge_of_domain),
+            (jnp.array(curves is None), RESULTS.not_finite),
+            (jnp.array(bool(flat)), RESULTS.flat),
+        ),
     )
     return raise_unless_okay(out, out.result) if throw else out

@@ -135,7 +135,7 @@ def memory_needed(
     dtype = default_float()
     strata = jax.eval_shape(lambda: cue.strata(model.units, jnp.zeros((cue.dims, num_samples), dtype))).weights.size
     tangent, row = jax.eval_shape(lambda: response.begin(times, strata, num_samples, dtype))
-    # Noise, points while they are made, outputs twice (the block being appended is copied), history, matrices.
+    # Noise, points while they are made, outputs twice (rows are copied where a block ends), history, matrices.
     size = times * num_samples * (2 + 2 * thermal + 2 * strata) + tangent.size + 2 * times * row.size
     size = -(-size // Split.of(mesh, "num_samples", num_samples).pieces) + 20 * times**2
     return num_shifts * size * jnp.dtype(dtype).itemsize

@@ -314,7 +314,7 @@ def _rounds(run: SequenceRun, num_patterns: int) -> tuple[Array, Array, Array]:
     retrieval goes on."""
     count = jnp.sum(jnp.isfinite(run.dwell_times))
     index = count - 2 * num_patterns + jnp.arange(2 * num_patterns)
-    going = (index[0] >= 0) & jnp.isfinite(run.period) | (run.result == RESULTS.no_room)
+    going = (index[0] >= 0) & (jnp.isfinite(run.period) | (run.result == RESULTS.no_room))
     index = jnp.maximum(index, 0)
     times = jnp.where(going, run.dwell_times[index], jnp.nan)
     return times.reshape(2, -1), run.order[index[num_patterns:]], going

@@ -48,7 +48,8 @@ def critical_load(
     **Returns:** a `StationaryState` whose `load` is the critical one, with the `curvature` of the fold. Differentiable
     with respect to the coupling, the cue of the branch and the units' parameters, and with respect to the strength
     where the state is not `multivalued`. Where it is, the value is that of the branch rule (which for Maxwell's hardly
-    knows the strength, unlike the dynamics), and its slope by the strength is refused: NaN, or an error if `throw`.
+    knows the strength, unlike the dynamics), and its slope by the strength is refused: NaN, or an error if `throw`
+    (in forward mode with all slopes that are taken together with it).
 
     **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` if there is no fold, or a slope
     is refused, and `throw`.

@@ -90,6 +90,12 @@ def test_what_cannot_be_found_is_said():
     for measure, code in ((nan, "not_finite"), (flat, "flat")):
         out = D.optimal_strength(theory, network(), CUE, key=KEY, measure=measure, throw=False)
         assert out.result == getattr(hj.RESULTS, code) and np.isnan(out.strength)
+    edge = lambda run, model, cue: jnp.where(model.kernel.strength > 1.3, jnp.nan, 1) * model.kernel.strength  # noqa: E731
+    out = D.optimal_strength(theory, network(), CUE, key=KEY, measure=edge, throw=False)
+    assert out.result == hj.RESULTS.edge_of_domain and np.isnan(out.curves(np.array([3.0]))).all()
+    far = lambda run, model, cue: -((model.kernel.strength - 0.123456) ** 2)  # noqa: E731
+    out = D.optimal_strength(theory, network(), CUE, key=KEY, measure=far, upper=100.0, num_rounds=6)
+    np.testing.assert_allclose(out.strength, 0.123456, atol=2e-4)  # the last spacing, 0.05, over 256
     partly = lambda run, model, cue: jnp.where(model.kernel.strength > 2.2, jnp.nan, 1) * parabola(model)  # noqa: E731
     parabola = lambda model: -((model.kernel.strength - 1) ** 2)  # noqa: E731
     np.testing.assert_allclose(
