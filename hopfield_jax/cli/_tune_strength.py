@@ -115,5 +115,5 @@ def demonstrate(folder: Path, quick: bool, echo: Callable[[str], None]) -> list[
 
 
 def _theory(request: StrengthRequest, model: Any, cue: Any, key: jax.Array) -> OrderParameters:
-    options = {"num_steps": request.retrieval.steps, "num_samples": request.retrieval.samples, "num_shifts": 1}
-    return solve(model, cue, key=key, throw=False, **options)
+    steps, samples = request.retrieval.steps, request.retrieval.samples
+    return solve(model, cue, key=key, num_steps=steps, num_samples=samples, num_shifts=1, throw=False)
