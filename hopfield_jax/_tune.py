@@ -239,7 +239,8 @@ def tune(
     if first and not before.flat:
         with progress_bar(num_steps, "steps", show=progress) as advance:
             run = _minimise if isinstance(method, optx.AbstractMinimiser) else _descend
-            settled = run(log, u, method, num_steps, float(tolerance), before.steepness, advance)
+            log.steepness = before.steepness
+            settled = run(log, u, method, num_steps, float(tolerance), advance)
         if log.end is not None:
             after = _compare(log, log.end[0])
     failures = (
@@ -276,6 +277,7 @@ class _Log:
         self.best: tuple[Array, float, Array] | None = None
         self.last: tuple[Array, float, Array] | None = None
         self.at_edge = False
+        self.steepness = 1.0  # largest slope seen around the start
 
     @property
     def end(self) -> tuple[Array, float, Array] | None:
@@ -303,9 +305,7 @@ class _Log:
         return fine
 
 
-def _descend(
-    log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, steepness: float, advance: Callable
-) -> bool:
+def _descend(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
     """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
 
     method = optax.with_extra_args_support(method)
@@ -348,9 +348,7 @@ def _descend(
     return settled()
 
 
-def _minimise(
-    log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, steepness: float, advance: Callable
-) -> bool:
+def _minimise(log: _Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
     """A minimiser of optimistix, which has its own tolerances; only its end is logged."""
     options, first, wide = None, u, lambda x: x
     if type(method).__name__ == "GoldenSearch":  # of one scalar, in an interval
@@ -360,7 +358,7 @@ def _minimise(
     base = log.both(u)[0]
     # As large as makes the first step `_FIRST_STEP`, but not so large that rounding looks like a change.
     rounding = 4 * jnp.finfo(u.dtype).eps * jnp.abs(base)
-    scale = jnp.minimum(_FIRST_STEP / steepness, jnp.maximum(_SMALL_CHANGE / jnp.maximum(rounding, 1e-30), 1))
+    scale = jnp.minimum(_FIRST_STEP / log.steepness, jnp.maximum(_SMALL_CHANGE / jnp.maximum(rounding, 1e-30), 1))
 
     @jax.custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
     def objective(x):
@@ -378,7 +376,7 @@ def _minimise(
     log(wide(found.value))
     if found.result == optx.RESULTS.successful or log.end is None:
         return bool(found.result == optx.RESULTS.successful)
-    return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * steepness  # rounding kept it from settling
+    return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * log.steepness  # rounding kept it from settling
 
 
 class _Comparison(NamedTuple):

@@ -1,5 +1,6 @@
 """A scan whose steps read what all earlier steps wrote, with a derivative that keeps one history and not one a step."""
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -78,14 +79,21 @@ def _(primals, tangents, *, emit, step, rooms, split):
         known = _cut((early, late), room[1:])
         carry = split.along(_fit((d_state, d_early, d_late), room))
 
-        def body(carry, inputs, constants=constants, d_constants=d_constants, known=known):
+        def body(d_constants, carry, inputs, constants=constants, known=known):
             (d_state, d_early, d_late), (t, state, x, d_x) = carry, inputs
             here, d_here = (constants, t, state, x), (d_constants, None, d_state, d_x)
             d_early = _write(d_early, push(emit, here, d_here), t)
             d_state, d_row, d_out = push(step, (*here, *known), (*d_here, d_early, d_late))
             return (d_state, d_early, _write(d_late, d_row, t)), d_out
 
-        (d_state, d_early, d_late), moved = jax.lax.scan(body, carry, (times, passed, inputs, d_inputs))
+        def linear(carry, d_constants, d_inputs, body=body, first=(times, passed, inputs)):
+            return jax.lax.scan(functools.partial(body, d_constants), carry, (*first, d_inputs))
+
+        # The scan is its own tangent. Asked for as that, it is known to be linear also by JAX before 0.10, which
+        # transposes no other ones.
+        moves = carry, d_constants, d_inputs
+        zeros = jtu.tree_map(jnp.zeros_like, moves)
+        (d_state, d_early, d_late), moved = jax.jvp(linear, zeros, moves)[1]
         d_out.append(moved)
     return (late, out), (d_late, d_out)
 

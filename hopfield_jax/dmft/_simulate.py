@@ -218,7 +218,8 @@ def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, prob
     pattern_key, cue_key, noise_key, probe_key = jr.split(key, 4)
     patterns = jr.rademacher(pattern_key, (run.max_patterns, run.num_neurons), dtype)
     num_patterns = model.num_patterns(run.num_neurons)
-    patterns = run.split.along(jnp.where(jnp.arange(run.max_patterns)[:, None] < num_patterns, patterns, 0))
+    stored = jnp.arange(run.max_patterns, dtype=num_patterns.dtype) < num_patterns
+    patterns = run.split.along(jnp.where(stored[:, None], patterns, 0))
     condensed = patterns[: cue.shape[0] if cue.shape else 1]
     x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
     probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))

@@ -34,8 +34,8 @@ def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[
       gives it for the successor's saliency Z ≥ 1 at the switch. May be traced, or close over traced numbers. The
       search goes up to Z = 1e6.
 
-    **Returns:** κ_c, differentiable by the delay and by what it closes over; NaN where there is none, where a traced
-    delay is not finite, or where the minimum lies outside the saliencies for which a `SwitchDelay` was measured.
+    **Returns:** κ_c, twice differentiable by the delay and by what it closes over; NaN where there is none, where a
+    traced delay is not finite, or where the minimum lies outside the saliencies for which a `SwitchDelay` was measured.
 
     **Raises:** `ValueError` for arguments outside their domain.
 
@@ -86,10 +86,16 @@ def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
     bracket = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
     fold = jax.lax.fori_loop(0, jnp.finfo(dtype).nmant + 6, halve, bracket)[1]
     z = jax.lax.stop_gradient(jnp.where(allowed_gain(fold) < allowed_gain(grid[best]), fold, grid[best]))
-    # At the minimum only the explicit dependence on the delay counts; on the edge τ = 0, though, Z moves with it.
-    tau, slope = jax.value_and_grad(dwell)(z)
-    edge = (z > 1) & (tau < 8 * jnp.finfo(dtype).eps)
-    shift = (tau - jax.lax.stop_gradient(tau)) / jax.lax.stop_gradient(jnp.where(edge, slope, 1))
-    value = gain(jnp.where(edge, z - shift, z))
+    # How Z moves with the delay: on the edge as τ = 0 says, at a smooth minimum as the gain's vanishing slope does (by
+    # a step of Newton's of no length), and not at all where Z = 1 bounds it or a kink holds it.
+    frozen = jax.lax.stop_gradient
+    inner = jnp.where(z > 1, z, 2)
+    tau, tau_slope = jax.value_and_grad(dwell)(inner)
+    slope, curvature = jax.value_and_grad(jax.grad(gain))(inner)
+    edge = tau < 8 * jnp.finfo(dtype).eps
+    smooth = jnp.abs(slope) <= jnp.finfo(dtype).eps ** 0.5 * z * curvature
+    ahead, rate = jnp.where(edge, tau, slope), jnp.where(edge, tau_slope, curvature)
+    free = (z > 1) & (edge | smooth) & (rate != 0)
+    value = gain(jnp.where(free, z - (ahead - frozen(ahead)) / frozen(jnp.where(free, rate, 1)), z))
     unknown = (z < delay.lower) | (z > delay.upper) if isinstance(delay, SwitchDelay) else False
     return jnp.where((best < grid.size - 1) & ~jnp.asarray(unknown) & jnp.isfinite(value), value, jnp.nan)

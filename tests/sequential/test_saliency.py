@@ -211,6 +211,9 @@ def test_delays_move_the_critical_gain(x64):
         found, found_slope = slope(delay)
         np.testing.assert_allclose(found, expected, rtol=1e-13)
         np.testing.assert_allclose(found_slope, derivative, rtol=1e-7)  # as exact as the place of the minimum
+        if delay == 0.3:  # κ_c = 4e^{−d}, of which the place of the minimum is a part
+            curvature = jax.grad(jax.grad(lambda d, p=num_patterns: sequential.critical_gain(p, d)))(delay)
+            np.testing.assert_allclose(curvature, expected, rtol=1e-6)
     # And of a cycle of eight against differences, which miss a sixth of step².
     step, delay = 1e-4, jnp.array([0.1, 0.2])
     value = jax.jit(jax.vmap(lambda d: sequential.critical_gain(8, d)))
