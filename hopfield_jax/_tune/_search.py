@@ -1,0 +1,142 @@
+"""The search: a log of all that was evaluated, and the two kinds of methods that move it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import optimistix as optx
+
+from .._checks import fail
+from .._types import Array
+from ._scales import Scales
+
+_PATIENCE = 20  # evaluations in a row that are not finite, each halfway back to the last one that was
+_FIRST_STEP = 0.3  # of minimisers of optimistix, in the parameters' scale
+_SMALL_CHANGE = 1e-6  # of the objective in its own scale, at which they are told to stop
+
+
+class Repeats(NamedTuple):
+    """Of every repeat, the value, shape (repeats,), and the gradient, shape (repeats, n)."""
+
+    values: Array
+    gradients: Array
+
+    @property
+    def mean(self) -> tuple[Array, Array]:
+        return jnp.mean(self.values), jnp.mean(self.gradients, axis=0)
+
+
+class Log:
+    """Calls objective and gradient, remembers all of it and the best."""
+
+    def __init__(self, repeated: Callable[[Array], Repeats], scales: Scales):
+        self.both, self.scales = lambda u: repeated(u).mean, scales
+        self.values: list[float] = []
+        self.path: list[np.ndarray] = []
+        self.count = self.not_finite = 0
+        self.best: tuple[Array, float, Array] | None = None
+        self.last: tuple[Array, float, Array] | None = None
+        self.at_edge = False
+        self.steepness = 1.0  # largest slope seen around the start
+
+    @property
+    def end(self) -> tuple[Array, float, Array] | None:
+        """The best, or the last if it is as good but for rounding."""
+        if self.best is None or self.last is None:
+            return self.best
+        rounding = 4 * float(jnp.finfo(self.last[0].dtype).eps) * abs(self.best[1])
+        return self.last if self.last[1] <= self.best[1] + rounding else self.best
+
+    def evaluate(self, u: Array, probe: bool = False) -> tuple[float, Array, bool]:
+        """Value and gradient in u, and whether both are finite; the best so far is kept, but for a probe."""
+        value, gradient = self.both(u)
+        self.count += 1
+        fine = bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
+        self.not_finite += not fine
+        if fine and not probe and (self.best is None or float(value) < self.best[1]):
+            self.best = u, float(value), gradient
+        return float(value), gradient, fine
+
+    def __call__(self, u: Array) -> bool:
+        """`evaluate`, as a step of the way."""
+        value, _, fine = self.evaluate(u)
+        self.values.append(value if fine else float("nan"))
+        self.path.append(np.asarray(self.scales.outside(u)))
+        return fine
+
+
+def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
+    """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
+
+    method = optax.with_extra_args_support(method)
+
+    @jax.jit
+    def move(u, state, value, gradient):
+        with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+            extra = {"value": value, "grad": gradient, "value_fn": lambda u: log.both(u)[0]}  # for line searches
+            updates, state = method.update(gradient, state, u, **extra)
+            return optax.apply_updates(u, updates), state
+
+    state = method.init(u)
+    value, gradient, _ = log.evaluate(u)
+    steepest = 0.0
+
+    def settled() -> bool:
+        nonlocal steepest
+        slope = float(jnp.max(jnp.abs(gradient)))
+        steepest = max(slope, steepest)
+        return slope <= tolerance * steepest
+
+    for _ in range(num_steps):
+        if settled():
+            return True
+        target, state = move(u, state, jnp.asarray(value, u.dtype), gradient)
+        for halvings in range(_PATIENCE):  # noqa: B007
+            value, new, fine = log.evaluate(target)
+            log.values.append(value if fine else float("nan"))
+            log.path.append(np.asarray(log.scales.outside(target)))
+            if fine:
+                break
+            target = 0.5 * (target + u)
+        else:
+            log.at_edge = True
+            return False
+        log.at_edge = halvings > 0
+        u, gradient = target, new
+        log.last = u, value, gradient
+        advance(1)
+    return settled()
+
+
+def minimise(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
+    """A minimiser of optimistix, which has its own tolerances; only its end is logged."""
+    options, first, wide = None, u, lambda x: x
+    if type(method).__name__ == "GoldenSearch":  # of one scalar, in an interval
+        if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
+            fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
+        options, first, wide = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0], lambda x: x[None]
+    base = log.both(u)[0]
+    # As large as makes the first step `_FIRST_STEP`, but not so large that rounding looks like a change.
+    rounding = 4 * jnp.finfo(u.dtype).eps * jnp.abs(base)
+    scale = jnp.minimum(_FIRST_STEP / log.steepness, jnp.maximum(_SMALL_CHANGE / jnp.maximum(rounding, 1e-30), 1))
+
+    @jax.custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
+    def objective(x):
+        """In units in which the first step, the gradient, is a fraction of the parameters' scale: minimisers stop at
+        changes of either that are small as numbers."""
+        return scale * (log.both(wide(x))[0] - base)
+
+    @objective.defjvp
+    def _(primals, tangents):
+        value, gradient = log.both(wide(primals[0]))
+        return scale * (value - base), scale * jnp.sum(gradient * wide(tangents[0]))
+
+    found = optx.minimise(lambda x, _: objective(x), method, first, options=options, max_steps=num_steps, throw=False)
+    log.count += int(found.stats["num_steps"])
+    log(wide(found.value))
+    if found.result == optx.RESULTS.successful or log.end is None:
+        return bool(found.result == optx.RESULTS.successful)
+    return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * log.steepness  # rounding kept it from settling

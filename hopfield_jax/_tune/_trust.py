@@ -1,0 +1,78 @@
+"""How far a search can be trusted: its gradient against differences, curvature and standard errors at its end."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Array
+from ._scales import Scales
+from ._search import Log, Repeats
+
+MOST_NUMBERS = 16  # whose slopes and curvatures are taken by differences
+_MOVE = 0.03  # of a parameter's scale, over which differences reach
+
+
+class Comparison(NamedTuple):
+    """Of the gradient with differences: the largest contradiction; whether the objective is the same all around,
+    whether it is lower on both or either side than the gradient says, and the steepest slope of either."""
+
+    mismatch: float
+    flat: bool
+    lower: bool
+    steepness: float
+
+
+def compare(log: Log, u: Array) -> Comparison:
+    """Compares the gradient with central differences over two lengths, extrapolated; what rounding and the third
+    derivative make of them (how much the two lengths differ) is no contradiction."""
+    value, gradient, fine = log.evaluate(u, probe=True)
+    if not fine:
+        return Comparison(float("nan"), False, False, 1.0)
+    worst, flat, lower, steepness = 0.0, bool(jnp.all(gradient == 0)), False, float(jnp.max(jnp.abs(gradient)))
+    for axis in range(min(u.size, MOST_NUMBERS)):
+        here, slopes = float(gradient[axis]), []
+        for length in (_MOVE, 0.5 * _MOVE):
+            step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
+            (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
+            flat &= above == value == below
+            # A zero of the objective is rounded as what is around it.
+            rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(np.nanmax(np.abs([above, value, below])))
+            steepness = float(np.nanmax(np.abs([steepness, (above - value) / length, (below - value) / length])))
+            lower |= min(above, below) < value - 2 * abs(here) * length - rounding
+            if fine_above and fine_below:
+                slopes.append((above - below) / (2 * length))
+        if len(slopes) == 2:
+            difference = (4 * slopes[1] - slopes[0]) / 3
+            error = abs(slopes[1] - slopes[0]) + 4 * rounding / _MOVE
+            contradiction = max(abs(difference - here) - error, 0)
+            worst = max(worst, contradiction / max(abs(difference), abs(here), 1e-30))
+    return Comparison(worst, flat, lower, max(steepness, 1e-30))
+
+
+def curvature_of(inner: Callable, scales: Scales, p: Array) -> Array:
+    """By differences of the gradient, within the bounds."""
+    rows = []
+    for axis in range(p.size):
+        step = _MOVE * scales.unit * jnp.eye(p.size, dtype=p.dtype)[axis]
+        above, below = (jnp.clip(x, scales.lower, scales.upper) for x in (p + step, p - step))
+        rows.append((inner(above).mean[1] - inner(below).mean[1]) / (above - below)[axis])
+    matrix = jnp.stack(rows)
+    return 0.5 * (matrix + matrix.T)
+
+
+def standard_errors(repeats: Repeats, curvature: Array | None, at_bound: Array) -> tuple[Array, Array]:
+    """Standard errors of the value and of its place: a minimum moves by H⁻¹ times what is added to the gradient."""
+    values, gradients = (np.asarray(x, np.float64) for x in repeats)
+    number, size = gradients.shape
+    error, errors = np.full((), np.inf), np.full(size, np.inf)
+    if number > 1:
+        error = np.std(values, ddof=1) / np.sqrt(number)
+        free = ~np.asarray(at_bound)
+        hessian = None if curvature is None else np.asarray(curvature, np.float64)[np.ix_(free, free)]
+        if hessian is not None and np.all(np.isfinite(hessian)) and np.all(np.linalg.eigvalsh(hessian) > 0):
+            moved = np.linalg.solve(hessian, (gradients - gradients.mean(axis=0))[:, free].T)
+            errors[free] = np.std(moved, axis=1, ddof=1) / np.sqrt(number)
+        errors[~free] = 0
+    return jnp.asarray(error, repeats.values.dtype), jnp.asarray(errors, repeats.values.dtype)

@@ -1,0 +1,244 @@
+"""Tuning: the parameters at which an objective is least, by its gradient, and whether the gradient can be trusted."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+import numpy as np
+import optax
+import optimistix as optx
+from jax.flatten_util import ravel_pytree
+
+from .._checks import at_least, describe, fail, in_domain, is_concrete
+from .._misc import as_inexact
+from .._progress import progress_bar
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
+from ._scales import Bounds, scales_of
+from ._search import Log, Repeats, descend, minimise
+from ._trust import MOST_NUMBERS, Comparison, compare, curvature_of, standard_errors
+
+Parameters = Mapping[str, ArrayLike]
+ValueAndGradient = Callable[[Callable[[Any], Array]], Callable[[Any], tuple[Array, Any]]]
+
+_CONTRADICTION = 0.1  # mismatch from which on a gradient is not believed
+
+
+def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
+    """As `jax.value_and_grad`, in forward mode: one pass a parameter. For up to about ten parameters; theory and
+    simulation of `hopfield_jax.dmft` keep no memory of the way then (an ordinary loop is linearised once, which keeps
+    its intermediate values)."""
+
+    def both(parameters: Any) -> tuple[Array, Any]:
+        flat, unravel = ravel_pytree(jtu.tree_map(as_inexact, parameters))
+        value, push = jax.linearize(lambda x: function(unravel(x)), flat)
+        return value, unravel(jax.lax.map(push, jnp.eye(len(flat), dtype=flat.dtype)))
+
+    return both
+
+
+class Tuning(eqx.Module):
+    r"""What `hopfield_jax.tune` returns; dictionaries have the names of the parameters.
+
+    **Attributes:**
+
+    - `parameters`: the best that were found; `value`, `gradient`: of the objective there.
+    - `value_error`, `parameter_errors`: with a key, standard errors from the spread of the repeats: of the value, and,
+      from that of the gradient and the curvature, of the place (0 at a bound; infinite where the curvature is not
+      positive or not known, or for one repeat). `None` without a key.
+    - `curvature`: the matrix of second derivatives there, from differences of the gradient, shape (n, n) for n numbers
+      in the alphabetical order of the names; `None` for more than 16 of them.
+    - `at_bound`: whether each stands at a bound, which a further fall lies beyond.
+    - `mismatch`: how much the gradient contradicts central differences of the objective at the start and at the end (in
+      the first 16 numbers): their difference beyond rounding and truncation, as a fraction of the larger of the two.
+    - `values`, `path`: at the start and after each step, shape (steps + 1,) and (steps + 1, ...); NaN where the
+      objective was not finite. Of a minimiser of optimistix only the start and the end.
+    - `num_evaluations`: of objective and gradient. `num_not_finite`: those that were not finite.
+    - `result`: how it ended.
+    """
+
+    parameters: dict[str, Array]
+    value: Scalar
+    value_error: Scalar | None
+    parameter_errors: dict[str, Array] | None
+    gradient: dict[str, Array]
+    curvature: Float[Array, "numbers numbers"] | None
+    at_bound: dict[str, Bool[Array, "..."]]
+    mismatch: Scalar
+    values: Float[Array, " steps"]
+    path: dict[str, Array]
+    num_evaluations: Int[Array, ""]
+    num_not_finite: Int[Array, ""]
+    result: RESULTS
+
+    def __str__(self) -> str:
+        def text():
+            errors = self.parameter_errors or {}
+            error = lambda name: f" ± {describe(np.round(errors[name], 6))}" if name in errors else ""  # noqa: E731
+            found = ", ".join(f"{name} {describe(np.round(x, 6))}{error(name)}" for name, x in self.parameters.items())
+            noise = "" if self.value_error is None else f" ± {self.value_error:.2g}"
+            bound = [name for name, x in self.at_bound.items() if np.any(x)]
+            return (
+                f"value {self.value:.6g}{noise} at {found}"
+                f"{' (at a bound: ' + ', '.join(bound) + ')' if bound else ''}\n  "
+                f"{self.num_evaluations} evaluations, {self.num_not_finite} of them not finite; gradient and "
+                f"differences contradict each other by {float(self.mismatch):.1%}\n  "
+                f"result: {describe_result(self.result)}"
+            )
+
+        return card(self, self.value, text)
+
+
+def tune(
+    objective: Callable[..., Array],
+    parameters: Parameters,
+    *,
+    key: PRNGKey | None = None,
+    num_repeats: int = 4,
+    bounds: Bounds | None = None,
+    method: optax.GradientTransformation | optx.AbstractMinimiser | None = None,
+    value_and_grad: ValueAndGradient = jax.value_and_grad,
+    num_steps: int = 200,
+    tolerance: ScalarLike = 1e-3,
+    progress: bool = True,
+    throw: bool = True,
+) -> Tuning:
+    r"""Finds the parameters at which an objective is least.
+
+    Every parameter is moved in a coordinate of its own scale (its first value, or its distance from a bound), in which
+    bounds are smooth: those of one side by a square root, of two sides by a sine (as in James and Roos's MINUIT,
+    Comput. Phys. Commun. 10, 343 (1975)), so that an optimum at a bound is reached and said to be there. The default is
+    Adam with a step that falls from a tenth of the scale to nothing: it needs no line search, and neither the
+    objective's scale nor rounding in float32 upset it. For one to three smooth parameters `optimistix.BFGS(1e-4, 1e-6)`
+    takes fewer evaluations, and `optimistix.GoldenSearch(1e-3, 1e-6)` (optimistix 0.1 and later) no gradient at all
+    for one parameter between two bounds.
+
+    With `key` the objective takes one as well, and its mean over `num_repeats` independent ones is minimised, the same
+    at every call (common random numbers): a smooth function with an exact gradient, not a noisy one, and the spread of
+    the repeats says how far its minimum is from that of the expectation. The gradient is compared with differences at
+    the start and at the end, since automatic differentiation says nothing of jumps and of predicates.
+
+    **Arguments:**
+
+    - `objective`: of the dictionary of parameters, and of a key if there is one; one number, least at the best.
+    - `parameters`: names with first values, numbers or arrays.
+    - `key`, `num_repeats`: of the objective's randomness.
+    - `bounds`: names with pairs (lower, upper), `None` where there is none; the first values lie strictly between.
+    - `method`: an optax optimiser or an optimistix minimiser.
+    - `value_and_grad`: `jax.value_and_grad` (reverse mode), `hopfield_jax.forward_value_and_grad` for few parameters,
+      or anything like them.
+    - `num_steps`: most steps of the method.
+    - `tolerance`: optax's end is reached when the gradient, in units of the scales, is everywhere smaller than this
+      fraction of the largest that was met; minimisers of optimistix have their own.
+    - `progress`: whether to show a bar on a terminal. `throw`: whether an unsuccessful end raises; else it is in
+      `result`.
+
+    **Returns:** a `Tuning`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
+    `num_steps_reached`; `flat`, where the objective does not depend on the parameters; `wrong_gradient`, where gradient
+    and differences contradict each other; `no_minimum`, at a maximum or a saddle; `not_finite`, where the objective is
+    not finite at the start; `edge_of_domain`, beside a region in which it is not finite.
+
+    ```python
+    import hopfield_jax as hj
+
+    found = hj.tune(lambda p: (p["x"] - 3.0) ** 2 + p["y"], {"x": 1.0, "y": 2.0}, bounds={"y": (0.5, None)})
+    assert abs(found.parameters["x"] - 3) < 5e-3 and abs(found.parameters["y"] - 0.5) < 1e-3  # 1e-3 of the first slope
+    assert found.at_bound["y"]
+    ```
+    """
+    start = {name: as_inexact(x) for name, x in parameters.items()}
+    if not start:
+        fail("parameters", "at least one parameter", "none")
+    for name, x in start.items():
+        if not is_concrete(x):
+            fail(name, "numbers, outside of `jax.jit`: a search is steered from Python", "a traced value")
+        if not x.size:
+            fail(name, "at least one number", "none")
+        in_domain(name, x, "finite")
+    if not isinstance(method, optx.AbstractMinimiser) and not (method is None or hasattr(method, "update")):
+        fail("method", "an optax optimiser or an optimistix minimiser", repr(method))
+    at_least("num_steps", num_steps, 1)
+    tolerance = as_inexact(tolerance)
+    in_domain("tolerance", tolerance, "positive")
+    scales, unravel = scales_of(start, bounds or {})
+    keys = None
+    if key is not None:
+        at_least("num_repeats", num_repeats, 1)
+        keys = jr.split(key, num_repeats)
+    shape = jax.eval_shape(objective, start, *([] if keys is None else [keys[0]]))
+    if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
+        fail("objective", "a function that returns one real number", f"{shape}")
+
+    def repeated(outside: Callable[[Array], Array]) -> Callable[[Array], Repeats]:
+        """Values and gradients, one for every key, in coordinates that `outside` takes to the parameters."""
+
+        def one(x: Array, *key: PRNGKey) -> tuple[Array, Array]:
+            return value_and_grad(lambda x: objective(unravel(outside(x)), *key))(x)
+
+        def all_of_them(x: Array) -> Repeats:
+            if keys is None:
+                return Repeats(*jtu.tree_map(lambda a: a[None], one(x)))
+            return Repeats(*jax.lax.map(lambda key: one(x, key), keys))
+
+        return eqx.filter_jit(all_of_them)
+
+    inner = repeated(lambda p: p)
+    log = Log(repeated(scales.outside), scales)
+    u = scales.inside()
+    first = log(u)
+    if method is None:
+        method = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
+    before = compare(log, u) if first else Comparison(float("nan"), False, False, 1.0)
+    after, settled = before, False
+    if first and not before.flat:
+        with progress_bar(num_steps, "steps", show=progress) as advance:
+            run = minimise if isinstance(method, optx.AbstractMinimiser) else descend
+            log.steepness = before.steepness
+            settled = run(log, u, method, num_steps, float(tolerance), advance)
+        if log.end is not None:
+            after = compare(log, log.end[0])
+    failures = (
+        (not settled, RESULTS.num_steps_reached),
+        (not settled and log.at_edge, RESULTS.edge_of_domain),
+        (after.lower, RESULTS.no_minimum),
+        (max(before.mismatch, after.mismatch) > _CONTRADICTION, RESULTS.wrong_gradient),
+        (before.flat, RESULTS.flat),
+        (not first, RESULTS.not_finite),
+    )
+    out = _result(log, scales, unravel, inner, keys is not None, max(before.mismatch, after.mismatch), failures)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def _result(log, scales, unravel, inner, has_key, mismatch, failures) -> Tuning:
+    u = scales.inside() if log.end is None else log.end[0]
+    p = scales.outside(u)
+    repeats = inner(p)
+    value, gradient = repeats.mean
+    at_bound = scales.at_bound(p, gradient)
+    few = p.size <= MOST_NUMBERS and log.end is not None
+    curvature = curvature_of(inner, scales, p) if few else None
+    errors = standard_errors(repeats, curvature, at_bound) if has_key else None
+    log.count += 1 + 2 * p.size * few
+    result = outcome(*((jnp.array(failed), cast(RESULTS, code)) for failed, code in failures))
+    path = np.stack(log.path)
+    return Tuning(
+        parameters=unravel(p),
+        value=value,
+        value_error=None if errors is None else errors[0],
+        parameter_errors=None if errors is None else unravel(errors[1]),
+        gradient=unravel(gradient),
+        curvature=curvature,
+        at_bound=jtu.tree_map(lambda x: x > 0, unravel(at_bound.astype(p.dtype))),
+        mismatch=jnp.asarray(mismatch, p.dtype),
+        values=jnp.asarray(np.array(log.values), p.dtype),
+        path=jax.vmap(unravel)(jnp.asarray(path)),
+        num_evaluations=jnp.array(log.count),
+        num_not_finite=jnp.array(log.not_finite),
+        result=result,
+    )
