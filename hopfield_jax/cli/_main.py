@@ -22,12 +22,14 @@ from ._options import (
     Memories,
     Neurons,
     NumGains,
+    Output,
     Samples,
     Seed,
     Slope,
     Steepness,
     Steps,
     TauFast,
+    TauSlow,
     Units,
     plain_errors,
     say_where,
@@ -56,7 +58,6 @@ class Order(enum.StrEnum):
 
 
 # What both commands of sequences ask of their network.
-TauSlow = Annotated[float, typer.Option("--tau-slow", help="Time constant τ_s of the reasoning state.")]
 FirstSaliency = Annotated[
     float | None,
     typer.Option(
@@ -142,15 +143,13 @@ def retrieve(
     beta: Annotated[float, typer.Option("--beta", help="Slope β of hebb, inverse temperature β of softmax.")] = 4.0,
     power: Annotated[int, typer.Option("--power", help="Power n of the dense network, at least 2.")] = 20,
     draws: Annotated[int, typer.Option("--draws", help="How often images and corruption are drawn.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is random.")] = 0,
+    seed: Seed = 0,
     threshold: Annotated[float, typer.Option("--threshold", help="Final cosine that counts as retrieved.")] = 0.9,
     size: Annotated[
         int | None,
         typer.Option("--size", help="Side in pixels that image files are resized to. Default: 32.", show_default=False),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
-        "hopfield-retrieve"
-    ),
+    output: Output = Path("hopfield-retrieve"),
 ) -> None:
     """Store images, corrupt them, retrieve them.
 
@@ -207,9 +206,7 @@ def dmft(
         bool, typer.Option("--self-coupling", help="Keep the diagonal of the stored couplings.")
     ] = False,
     seed: Seed = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
-        "hopfield-dmft"
-    ),
+    output: Output = Path("hopfield-dmft"),
 ) -> None:
     """Retrieve while synapses are plastic: mean-field theory against simulation.
 
@@ -266,9 +263,7 @@ def sequence(
     noise_fast: NoiseFast = 0.0,
     noise_slow: NoiseSlow = 0.0,
     seed: Seed = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
-        "hopfield-sequence"
-    ),
+    output: Output = Path("hopfield-sequence"),
 ) -> None:
     """Let memories follow each other, and see when and how it ends.
 
@@ -328,9 +323,7 @@ def gains(
     noise_fast: NoiseFast = 0.0,
     noise_slow: NoiseSlow = 0.0,
     seed: Seed = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
-        "hopfield-gains"
-    ),
+    output: Output = Path("hopfield-gains"),
 ) -> None:
     """Find the gains at which memories follow each other for ever.
 
@@ -378,9 +371,7 @@ _main_tune.add_to(app)
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")] = Path(
-        "hopfield-demo"
-    ),
+    output: Output = Path("hopfield-demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer draws: larger errors, sooner done.")] = False,
 ) -> None:
     """Run a tour of everything; leaves figures.

@@ -8,16 +8,22 @@ import typer
 from ._options import (
     Activation,
     Activations,
+    CueOverlap,
     FastUnits,
     FirstGain,
+    Forgetting,
     InputCoupling,
     LastGain,
     Memories,
     Neurons,
     NumGains,
+    Output,
+    Seed,
     Slope,
     Steepness,
+    Steps,
     TauFast,
+    Threshold,
     Units,
     plain_errors,
     say_where,
@@ -25,7 +31,6 @@ from ._options import (
 
 sweep = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")]
 StoreAt = Annotated[
     Path | None,
     typer.Option("--store", help="Folder of the store. Default: one inside --output.", show_default=False),
@@ -51,7 +56,6 @@ Executor = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
 ToEnd = Annotated[float, typer.Option("--t1", help="End, in slow time constants τ_s.")]
 
 
@@ -75,15 +79,13 @@ def load(
     first_load: Annotated[float, typer.Option("--load-from", help="Smallest load α = P/N.")] = 0.01,
     last_load: Annotated[float, typer.Option("--load-to", help="Largest load α.")] = 0.4,
     loads: Annotated[int, typer.Option("--loads", help="Number of loads.")] = 32,
-    cue: Annotated[float, typer.Option("--cue", help="Overlap m₀ of the cue with the pattern.")] = 0.7,
+    cue: CueOverlap = 0.7,
     units: Activations = Units.logcosh,
     beta: Steepness = 4.0,
-    tau: Annotated[
-        float, typer.Option("--tau", help="Time τ_A in which synapses forget, in units of the neurons' time constant.")
-    ] = 5.0,
-    steps: Annotated[int, typer.Option("--steps", help="Number of steps.")] = 60,
+    tau: Forgetting = 5.0,
+    steps: Steps = 60,
     samples: Annotated[int, typer.Option("--samples", help="Paths of the theory, a power of two.")] = 2048,
-    threshold: Annotated[float, typer.Option("--threshold", help="Final overlap that counts as retrieved.")] = 0.8,
+    threshold: Threshold = 0.8,
     simulation: Annotated[bool, typer.Option("--simulation", help="Simulate networks instead of theory.")] = False,
     neurons: Annotated[int, typer.Option("--neurons", help="Neurons N of a simulated network.")] = 1000,
     networks: Annotated[int, typer.Option("--networks", help="Simulated networks that are averaged.")] = 1,

@@ -16,18 +16,19 @@ from ._options import (
     Memories,
     Neurons,
     NumGains,
+    Output,
     Samples,
     Seed,
     Slope,
     Steepness,
     Steps,
     TauFast,
+    TauSlow,
     Units,
     plain_errors,
     say_where,
 )
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the figure and numbers.")]
 tune = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -56,7 +57,7 @@ def gain(
     memories: Memories = 8,
     neurons: Neurons = 64,
     tau_fast: TauFast = 0.01,
-    tau_slow: Annotated[float, typer.Option("--tau-slow", help="Time constant τ_s of the reasoning state.")] = 1.0,
+    tau_slow: TauSlow = 1.0,
     input_coupling: InputCoupling = 0.01,
     units: Activation = FastUnits.hardtanh,
     beta: Slope = None,

@@ -23,6 +23,9 @@ class FastUnits(enum.StrEnum):
     erf = "erf"
 
 
+# Of every command.
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
 # Of retrieval with plastic synapses.
 Activations = Annotated[
     Units,
@@ -40,7 +43,7 @@ Forgetting = Annotated[
 ]
 Steps = Annotated[int, typer.Option("--steps", help="Number of steps.")]
 Samples = Annotated[int, typer.Option("--samples", help="Paths of each randomisation of the theory, a power of two.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
+Threshold = Annotated[float, typer.Option("--threshold", help="Final overlap that counts as retrieved.")]
 # Of sequences.
 Memories = Annotated[int, typer.Option("--memories", "-p", help="Memories P, rows of a Hadamard matrix.")]
 Neurons = Annotated[int, typer.Option("--neurons", "-n", help="Neurons N, a power of two.")]
@@ -49,6 +52,7 @@ InputCoupling = Annotated[
     float,
     typer.Option("--input-coupling", help="How much ε of the slow state enters the neurons; 0: nobody follows."),
 ]
+TauSlow = Annotated[float, typer.Option("--tau-slow", help="Time constant τ_s of the reasoning state.")]
 End = Annotated[float, typer.Option("--t1", help="End, in the units of the time constants.")]
 Activation = Annotated[
     FastUnits, typer.Option("--units", help="Activation ψ(x). hardtanh: x clipped to [-1, 1]; tanh(βx); erf(βx).")

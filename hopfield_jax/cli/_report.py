@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import fail
+from .._checks import at_least, fail, in_domain
+from .._misc import default_float
 
 BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"
 """How `tqdm` draws progress."""
@@ -39,6 +40,18 @@ def writable_folder(argument: str, folder: Path) -> None:
             pass
     except OSError as error:
         fail(argument, "a folder that can be written", f"{folder} ({error.strerror or error})")
+
+
+def evenly_spaced(
+    ends: tuple[str, str], count_option: str, first: float, last: float, count: int, domain: str = "positive"
+) -> np.ndarray:
+    """`count` numbers from `first` to `last`; `ValueError` in the names of the options otherwise."""
+    for option, value in zip(ends, (first, last), strict=True):
+        in_domain(option, value, domain)
+    if last <= first:
+        fail(ends[1], f"a number above {ends[0]} = {first:g}", f"{last:g}")
+    at_least(count_option, count, 2)
+    return np.linspace(first, last, count, dtype=default_float())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], num_names: int = 1) -> list[str]:

@@ -22,7 +22,7 @@ from .._patterns import hadamard_patterns
 from .._results import Setting
 from .._types import Array, PRNGKey, Scalar
 from ..sequential import GainScan, InputDrivenNetwork, SequenceRun, chain, cycle, period, retrieve_sequence, scan_gains
-from ._report import BAR, named_as_options, writable_folder
+from ._report import BAR, evenly_spaced, named_as_options, writable_folder
 
 # Of each kind of units how they are made, and what they do.
 UNITS: dict[str, tuple[Callable[[float], AbstractGeneratingFunction], str]] = {
@@ -102,7 +102,7 @@ def prepare(
         fail("--memories", f"patterns within {_MEMORY / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
     if beta is not None and units == "hardtanh":
         fail("--beta", "units whose slope can be set (tanh, erf)", f"{beta:g} with hardtanh")
-    grid = None if gains is None else _grid(*gains)
+    grid = None if gains is None else evenly_spaced(("--from", "--to"), "--points", *gains)
     with named_as_options(_OPTIONS):
         in_domain("t1", t1, "positive")
         if saliency is not None:
@@ -128,15 +128,6 @@ def prepare(
     writable_folder("--output", output)
     about = UNITS[units][1].format(beta=slope), TRANSITIONS[transitions][1].format(last=memories - 1)
     return Request(network, *about, saliency, t1, seed, output, grid)
-
-
-def _grid(first: float, last: float, count: int) -> np.ndarray:
-    in_domain("--from", first, "positive")
-    in_domain("--to", last, "positive")
-    if last <= first:
-        fail("--to", f"a gain above --from = {first:g}", f"{last:g}")
-    at_least("--points", count, 2)
-    return np.linspace(first, last, count, dtype=default_float())
 
 
 # --- the computation ---

@@ -30,7 +30,7 @@ from ..sequential._retrieve import enough_steps
 from ..sweep._store import Store
 from ..theory import critical_load
 from . import _dmft, _sequential
-from ._report import named_as_options, writable_folder
+from ._report import evenly_spaced, named_as_options, writable_folder
 
 # Points at once on a CPU, and blocks if there are fewer; the same on any number of devices, which then give the same
 # numbers.
@@ -229,8 +229,8 @@ def prepare_load(
     if samples < 2 or samples & (samples - 1):
         fail("--samples", "a power of two, at least 2", samples)
     in_domain("--threshold", threshold, "probability")
-    strength, load = _numbers("strength", *strengths), _numbers("load", *loads)
-    in_domain("--load-from", loads[0], "nonnegative")
+    strength = evenly_spaced(("--strength-from", "--strength-to"), "--strengths", *strengths, domain="finite")
+    load = evenly_spaced(("--load-from", "--load-to"), "--loads", *loads, domain="nonnegative")
     count = round(neurons * loads[1])
     point = Retrieval(units, beta, cue, tau, steps, samples, neurons, networks if simulation else 0, count)
     with named_as_options(_OPTIONS):
@@ -295,7 +295,7 @@ def prepare_gains(
     devices = _check_ways(ways)
     at_least("--memories", memories, 2)
     at_least("--neurons", neurons, 2)
-    gain = _gains(gains)
+    gain = evenly_spaced(("--from", "--to"), "--points", *gains)
     ratio = np.array(sorted(ratios), default_float())
     common, said = _sequence(units, beta, neurons, input_coupling, t1, ratio)
     with named_as_options(_OPTIONS | {"tau_fast": "--ratio"}):
@@ -340,7 +340,7 @@ def prepare_sequence(
     at_least("--neurons", neurons, 2)
     for count in memories:
         at_least("--memories", count, 2)
-    gain = _gains(gains)
+    gain = evenly_spaced(("--from", "--to"), "--points", *gains)
     common, said = _sequence(units, beta, neurons, input_coupling, t1, np.array([tau_fast]))
     with named_as_options(_OPTIONS):
         _network(common, hadamard_patterns(2, 2), np.array([tau_fast], default_float()))
@@ -392,25 +392,6 @@ def use_devices(count: int | None) -> tuple[Any, ...]:
     if count is not None and count > len(found):
         fail("--devices", f"at most {len(found)}, the devices that JAX sees", count)
     return tuple(found if count is None else found[:count])
-
-
-def _numbers(name: str, first: float, last: float, count: int) -> np.ndarray:
-    in_domain(f"--{name}-from", first, "finite")
-    in_domain(f"--{name}-to", last, "finite")
-    if last <= first:
-        fail(f"--{name}-to", f"a number above --{name}-from = {first:g}", f"{last:g}")
-    at_least("--strengths" if name == "strength" else "--loads", count, 2)
-    return np.linspace(first, last, count, dtype=default_float())
-
-
-def _gains(gains: tuple[float, float, int]) -> np.ndarray:
-    first, last, count = gains
-    in_domain("--from", first, "positive")
-    in_domain("--to", last, "positive")
-    if last <= first:
-        fail("--to", f"a gain above --from = {first:g}", f"{last:g}")
-    at_least("--points", count, 2)
-    return np.linspace(first, last, count, dtype=default_float())
 
 
 def _sequence(

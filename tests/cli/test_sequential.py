@@ -288,7 +288,7 @@ BAD = [
     ("gains", {"noise_slow": "nan"}, "--noise-slow", "not negative", "nan"),
     ("gains", {"seed": -1}, "--seed", "at least 0", "-1"),
     ("gains", {"from": 0}, "--from", "finite and positive", "0"),
-    ("gains", {"to": 2}, "--to", "a gain above --from = 3", "2"),
+    ("gains", {"to": 2}, "--to", "a number above --from = 3", "2"),
     ("gains", {"to": "inf"}, "--to", "finite and positive", "inf"),
     ("gains", {"points": 1}, "--points", "at least 2", "1"),
     ("sequence", {"output": "file"}, "--output", "a folder that can be written", "file"),
