@@ -20,10 +20,12 @@ from ..dmft import (
     Glauber,
     LeakyHebbian,
     OrderParameters,
+    Panel,
     PlasticNetwork,
     Sign,
     SpinCue,
     memory_needed,
+    panel,
     simulate,
     solve,
 )
@@ -62,6 +64,7 @@ class Request:
     simulation: bool
     seed: int
     output: Path
+    closed_theory: bool = False
 
     @property
     def num_patterns(self) -> int:
@@ -86,6 +89,7 @@ def prepare(
     networks: int = 6,
     simulation: bool = True,
     self_coupling: bool = False,
+    closed_theory: bool = False,
     seed: int = 0,
 ) -> Request:
     """Checks the options and the folder before anything long begins.
@@ -133,6 +137,7 @@ def prepare(
         simulation,
         seed,
         output,
+        closed_theory,
     )
 
 
@@ -141,10 +146,11 @@ def prepare(
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Theory and, if asked for, simulation of one request, and the seconds they ran."""
+    """Mean-field theory and, if asked for, simulation and closed theory of one request, and the seconds they ran."""
 
     theory: OrderParameters
     network: OrderParameters | None
+    closed: Panel | None
     theory_s: float
     network_s: float
 
@@ -183,9 +189,10 @@ def run(requests: Sequence[Request]) -> tuple[list[Outcome], float]:
         Outcome(
             found["theory", i],
             found.get(("simulation", i)),
+            panel(request.model, request.cue, num_steps=request.steps) if request.closed_theory else None,
             seconds["theory", i],
             seconds.get(("simulation", i), 0.0),
         )
-        for i in range(len(requests))
+        for i, request in enumerate(requests)
     ]
     return outcomes, compile_s

@@ -143,6 +143,7 @@ def save(request: Request, outcome: Outcome, compile_s: float) -> list[Path]:
             for name, order in results.items()
         },
         "agreement": None,
+        "closed_theory": None if outcome.closed is None else outcome.closed.as_dict(),
         "seconds": {"compile": compile_s, "theory": outcome.theory_s, "simulation": outcome.network_s},
         "versions": versions(),
         "device": f"{jax.devices()[0].platform}, {jax.devices()[0].device_kind}",
@@ -162,6 +163,8 @@ def _figures(request: Request, outcome: Outcome) -> list[Path]:
     figure = Figure((10.0, 4.2), layout="constrained")
     trajectory, memory = figure.subplots(1, 2)
     plot.order_parameters(outcome.theory, outcome.network, ax=trajectory)
+    if outcome.closed is not None:
+        plot.predictions(outcome.closed, ax=trajectory)
     plot.feedback(outcome.theory, ax=memory)
     figure.savefig(files[0], dpi=150)
     figure = Figure((5.2, 4.6), layout="constrained")
@@ -178,7 +181,8 @@ def run_and_report(request: Request, echo: Callable[[str], None]) -> list[Path]:
     outcome = outcomes[0]
     ran = f"Compilation {compile_s:.1f} s, theory {outcome.theory_s:.1f} s"
     ran += "" if outcome.network is None else f", simulation {outcome.network_s:.1f} s"
-    for line in (*describe_outcome(outcome), *describe_conventions(outcome), f"{ran}.", ""):
+    closed = [] if outcome.closed is None else ["Closed theory", *str(outcome.closed).splitlines()[1:], ""]
+    for line in (*describe_outcome(outcome), *closed, *describe_conventions(outcome), f"{ran}.", ""):
         echo(line)
     return save(request, outcome, compile_s)
 

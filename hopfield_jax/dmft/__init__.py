@@ -12,6 +12,9 @@ from ._optimal import OptimalStrength as OptimalStrength
 from ._optimal import final_overlap as final_overlap
 from ._optimal import optimal_strength as optimal_strength
 from ._order import OrderParameters as OrderParameters
+from ._panel import Panel as Panel
+from ._panel import Prediction as Prediction
+from ._panel import panel as panel
 from ._questions import Agreement as Agreement
 from ._questions import StrengthScan as StrengthScan
 from ._questions import agreement as agreement

@@ -13,6 +13,8 @@ from ._dmft import two_times as two_times
 from ._images import images as images
 from ._memories import learning as learning
 from ._memories import spectrum as spectrum
+from ._panel import predictions as predictions
+from ._panel import stationary as stationary
 from ._retrieval import energy as energy
 from ._retrieval import overlaps as overlaps
 from ._retrieval import scores as scores

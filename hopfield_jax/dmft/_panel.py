@@ -1,0 +1,286 @@
+"""What closed theories say of a plastic network, which of them apply, and why the others do not."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+import numpy as np
+
+from .. import theory
+from .._checks import at_least, fail, is_concrete
+from .._generating import LogCosh
+from .._misc import default_float
+from .._results import card, describe_result, is_okay
+from .._types import Float
+from ._cue import AbstractCue, SpinCue
+from ._kernels import LeakyHebbian
+from ._network import AbstractPlasticModel, PlasticNetwork
+from ._units import Glauber, Sign, is_odd
+
+
+class Prediction(eqx.Module):
+    """What one theory says.
+
+    **Attributes:**
+
+    - `theory`, `quantity`: whose number of what.
+    - `value`: one number, or one for every step from the cue on, shape (times,); NaN where the theory has none.
+    - `applies`: whether it is one of this model. Where it is not but there is a number, that is of the model which
+      `reason` describes.
+    - `reason`: what keeps it from applying; empty, or a remark, where it applies.
+    """
+
+    theory: str = eqx.field(static=True)
+    quantity: str = eqx.field(static=True)
+    value: Float[np.ndarray, "*times"]
+    applies: bool = eqx.field(static=True)
+    reason: str = eqx.field(static=True)
+
+
+class Panel(eqx.Module):
+    """What `hopfield_jax.dmft.panel` returns: a `Prediction` each.
+
+    **Attributes:**
+
+    - `first_step`: overlap after the first synchronous step; exact.
+    - `other_diagonal`: the same with the other convention of the self-couplings, which tells a mistaken convention.
+    - `amari_maginu`, `okada`: overlap at every step, to first and to fourth order in the time that is remembered.
+    - `stationary`, `critical_load`: overlap at rest, and the load up to which there is one.
+    - `free_energy`: of the retrieval state over that of the spin glass, per neuron; negative where retrieval is the
+      global minimum.
+    - `origin`: largest multiplier of small states of the synchronous map; beyond 1 silence is unstable.
+    """
+
+    first_step: Prediction
+    other_diagonal: Prediction
+    amari_maginu: Prediction
+    okada: Prediction
+    stationary: Prediction
+    critical_load: Prediction
+    free_energy: Prediction
+    origin: Prediction
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """All of them, in order."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain data, by the names of the attributes."""
+        return {
+            field.name: {f.name: getattr(getattr(self, field.name), f.name) for f in dataclasses.fields(Prediction)}
+            for field in dataclasses.fields(self)
+        }
+
+    def __str__(self) -> str:
+        def text():
+            rows = [(p.theory, p.quantity, _last(p.value), _applies(p)) for p in self.predictions]
+            widths = [max(len(row[i]) for row in rows) for i in range(3)]
+            return "\n  ".join(
+                f"{a:{widths[0]}}  {b:{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows
+            )
+
+        return card(self, self.first_step.value, text)
+
+
+def panel(model: AbstractPlasticModel, cue: AbstractCue, *, num_steps: int = 20, asynchronous: bool = False) -> Panel:
+    r"""What closed theories predict for this model and cue, which of them apply, and why the others do not.
+
+    For whoever wonders whether a simulation is off by finite size, by a convention or by a mistake. A theory that does
+    not apply still gives its number where it is that of a neighbouring model (fixed synapses, other self-couplings,
+    updates one at a time), and says of which. Mean-field theory itself, `solve`, applies to every model here but
+    asynchronous ones, and gives errors of its own.
+
+    **Arguments:**
+
+    - `model`, `cue`: as in `solve`; their numbers must be known (not traced).
+    - `num_steps`: of the approximate trajectories.
+    - `asynchronous`: whether the simulation updates one neuron after the other.
+
+    **Returns:** a `Panel`; `print` shows a table.
+
+    **Raises:** `ValueError` for arguments that do not fit.
+
+    ```python
+    import hopfield_jax as hj
+
+    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.dmft.Sign())
+    panel = hj.dmft.panel(model, hj.dmft.SpinCue(0.5))
+    assert panel.first_step.applies and abs(panel.first_step.value - 0.8861537) < 1e-6
+    assert abs(panel.other_diagonal.value - 0.9051895) < 1e-6 and "self-couplings" in panel.other_diagonal.reason
+    ```
+    """
+    if not isinstance(model, AbstractPlasticModel):
+        fail("model", "a model such as PlasticNetwork", type(model).__name__)
+    if not isinstance(cue, AbstractCue):
+        fail("cue", "a cue such as SpinCue(0.5)", type(cue).__name__)
+    at_least("num_steps", num_steps, 1)
+    if not all(is_concrete(x) for x in jtu.tree_leaves((model, cue)) if eqx.is_array(x)):
+        fail("model", "numbers that are known, outside of jax.jit", "traced values")
+    say = _Judge(model, cue, asynchronous)
+    return Panel(
+        first_step=say.first_step("First step, exact", other=False),
+        other_diagonal=say.first_step("First step, other diagonal", other=True),
+        amari_maginu=say.hierarchy("Amari and Maginu", num_steps, 1),
+        okada=say.hierarchy("Okada, fourth order", num_steps, 4),
+        stationary=say.stationary(),
+        critical_load=say.critical_load(),
+        free_energy=say.free_energy(),
+        origin=say.origin(),
+    )
+
+
+class _Judge:
+    """One model, as theories see it. `missing` is what leaves a theory without a number; `others`, of which model the
+    number is where it is not this one."""
+
+    def __init__(self, model: Any, cue: Any, asynchronous: bool):
+        self.model, self.units, self.cue, self.asynchronous = model, model.units, cue, asynchronous
+        self.thermal, self.binary = isinstance(model.units, Glauber), isinstance(model.units, Sign | Glauber)
+        kernel = model.kernel
+        self.strength = 0.0 if kernel is None else getattr(kernel, "strength", None)
+        self.plastic = kernel is not None and not _is_zero(self.strength)
+        self.missing = [
+            (not isinstance(model, PlasticNetwork), f"not derived for a {type(model).__name__}"),
+            (not is_odd(model.units), f"{type(model.units).__name__} units are not odd"),
+        ]
+        self.fields = (not (_is_zero(model.pattern_field) and _is_zero(model.cue_field)), "no external fields")
+        self.one_by_one = (asynchronous, "all neurons updated at once")
+        self.fixed = (self.plastic, "fixed synapses")
+        self.self_coupling = bool(getattr(model, "self_coupling", False))
+
+    def judge(self, theory: str, quantity: str, missing, others, number: Callable[[], Any]) -> Prediction:
+        """`number()` gives a value and perhaps a remark, and is asked only if there is one."""
+        blank = np.full((), np.nan, default_float())
+        why = [text for holds, text in self.missing + missing if holds]
+        if why:
+            return Prediction(theory, quantity, blank, False, "; ".join(why))
+        value, remark = number()
+        instead = [text for holds, text in others if holds]
+        reason = f"of the same with {' and '.join(instead)}" if instead else ""
+        applies = not instead and bool(np.all(np.isfinite(value)))
+        return Prediction(theory, quantity, np.asarray(value), applies, "; ".join(filter(None, [reason, remark])))
+
+    def one_spin_cue(self) -> list[tuple[bool, str]]:
+        one = isinstance(self.cue, SpinCue) and self.cue.shape == ()
+        return [(not one, f"not derived for this {type(self.cue).__name__}")]
+
+    def whole_steps(self) -> tuple[bool, str]:
+        return float(self.model.dt) != 1, "dt = 1"
+
+    def first_step(self, theory_name: str, other: bool) -> Prediction:
+        kept = self.self_coupling != other
+
+        def number():
+            units = LogCosh(self.units.beta) if self.thermal else self.units
+            value = theory.first_step_overlap(
+                units, self.model.load, self.cue.overlap, coupling=self.model.coupling, self_coupling=kept
+            )
+            return value, ""
+
+        convention = f"self-couplings {'kept' if kept else 'dropped'}"
+        others = [self.one_by_one, self.whole_steps(), self.fields, (other, convention)]
+        return self.judge(theory_name, "overlap after one step", self.one_spin_cue(), others, number)
+
+    def hierarchy(self, name: str, num_steps: int, order: int) -> Prediction:
+        def number():
+            found = theory.okada_hierarchy(
+                self.model.load, self.cue.overlap, num_steps=num_steps, order=order, throw=False
+            )
+            return found.overlap, "approximate"
+
+        others = [
+            (not isinstance(self.units, Sign), "sign units"),
+            self.one_by_one,
+            self.whole_steps(),
+            self.fields,
+            self.fixed,
+            (self.self_coupling, "self-couplings dropped"),
+        ]
+        return self.judge(name, f"overlap after {num_steps} steps", self.one_spin_cue(), others, number)
+
+    def at_rest(self) -> tuple[Any, dict[str, Any], list[tuple[bool, str]]]:
+        """Units and options of the stationary theory, and where they are not this model's."""
+        leaky = isinstance(self.model.kernel, LeakyHebbian) and not self.thermal
+        units = theory.Thermal(self.units.beta) if self.thermal else self.units
+        options = {
+            "coupling": self.model.coupling,
+            "strength": self.strength if leaky else 0.0,
+            "self_coupling": self.self_coupling and not self.thermal,
+        }
+        others = [
+            (self.thermal and not self.asynchronous, "spins updated one at a time"),
+            (self.plastic and not leaky, "fixed synapses"),
+            self.fields,
+        ]
+        return units, options, others
+
+    def stationary(self) -> Prediction:
+        units, options, others = self.at_rest()
+
+        def number():
+            state = theory.scsna(units, self.model.load, throw=False, **options)
+            if not is_okay(state.result):
+                return state.overlap, describe_result(state.result)
+            remarks = ["" if state.retrieved else "no retrieval at this load"]
+            remarks += ["sites with several states: Maxwell's rule in the place of history" * bool(state.multivalued)]
+            return state.overlap, "; ".join(filter(None, remarks))
+
+        return self.judge("Signal to noise (SCSNA)", "overlap at rest", [], others, number)
+
+    def critical_load(self) -> Prediction:
+        units, options, others = self.at_rest()
+
+        def number():
+            state = theory.critical_load(units, throw=False, **options)
+            return state.load, "" if is_okay(state.result) else describe_result(state.result)
+
+        return self.judge("Signal to noise (SCSNA)", "critical load", [], others, number)
+
+    def free_energy(self) -> Prediction:
+        temperature = 1 / self.units.beta if self.thermal else jnp.zeros_like(self.model.load)
+        coupling = getattr(self.model, "coupling", jnp.ones_like(temperature))
+
+        def number():
+            states = [
+                theory.replica_state(self.model.load, temperature / coupling, phase=phase, throw=False)
+                for phase in (theory.Retrieval(), theory.SpinGlass())
+            ]
+            worst = next((s for s in states if not is_okay(s.result)), None)
+            remark = "" if worst is None else describe_result(worst.result)
+            return coupling * (states[0].free_energy - states[1].free_energy), remark
+
+        others = [
+            (not self.binary, "sign units"),
+            (self.thermal and not self.asynchronous, "spins updated one at a time"),
+            self.fixed,
+            self.fields,
+        ]
+        return self.judge("Replica theory (AGS)", "f(retrieval) - f(spin glass)", [], others, number)
+
+    def origin(self) -> Prediction:
+        def number():
+            slope = jax.grad(lambda x: self.units.activation(x[None])[0])(jnp.zeros_like(self.model.load))
+            root = jnp.sqrt(self.model.load)
+            largest = jnp.square(1 + root) if self.self_coupling else 1 + 2 * root
+            return 1 + self.model.dt * (self.model.coupling * slope * largest - 1), ""
+
+        missing = [(isinstance(self.units, Sign), "sign units have no slope")]
+        return self.judge("Linear stability", "multiplier of silence", missing, [self.fields], number)
+
+
+def _is_zero(x: Any) -> bool:
+    return x is not None and bool(np.all(np.asarray(x) == 0))
+
+
+def _last(value: np.ndarray) -> str:
+    last = float(value[-1] if value.ndim else value)
+    return f"{last:.6g}" if np.isfinite(last) else "-"
+
+
+def _applies(p: Prediction) -> str:
+    return f"{'applies' if p.applies else 'does not apply'}{': ' if p.reason else ''}{p.reason}"
