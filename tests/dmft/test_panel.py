@@ -1,0 +1,99 @@
+"""The panel of closed theory: what applies to which model, whose number it is otherwise, and why."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hopfield_jax as hj
+
+D = hj.dmft
+CUE = D.SpinCue(0.5)
+
+
+def model(**changes) -> Any:
+    return D.PlasticNetwork(**{"load": 0.1, "units": D.Sign()} | changes)
+
+
+def applying(panel: Any) -> set[str]:
+    return {name for name, p in panel.as_dict().items() if p["applies"]}
+
+
+ALWAYS = {"stationary", "critical_load"}
+TRAJECTORIES = {"first_step", "amari_maginu", "okada"}
+
+
+@pytest.mark.parametrize(
+    "changes, others, expected",
+    [
+        ({}, {}, ALWAYS | TRAJECTORIES | {"free_energy"}),
+        ({}, {"asynchronous": True}, ALWAYS | {"free_energy"}),
+        ({"self_coupling": True}, {}, ALWAYS | {"first_step", "free_energy"}),
+        ({"units": hj.LogCosh(4.0)}, {}, ALWAYS | {"first_step", "origin"}),
+        ({"units": hj.LogCosh(4.0), "dt": 0.5}, {}, ALWAYS | {"origin"}),
+        ({"kernel": D.LeakyHebbian(0.3, 5.0)}, {}, ALWAYS | {"first_step"}),
+        ({"kernel": D.LeakyHebbian(0.0, 5.0)}, {}, ALWAYS | TRAJECTORIES | {"free_energy"}),
+        ({"kernel": D.AccumulatingHebbian(0.3)}, {}, {"first_step"}),
+        ({"units": D.Glauber(5.0)}, {}, {"first_step", "origin"}),
+        ({"units": D.Glauber(5.0)}, {"asynchronous": True}, ALWAYS | {"free_energy", "origin"}),
+        ({"cue_field": 0.1}, {}, set()),
+        ({"units": hj.Softplus(1.0)}, {}, set()),
+    ],
+)
+def test_which_theories_apply(changes, others, expected):
+    panel = D.panel(model(**changes), CUE, num_steps=3, **others)
+    assert applying(panel) == expected
+    for p in panel.predictions:
+        assert p.applies or p.reason
+        if p.applies:
+            assert np.all(np.isfinite(p.value))
+    assert "does not apply: " in str(panel)
+
+
+def test_numbers_are_those_of_each_theory():
+    panel = D.panel(model(), CUE, num_steps=3)
+    np.testing.assert_allclose(panel.first_step.value, 0.8861537, atol=1e-6)  # float32
+    np.testing.assert_allclose(panel.other_diagonal.value, 0.9051895, atol=1e-6)
+    np.testing.assert_allclose(panel.amari_maginu.value, [0.5, 0.8861537, 0.9432597, 0.9803123], atol=1e-6)
+    np.testing.assert_allclose(panel.stationary.value, 0.99799927, atol=1e-6)
+    np.testing.assert_allclose(panel.critical_load.value, 0.1379055665, atol=1e-6)
+    assert panel.free_energy.value > 0  # above α = 0.0518543 retrieval is metastable
+    assert D.panel(model(load=0.05), CUE).free_energy.value < 0
+    kept = D.panel(model(self_coupling=True), CUE)
+    np.testing.assert_allclose(kept.first_step.value, panel.other_diagonal.value, atol=1e-6)
+
+
+def test_a_number_of_a_neighbouring_model_says_of_which():
+    panel = D.panel(model(kernel=D.LeakyHebbian(0.3, 5.0), self_coupling=True), CUE, num_steps=3)
+    assert panel.amari_maginu.reason == "of the same with fixed synapses and self-couplings dropped; approximate"
+    np.testing.assert_allclose(panel.amari_maginu.value[-1], 0.9803123, atol=1e-6)
+    beyond = D.panel(model(load=0.2), CUE, num_steps=3)
+    assert beyond.stationary.applies and beyond.stationary.reason == "no retrieval at this load"
+    assert not beyond.free_energy.applies and np.isnan(beyond.free_energy.value) and beyond.free_energy.reason
+    plastic = D.panel(model(units=hj.LogCosh(4.0), kernel=D.LeakyHebbian(0.5, 5.0)), CUE, num_steps=3)
+    assert "Maxwell" in plastic.stationary.reason
+
+
+def test_silence_is_unstable_where_the_whole_spectrum_says_so():
+    patterns = np.asarray(hj.random_patterns(100, 1000, key=jax.random.key(0)), np.float64)
+    couplings = patterns.T @ patterns / 1000
+    for kept in (True, False):
+        largest = np.linalg.eigvalsh(couplings - (not kept) * 0.1 * np.eye(1000))[-1]
+        found = D.panel(model(units=hj.LogCosh(0.8), self_coupling=kept, dt=0.5), CUE).origin.value
+        # The edge of the spectrum fluctuates by N^(-2/3) = 0.01 of itself.
+        np.testing.assert_allclose(found, 0.5 + 0.5 * 0.8 * largest, rtol=0.03)
+
+
+def test_other_models_and_cues_are_named():
+    dense = D.panel(D.DensePlasticNetwork(load=0.1, units=D.Sign()), CUE)
+    assert applying(dense) == set() and "DensePlasticNetwork" in dense.stationary.reason
+    noisy = D.panel(model(), D.GaussianCue(0.5, 0.1))
+    assert applying(noisy) == ALWAYS | {"free_energy"} and "GaussianCue" in noisy.first_step.reason
+    with pytest.raises(ValueError, match="`cue`: expected a cue"):
+        D.panel(model(), 0.5)
+    with pytest.raises(ValueError, match="`num_steps`"):
+        D.panel(model(), CUE, num_steps=0)
+    with pytest.raises(ValueError, match="traced"):
+        jax.jit(lambda load: D.panel(model(load=load), CUE).first_step.value)(jnp.array(0.1))
