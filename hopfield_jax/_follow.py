@@ -90,9 +90,9 @@ def follow(
 
         f(w') = 0,    t·(w' − w) = h,
 
-    whose Jacobian is regular at folds as well. h is halved where Newton's method fails or the tangent turns by more than
-    half a right angle, and grows where the branch is straight. At a bound of p the last point lies on it. A loop of
-    fixed length: it maps over what f closes over at no waste, attempts that failed included in `num_steps`.
+    whose Jacobian is regular at folds as well. h is halved where Newton's method fails or the tangent turns by more
+    than half a right angle, and grows where the branch is straight. At a bound of p the last point lies on it. A loop
+    of fixed length: it maps over what f closes over at no waste, attempts that failed included in `num_steps`.
 
     A fold is seen as a change of sign of dp/ds and located by Newton's method on f = 0, dp/ds = 0. It is differentiable
     in what f closes over, in both modes and to any order, by the implicit function theorem; the points of the path are

@@ -9,7 +9,6 @@ import pytest
 import hopfield_jax as hj
 from helpers import enable_x64
 
-
 ONE = np.ones(1)
 
 
@@ -64,8 +63,8 @@ def test_folds_of_a_cusp_normal_form_map_and_differentiate(x64):
 
 
 def test_bratu_in_several_dimensions(x64):
-    # u'' + p eᵘ = 0, u(0) = u(1) = 0, turns at p = 3.513830719 (2√2·max_θ θ/cosh θ squared); Numerov's formula on a grid
-    # of 1/16 is wrong by a multiple of its fourth power.
+    # u'' + p eᵘ = 0, u(0) = u(1) = 0, turns at p = 3.513830719 (8 max_θ (θ/cosh θ)²); Numerov's formula on a grid of
+    # 1/16 is wrong by a multiple of its fourth power.
     n, h = 15, 1 / 16
     second = np.diag(-2 * np.ones(n)) + np.diag(np.ones(n - 1), 1) + np.diag(np.ones(n - 1), -1)
     mass = np.eye(n) + second / 12
