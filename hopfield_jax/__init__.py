@@ -11,6 +11,9 @@ from . import theory as theory
 from ._dynamics import AbstractDynamics as AbstractDynamics
 from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics
 from ._dynamics import Layer as Layer
+from ._follow import Branch as Branch
+from ._follow import Folds as Folds
+from ._follow import follow as follow
 from ._generating import AbstractGeneratingFunction as AbstractGeneratingFunction
 from ._generating import AbstractSeparable as AbstractSeparable
 from ._generating import Erf as Erf

@@ -65,6 +65,18 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The fold at which the retrieval state ends is a cusp within rounding, beside parameters for which there is no "
         "fold at all: neither the critical load nor its slopes mean anything there."
     )
+    lost_branch = (
+        "The branch of solutions was lost: Newton's method found no next point however short the step, or none at the "
+        "start. What was found before is right. Try a better start, or a smaller `step`."
+    )
+    no_fold = (
+        "The branch has fewer folds than it must have, or a fold that was passed could not be located. Try more or "
+        "shorter steps."
+    )
+    no_phase = (
+        "The phase that was asked for does not exist at this load and temperature. The numbers are NaN; no other "
+        "phase is put in its place."
+    )
     not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
 
 

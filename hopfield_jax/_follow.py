@@ -1,0 +1,301 @@
+"""Branches of solutions: pseudo-arclength continuation of fixed length, and the folds on the way."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+from ._checks import at_least, fail, in_domain, is_concrete, shape_is
+from ._misc import as_inexact, inner
+from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
+
+
+class Folds(eqx.Module):
+    r"""Where a branch turns back, dp/ds = 0; unused room holds NaN.
+
+    **Attributes:**
+
+    - `parameter`: p at the folds, shape (max_folds,), in the order in which they were passed.
+    - `state`: x there, shape (max_folds, n).
+    - `curvature`: d²p/ds², positive where the branch turns from falling to rising p; zero at a cusp, beside which
+      neither the fold nor its gradient means anything.
+    """
+
+    parameter: Float[Array, " folds"]
+    state: Float[Array, "folds n"]
+    curvature: Float[Array, " folds"]
+
+
+class Branch(eqx.Module):
+    r"""What `hopfield_jax.follow` returns; rows beyond `count` are NaN.
+
+    **Attributes:**
+
+    - `parameter`: p, shape (num_steps + 1,); the first row is the start.
+    - `state`: x, shape (num_steps + 1, n).
+    - `arclength`: s, the length of the tangents' polygon in (x, p).
+    - `direction`: dp/ds, whose sign changes at a fold.
+    - `count`: how many points there are.
+    - `folds`: where the branch turns back; `num_folds`: how many were passed.
+    - `at_bound`: whether the branch was left at a bound of p rather than when the steps had been taken.
+    - `residual`: largest |f| at the points.
+    - `result`: how it ended.
+    """
+
+    parameter: Float[Array, " points"]
+    state: Float[Array, "points n"]
+    arclength: Float[Array, " points"]
+    direction: Float[Array, " points"]
+    count: Int[Array, ""]
+    folds: Folds
+    num_folds: Int[Array, ""]
+    at_bound: Bool[Array, ""]
+    residual: Scalar
+    result: RESULTS
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.residual,
+            lambda: (
+                f"{self.count} points, arclength {jnp.nanmax(self.arclength):.5g}, parameter "
+                f"{jnp.nanmin(self.parameter):.6g} to {jnp.nanmax(self.parameter):.6g}"
+                f"{', left at a bound' if self.at_bound else ''}\n  {self.num_folds} folds"
+                + "".join(f", {p:.7g}" for p in self.folds.parameter if jnp.isfinite(p))
+                + f"; residual {self.residual:.2g}\n  result: {describe_result(self.result)}"
+            ),
+        )
+
+
+def follow(
+    function: Callable[[Array, Scalar], Array],
+    state: Float[ArrayLike, " n"],
+    parameter: ScalarLike,
+    *,
+    lower: ScalarLike = -jnp.inf,
+    upper: ScalarLike = jnp.inf,
+    forward: bool = True,
+    step: ScalarLike = 0.05,
+    num_steps: int = 128,
+    max_folds: int = 4,
+    min_folds: int = 0,
+    throw: bool = True,
+) -> Branch:
+    r"""Follows the solutions of f(x, p) = 0, n equations for n unknowns and a parameter, around its folds.
+
+    Pseudo-arclength continuation: from a point w = (x, p) with the unit tangent t, Newton's method solves
+
+        f(w') = 0,    t·(w' − w) = h,
+
+    whose Jacobian is regular at folds as well. h is halved where Newton's method fails or the tangent turns by more
+    than half a right angle, and grows where the branch is straight. At a bound of p the last point lies on it. A loop
+    of fixed length: it maps over what f closes over at no waste, attempts that failed included in `num_steps`.
+
+    A fold is seen as a change of sign of dp/ds and located by Newton's method on f = 0, dp/ds = 0. It is differentiable
+    in what f closes over, in both modes and to any order, by the implicit function theorem; the points of the path are
+    numbers without a derivative. Arclength is Euclidean in (x, p): scale both to order one.
+
+    **Main arguments:**
+
+    - `function`: f, of an array (n,) and a number to an array (n,).
+    - `state`, `parameter`: where to start; x is polished at this p, where ∂f/∂x must be regular.
+    - `lower`, `upper`: bounds of p.
+    - `forward`: whether p rises at first.
+
+    **Other arguments:**
+
+    - `step`: the first arclength h, and a quarter of the largest one.
+    - `num_steps`: attempted steps.
+    - `max_folds`: room for folds. `min_folds`: fewer are an unsuccessful end.
+    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+
+    **Returns:** a `Branch`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` if `throw` and the branch was lost, or
+    has fewer folds than it must have.
+
+    **Example:**
+
+    ```python
+    import jax
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    def fold(a):  # of x² = a − p
+        return hj.follow(lambda x, p: x**2 + p - a, jnp.ones(1), 0.0, lower=-2.0, num_steps=48).folds.parameter[0]
+
+    value, slope = jax.value_and_grad(fold)(1.0)
+    assert abs(value - 1) < 1e-6 and abs(slope - 1) < 1e-6
+    ```
+
+    Keller, in Applications of Bifurcation Theory (Academic Press, 1977), p. 359.
+    """
+    if not callable(function):
+        fail("function", "a function of a state and a parameter", type(function).__name__)
+    state = as_inexact(state)
+    shape_is("state", state, (None,), "(n,)")
+    for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step)):
+        shape_is(name, x, ())
+    parameter, lower, upper, step = (as_inexact(x).astype(state.dtype) for x in (parameter, lower, upper, step))
+    in_domain("state", state, "finite")
+    in_domain("step", step, "positive")
+    if all(map(is_concrete, (parameter, lower, upper))) and not lower <= parameter <= upper:
+        fail("parameter", f"a number between the bounds {float(lower):g} and {float(upper):g}", f"{float(parameter):g}")
+    at_least("num_steps", num_steps, 1)
+    at_least("max_folds", max_folds, 1)
+    at_least("min_folds", min_folds, 0)
+    out = _follow(function, state, parameter, lower, upper, step, forward, num_steps, max_folds, min_folds)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+class _Point(eqx.Module):
+    w: Float[Array, " unknowns"]
+    tangent: Float[Array, " unknowns"]
+    arclength: Scalar
+    step: Scalar
+    done: Bool[Array, ""]
+    lost: Bool[Array, ""]
+
+
+@eqx.filter_jit
+def _follow(function, state, parameter, lower, upper, step, forward, num_steps, max_folds, min_folds) -> Branch:
+    def equations(w: Array) -> Array:
+        value = jnp.asarray(function(w[:-1], w[-1]))
+        if value.shape != state.shape:
+            fail("function", f"an array of the shape {state.shape} of the state", f"shape {value.shape}")
+        return value.astype(w.dtype)
+
+    start = jax.lax.stop_gradient(jnp.append(state, parameter))
+    equations = eqx.filter_closure_convert(equations, start)
+    frozen = jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, equations)
+    lower, upper, step = jax.lax.stop_gradient((lower, upper, step))
+    along_p = jnp.zeros_like(start).at[-1].set(1)
+    accuracy = jnp.sqrt(jnp.finfo(start.dtype).eps)
+
+    def corrected(w, normal, target, num_steps):
+        """The solution with normal·w = target, and whether Newton's method settled there."""
+
+        def improve(_, carry):
+            w, _ = carry
+            jacobian, value = _linearised(frozen, w)
+            change = jnp.linalg.solve(
+                jnp.concatenate([jacobian, normal[None]]), jnp.append(value, inner(normal, w) - target)
+            )
+            return w - change, jnp.max(jnp.abs(change))
+
+        w, change = jax.lax.fori_loop(0, num_steps, improve, (w, jnp.zeros_like(target)))
+        return w, change <= accuracy * (1 + jnp.max(jnp.abs(w)))
+
+    def advance(point: _Point, _):
+        w, tangent = point.w, point.tangent
+        ahead = w + point.step * tangent
+        bound = jnp.clip(ahead[-1], lower, upper)
+        leaves = bound != ahead[-1]
+        ahead = jnp.where(leaves, w + (bound - w[-1]) / jnp.where(leaves, tangent[-1], 1) * tangent, ahead)
+        normal = jnp.where(leaves, along_p, tangent)
+        new, settled = corrected(ahead, normal, inner(normal, ahead), 5)
+        new = new.at[-1].set(jnp.where(leaves, bound, new[-1]))
+        turned = _unit(_tangent(frozen, new, tangent))
+        cosine = inner(turned, tangent)
+        good = settled & (cosine > 0.7) & (new[-1] >= lower) & (new[-1] <= upper)
+        good &= jnp.max(jnp.abs(new - ahead)) <= point.step
+        scale = jnp.where(good, jnp.where(cosine > 0.98, 1.5, jnp.where(cosine < 0.92, 0.6, 1)), 0.5)
+        next_step = jnp.minimum(point.step * scale.astype(w.dtype), 4 * step)
+        lost = ~good & (next_step < 1e-6 * step)
+        made = _Point(
+            new, turned, point.arclength + inner(turned, new - w), next_step, point.done | leaves, jnp.array(False)
+        )
+        stay = _Point(w, tangent, point.arclength, next_step, point.done | lost, point.lost | lost)
+        kept = good & ~point.done
+        point = jtu.tree_map(lambda a, b, c: jnp.where(point.done, c, jnp.where(good, a, b)), made, stay, point)
+        return point, (point, kept)
+
+    first, settled = corrected(start, along_p, start[-1], 16)
+    tangent = _unit(_tangent(frozen, first, along_p if forward else -along_p))
+    settled &= jnp.all(jnp.isfinite(tangent)) & (start[-1] >= lower) & (start[-1] <= upper)
+    begin = _Point(first, tangent, jnp.zeros_like(step), step, ~settled, ~settled)
+    end, (points, kept) = jax.lax.scan(advance, begin, None, length=num_steps)
+    order = jnp.argsort(~kept, stable=True)
+    points = jtu.tree_map(lambda a, b: jnp.concatenate([a[None], b[order]]), begin, points)
+    count = jnp.where(settled, 1 + jnp.sum(kept), 0)
+    there = jnp.arange(num_steps + 1) < count
+    w, tangents = points.w, points.tangent
+
+    turns = there[1:] & (tangents[1:, -1] * tangents[:-1, -1] < 0)
+    at = jnp.nonzero(turns, size=max_folds, fill_value=num_steps)[0]
+
+    def locate(i):
+        before, after = w[i], w[i + 1]
+        share = tangents[i, -1] / (tangents[i, -1] - tangents[i + 1, -1])
+        guess = before + share * (after - before)
+        return _fold(equations, guess, tangents[i], jnp.max(jnp.abs(after - before)))
+
+    # Unused room repeats the first fold, so that no derivative of what is not there spoils the others.
+    folds, curvature, found = jax.vmap(locate)(jnp.minimum(jnp.where(at < num_steps, at, at[0]), num_steps - 1))
+    found &= at < num_steps
+    folds = jnp.where(found[:, None], folds, jnp.nan)
+    num_folds = jnp.sum(turns)
+    unlocated = (jnp.sum(found) < jnp.minimum(num_folds, max_folds)) | (num_folds < min_folds)
+    residuals = jnp.max(jnp.abs(jax.vmap(frozen)(w)), axis=1)
+    blank = lambda x: jnp.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan)  # noqa: E731
+    return Branch(
+        parameter=blank(w[:, -1]),
+        state=blank(w[:, :-1]),
+        arclength=blank(points.arclength),
+        direction=blank(tangents[:, -1]),
+        count=count,
+        folds=Folds(folds[:, -1], folds[:, :-1], jnp.where(found, curvature, jnp.nan)),
+        num_folds=num_folds,
+        at_bound=end.done & ~end.lost,
+        residual=jnp.max(jnp.where(there, residuals, 0)),
+        result=outcome((unlocated, RESULTS.no_fold), (end.lost, RESULTS.lost_branch)),
+    )
+
+
+def _linearised(function, w):
+    """Jacobian and value."""
+    return jax.jacfwd(lambda w: (function(w),) * 2, has_aux=True)(w)
+
+
+def _tangent(equations, w, along):
+    """The vector along the branch whose product with `along` is one."""
+    rows = jnp.concatenate([jax.jacfwd(equations)(w), along[None]])
+    return jnp.linalg.solve(rows, jnp.zeros_like(w).at[-1].set(1))
+
+
+def _unit(vector):
+    return vector / jnp.linalg.norm(vector)
+
+
+def _fold(equations, guess, along, reach):
+    """The fold near a guess, d²p/ds² there, and whether it was found."""
+    guess, along = jax.lax.stop_gradient((guess, along))
+
+    def conditions(w):
+        return jnp.append(equations(w), _tangent(equations, w, along)[-1])
+
+    w = root(conditions, guess)
+    at = jax.lax.stop_gradient(w)
+    tangent = _unit(_tangent(equations, at, along))
+    _, curvature = jax.jvp(lambda w: _unit(_tangent(equations, w, along))[-1], (at,), (tangent,))
+    imbalance = jnp.max(jnp.abs(conditions(at)))
+    near = jnp.max(jnp.abs(at - guess)) <= reach
+    return w, curvature, near & (imbalance <= jnp.sqrt(jnp.finfo(w.dtype).eps))
+
+
+def root(function: Callable[[Array], Array], guess: Array, num_steps: int = 8) -> Array:
+    """A root near `guess` by Newton's method, differentiated implicitly, to any order."""
+
+    def solve(function, guess):
+        def step(_, x):
+            jacobian, value = _linearised(function, x)
+            return x - jnp.linalg.solve(jacobian, value)
+
+        return jax.lax.fori_loop(0, num_steps, step, guess)
+
+    return jax.lax.custom_root(
+        function, guess, solve, lambda function, value: jnp.linalg.solve(jax.jacfwd(function)(value), value)
+    )

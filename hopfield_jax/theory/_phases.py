@@ -1,0 +1,229 @@
+"""Phases of the Hopfield model in replica-symmetric theory: where each of them is found."""
+
+import abc
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erf
+
+from .._checks import at_least
+from .._follow import root
+from .._misc import inner
+from .._types import Array, Bool, Float, Scalar
+from ._spin import SpinAverages, spin_averages
+
+_RATIOS = np.geomspace(60, 0.3, 56)
+
+
+class AbstractPhase(eqx.Module):
+    """A kind of solution of the replica-symmetric equations."""
+
+    num_condensed: eqx.AbstractVar[int]
+    """number of patterns with an overlap of order one"""
+
+    @abc.abstractmethod
+    def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
+        """Overlap and deviation √(αr) of the crosstalk, and whether there is such a solution."""
+
+
+class Retrieval(AbstractPhase):
+    """One pattern is retrieved."""
+
+    num_condensed: int = eqx.field(default=1, init=False, static=True)
+
+    def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
+        """The solution that goes on to the Curie–Weiss magnetisation at load zero."""
+        return find_on(branch(1, temperature), load)
+
+
+class Mixture(AbstractPhase):
+    r"""Several patterns are retrieved to the same degree.
+
+    **Arguments:**
+
+    - `num_condensed`: how many, at least 1 (which is `Retrieval()`). Mixtures of an even number have sites at which
+      the patterns cancel, and none at low temperature.
+
+    **Raises:** `ValueError` for another number.
+    """
+
+    num_condensed: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        at_least("Mixture.num_condensed", self.num_condensed, 1)
+
+    def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
+        """The symmetric solution that goes on to small loads."""
+        return find_on(branch(self.num_condensed, temperature), load)
+
+
+class SpinGlass(AbstractPhase):
+    """Spins are frozen in a state that is like no pattern."""
+
+    num_condensed: int = eqx.field(default=0, init=False, static=True)
+
+    def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
+        """The solution with q > 0, below the temperature 1 + √α."""
+
+        def reach(deviation):
+            average = site_averages(0, jnp.zeros_like(deviation), deviation, temperature)
+            return jnp.sqrt(load * average.square) + deviation * average.susceptibility
+
+        coldest, highest = jnp.sqrt(load) + np.sqrt(2 / np.pi).item(), 1 + jnp.sqrt(load)
+        deviation = _positive_root(reach, coldest, temperature / highest)
+        guess = jnp.stack([jnp.zeros_like(deviation), deviation])
+        return _polished(0, guess, load, temperature, 1), temperature < highest
+
+
+class Paramagnet(AbstractPhase):
+    """Nothing is frozen, at temperatures above 1 (below 1 + √α unstable against the spin glass)."""
+
+    num_condensed: int = eqx.field(default=0, init=False, static=True)
+
+    def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
+        """Zeros."""
+        return jnp.zeros_like(load, shape=2), temperature > 1
+
+
+def sites(num_condensed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums s = Σ ξ over the condensed patterns, not negative, and the fractions of sites where |Σ ξ| is s."""
+    n = num_condensed
+    flips = np.arange(n // 2 + 1)
+    signals = n - 2.0 * flips
+    fractions = np.array([math.comb(n, k) for k in flips]) / 2.0**n * np.where(signals > 0, 2, 1)
+    return signals, fractions
+
+
+def site_averages(num_condensed: int, overlap: Scalar, deviation: Scalar, temperature: Scalar) -> SpinAverages:
+    """Averages over sites, in whose fields the condensed patterns have the sum s m; the output is ⟨s φ⟩/n."""
+    each, fractions = _each_site(num_condensed, overlap, deviation, temperature)
+    signals = sites(num_condensed)[0] / max(num_condensed, 1)
+    weighted = SpinAverages(*(inner(fractions, getattr(each, f)) for f in SpinAverages.__dataclass_fields__))
+    return eqx.tree_at(
+        lambda a: a.output, weighted, inner(fractions * jnp.asarray(signals, overlap.dtype), each.output)
+    )
+
+
+def transverse_response(num_condensed: int, overlap: Scalar, deviation: Scalar, temperature: Scalar) -> Scalar:
+    """β⟨ξ¹(ξ¹ − ξ²)(1 − φ²)⟩, with which a difference between two overlaps answers itself."""
+    n = num_condensed
+    each, fractions = _each_site(n, overlap, deviation, temperature)
+    alike = (sites(n)[0] ** 2 - n) / (n * (n - 1)) if n > 1 else np.zeros(1)  # ⟨ξ¹ξ²⟩ at sites of this sum
+    return inner(fractions * jnp.asarray(1 - alike, overlap.dtype), each.susceptibility)
+
+
+def _each_site(num_condensed, overlap, deviation, temperature):
+    signals, fractions = (jnp.asarray(x, overlap.dtype) for x in sites(num_condensed))
+    each = jax.vmap(spin_averages, in_axes=(0, None, None))(signals * overlap, deviation, temperature)
+    return each, fractions
+
+
+def imbalance(num_condensed: int, x: Float[Array, "2"], load: Scalar, temperature: Scalar) -> Float[Array, "2"]:
+    """m' − m, and √(αq) + δC − δ, which is δ = √(αr) with r = q/(1 − C)² and no denominator."""
+    average = site_averages(num_condensed, x[0], x[1], temperature)
+    deviation = jnp.sqrt(load * average.square) + x[1] * average.susceptibility
+    return jnp.stack([average.output - x[0], deviation - x[1]])
+
+
+def root_load(num_condensed: int, x: Float[Array, "2"], temperature: Scalar) -> tuple[Scalar, Scalar]:
+    """m' − m, and the √α that the second equation needs."""
+    average = site_averages(num_condensed, x[0], x[1], temperature)
+    return average.output - x[0], x[1] * (1 - average.susceptibility) / jnp.sqrt(average.square)
+
+
+class Ridge(eqx.Module):
+    """Solutions with n condensed patterns at one temperature, by their ratio y = m/δ, down to the fold."""
+
+    num_condensed: int = eqx.field(static=True)
+    temperature: Scalar
+    ratio: Float[Array, " ratios"]
+    overlap: Float[Array, " ratios"]
+    root_load: Float[Array, " ratios"]
+    fold: Float[Array, "2"]
+    """overlap and deviation at the largest load"""
+    top: Scalar
+    """√α at the fold"""
+    exists: Bool[Array, ""]
+
+
+def branch(num_condensed: int, temperature: Scalar) -> Ridge:
+    """All solutions at one temperature.
+
+    At given y the overlap is the positive root of m = M(m, m/y), and then α is explicit. The largest load is a fold,
+    where the determinant of ∂(M − m, √α)/∂(m, δ) vanishes.
+    """
+    n, cold = num_condensed, jnp.minimum(temperature, 1)
+    frozen = jax.lax.stop_gradient(cold)
+    ratios = jnp.asarray(_RATIOS, frozen.dtype)
+    signals, fractions = (jnp.asarray(x, frozen.dtype) for x in sites(n))
+
+    def solve(y):
+        coldest = inner(fractions * signals / n, erf(signals * y * np.sqrt(0.5).item())) / y
+        reach = lambda deviation: site_averages(n, y * deviation, deviation, frozen).output / y  # noqa: E731
+        deviation = _positive_root(reach, coldest, frozen)
+        return y * deviation, root_load(n, jnp.stack([y * deviation, deviation]), frozen)[1]
+
+    overlaps, loads = jax.vmap(solve)(ratios)
+    falls = (loads[1:] < loads[:-1]) & (loads[:-1] > 0)
+    best = jnp.argmax(falls)
+
+    def conditions(x):
+        jacobian = jax.jacfwd(lambda x: jnp.stack(root_load(n, x, cold)))(x)
+        return jnp.stack([root_load(n, x, cold)[0], jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]])
+
+    guess = jax.lax.stop_gradient(jnp.stack([overlaps[best], overlaps[best] / ratios[best]]))
+    fold = root(conditions, guess)
+    near = jnp.abs(fold[0] / fold[1] / ratios[best] - 1) < 0.2
+    top = root_load(n, fold, cold)[1]
+    exists = falls[best] & near & (top > 0) & (temperature < 1)
+    return Ridge(n, temperature, ratios, overlaps, loads, fold, top, exists)
+
+
+def find_on(ridge: Ridge, load: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
+    """The solution at a load, between the fold and load zero."""
+    x = _polished(ridge.num_condensed, _guess(ridge, jnp.sqrt(load)), load, ridge.temperature, 5)
+    on_it = x[0] / x[1] >= ridge.fold[0] / ridge.fold[1] * (1 - 1e-2 * (load < 0.999 * ridge.top**2))
+    return x, ridge.exists & (load <= ridge.top**2) & on_it
+
+
+def _guess(ridge: Ridge, a: Scalar) -> Float[Array, "2"]:
+    """Interpolates in √(a_c² − a²)/a, a = √α, in which the ratio is close to linear: it goes as 1/a at small loads and
+    as √(a_c − a) at the fold."""
+    fold_ratio = ridge.fold[0] / ridge.fold[1]
+    distance = lambda a: jnp.sqrt(jnp.maximum(jnp.square(ridge.top) - jnp.square(a), 0)) / a  # noqa: E731
+    # Beyond the fold it stands in itself; where there is no load (even mixtures at small noise), nothing is near.
+    beyond, none = ridge.ratio <= fold_ratio, ridge.root_load <= 0
+    place = jnp.where(none, jnp.finfo(a.dtype).max ** 0.5, distance(jnp.where(none, 1, ridge.root_load)))
+    place = jnp.where(beyond, 0, place)[::-1]
+    fill = lambda values, at_fold: jnp.where(beyond, at_fold, values)[::-1]  # noqa: E731
+    here = distance(a)
+    ratio = jnp.interp(here, place, fill(ridge.ratio, fold_ratio)) * jnp.maximum(here / place[-1], 1)
+    overlap = jnp.interp(here, place, fill(ridge.overlap, ridge.fold[0]))
+    return jnp.stack([overlap, overlap / ratio])
+
+
+def _positive_root(reach, coldest: Scalar, temperature: Scalar) -> Scalar:
+    """The δ > 0 with δ = reach(δ), a concave function that rises with slope 1/temperature and ends at `coldest`.
+
+    v/reach² is close to linear in v = δ², from temperature² to v/coldest²: Newton's method on it needs a few steps.
+    """
+    square = jnp.square(coldest)
+
+    def improve(_, v):
+        def excess(v):
+            return v / jnp.square(reach(jnp.sqrt(v))) - 1
+
+        value, slope = jax.jvp(excess, (v,), (jnp.ones_like(v),))
+        new = v - value / slope
+        return jnp.where(new > 0, new, 0.5 * v)
+
+    tiny = jnp.finfo(square.dtype).eps
+    v = jax.lax.fori_loop(0, 6, improve, square * jnp.maximum(1 - jnp.square(temperature), tiny))
+    return jax.lax.stop_gradient(jnp.sqrt(v))
+
+
+def _polished(num_condensed: int, guess: Float[Array, "2"], load: Scalar, temperature: Scalar, num_steps: int):
+    return root(lambda x: imbalance(num_condensed, x, load, temperature), jax.lax.stop_gradient(guess), num_steps)

@@ -1,0 +1,222 @@
+"""Replica-symmetric statics of the Hopfield model at any temperature."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._checks import at_least, fail
+from .._follow import Branch, follow
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._types import Array, Bool, Float, Scalar, ScalarLike
+from ._phases import AbstractPhase, Retrieval, imbalance, site_averages, transverse_response
+from ._site import as_number
+
+RETRIEVAL = Retrieval()
+
+
+class ReplicaState(eqx.Module):
+    r"""What `hopfield_jax.theory.replica_state` returns.
+
+    **Attributes:**
+
+    - `load`, `temperature`: patterns per neuron α, and T.
+    - `overlap`: m with each of the condensed patterns.
+    - `correlation`: q, of Edwards and Anderson.
+    - `noise`: r; the crosstalk has the variance αr.
+    - `susceptibility`: C = (1 − q)/T.
+    - `free_energy`, `energy`, `entropy`: per neuron, f = e − T s.
+    - `replica_stability`: 1 − αβ²⟨sech⁴βh⟩/(1 − C)² of de Almeida and Thouless; negative where replica symmetry breaks,
+      −∞ at T = 0.
+    - `pattern_stability`: 1 − β⟨ξ¹(ξ¹ − ξ²)sech²βh⟩, with which a difference between the overlaps of two condensed
+      patterns falls off; of a further pattern, 1 − C, where fewer than two are condensed. Negative: a saddle.
+    - `residual`: largest imbalance of the equations for m and √(αr).
+    - `result`: how it ended.
+    """
+
+    load: Scalar
+    temperature: Scalar
+    overlap: Scalar
+    correlation: Scalar
+    noise: Scalar
+    susceptibility: Scalar
+    free_energy: Scalar
+    energy: Scalar
+    entropy: Scalar
+    replica_stability: Scalar
+    pattern_stability: Scalar
+    residual: Scalar
+    result: RESULTS
+
+    def __str__(self) -> str:
+        return card(
+            self,
+            self.overlap,
+            lambda: (
+                f"load {self.load:.7g}, temperature {self.temperature:.5g}: overlap {self.overlap:.7g}, correlation "
+                f"{self.correlation:.5g}, noise {self.noise:.5g}\n  free energy {self.free_energy:.8g}, energy "
+                f"{self.energy:.6g}, entropy {self.entropy:.4g}\n  stability {self.replica_stability:.3g} of replica "
+                f"symmetry, {self.pattern_stability:.3g} against patterns; residual {self.residual:.2g}\n"
+                f"  result: {describe_result(self.result)}"
+            ),
+        )
+
+
+def replica_state(
+    load: ScalarLike, temperature: ScalarLike, *, phase: AbstractPhase = RETRIEVAL, throw: bool = True
+) -> ReplicaState:
+    r"""A phase of the Hopfield model in the replica-symmetric theory of Amit, Gutfreund and Sompolinsky.
+
+    Spins ±1 at temperature T = 1/β with E = −(1/2N) Σ_μ Σ_{i≠j} ξ^μ_i ξ^μ_j S_i S_j and αN random patterns, of which n
+    are condensed. Per neuron, with C = β(1 − q) and h = m Σ_ν ξ^ν + √(αr) z,
+
+        f = α/2 + n m²/2 + αrC/2 + (α/2β)[log(1 − C) − βq/(1 − C)] − T⟨log 2cosh βh⟩,
+        m = ⟨ξ^ν tanh βh⟩,    q = ⟨tanh² βh⟩,    r = q/(1 − C)²,
+
+    the average being over a standard normal z and the condensed patterns. α/2 is the missing diagonal of the couplings.
+    f = e − T s comes from its parts, which all have a limit at T = 0:
+
+        e = −n m²/2 − (α/2) C [1/(1 − C) + r],    s = ⟨log 2cosh βh − βh tanh βh⟩ − (α/2)[log(1 − C) + C/(1 − C)].
+
+    At T = 0 retrieval is √(2α) = erf(y)/y − (2/√π)e^{−y²}, m = erf y. The entropy is negative there, because replica
+    symmetry is broken (`replica_stability`).
+
+    A phase is found by what it is and not by iteration from somewhere: at a given ratio y = m/√(αr) the load is
+    explicit, and retrieval is what lies between load zero and the largest load on that curve, a fold. So where there is
+    none the result says so. Slopes with respect to load and temperature are those of the implicit function theorem; at
+    the fold they are infinite.
+
+    **Arguments:**
+
+    - `load`: patterns per neuron, α, positive; may be traced.
+    - `temperature`: T, not negative; may be traced. The unit is the strength of the couplings.
+    - `phase`: `Retrieval()`, `Mixture(n)`, `SpinGlass()` or `Paramagnet()`.
+    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+
+    **Returns:** a `ReplicaState`.
+
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` if `throw` and the phase does not
+    exist there.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    state = hj.theory.replica_state(load=0.1, temperature=0.0)
+    assert abs(state.overlap - 0.99799927) < 1e-6
+    glass = hj.theory.replica_state(load=0.1, temperature=0.0, phase=hj.theory.SpinGlass())
+    assert glass.free_energy < state.free_energy
+    ```
+
+    Amit, Gutfreund and Sompolinsky, Phys. Rev. Lett. 55, 1530 (1985); Ann. Phys. 173, 30 (1987).
+    """
+    if not isinstance(phase, AbstractPhase):
+        fail("phase", "a phase such as `Retrieval()`", type(phase).__name__)
+    load = as_number("load", load, "positive")
+    temperature = as_number("temperature", temperature, "nonnegative")
+    out = _replica_state(phase, load, temperature)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+@eqx.filter_jit
+def _replica_state(phase: AbstractPhase, load: Scalar, temperature: Scalar) -> ReplicaState:
+    x, exists = phase.find(load, temperature)
+    return describe(phase.num_condensed, x, exists, load, temperature)
+
+
+def describe(
+    num_condensed: int, x: Float[Array, "2"], exists: Bool[Array, ""], load: Scalar, temperature: Scalar
+) -> ReplicaState:
+    """All numbers of a state, from the overlap and the deviation of the crosstalk."""
+    n, average = num_condensed, site_averages(num_condensed, x[0], x[1], temperature)
+    energy, entropy = energy_and_entropy(n, x, load, temperature)
+    enhancement = 1 / (1 - average.susceptibility)
+    frozen = temperature > 0
+    replica_stability = 1 - load * jnp.square(enhancement) * average.curvature / jnp.where(frozen, temperature, 1)
+    residual = jnp.max(jnp.abs(jax.lax.stop_gradient(imbalance(n, x, load, temperature))))
+    settled = residual <= 64 * jnp.finfo(x.dtype).eps
+    valid = (load > 0) & jnp.isfinite(load) & (temperature >= 0) & jnp.isfinite(temperature)
+    result = outcome((~settled, RESULTS.not_settled), (~exists, RESULTS.no_phase), (~valid, RESULTS.invalid_parameter))
+    numbers = [
+        load,
+        temperature,
+        x[0],
+        average.square,
+        average.square * jnp.square(enhancement),
+        average.susceptibility,
+        energy - temperature * entropy,
+        energy,
+        entropy,
+        jnp.where(frozen, replica_stability, -jnp.inf),
+        1 - transverse_response(n, x[0], x[1], temperature),
+    ]
+    usable = result == RESULTS.successful
+    return ReplicaState(*(jnp.where(usable, number, jnp.nan) for number in numbers), residual=residual, result=result)
+
+
+def energy_and_entropy(
+    num_condensed: int, x: Float[Array, "2"], load: Scalar, temperature: Scalar
+) -> tuple[Scalar, Scalar]:
+    average = site_averages(num_condensed, x[0], x[1], temperature)
+    c = average.susceptibility
+    noise = average.square / jnp.square(1 - c)
+    energy = -0.5 * num_condensed * jnp.square(x[0]) - 0.5 * load * c * (1 / (1 - c) + noise)
+    return energy, average.entropy - 0.5 * load * (jnp.log1p(-c) + c / (1 - c))
+
+
+def free_energy(num_condensed: int, x: Float[Array, "2"], load: Scalar, temperature: Scalar) -> Scalar:
+    energy, entropy = energy_and_entropy(num_condensed, x, load, temperature)
+    return energy - temperature * entropy
+
+
+def replica_branch(
+    temperature: ScalarLike,
+    *,
+    phase: AbstractPhase = RETRIEVAL,
+    load: ScalarLike = 0.01,
+    step: ScalarLike = 0.02,
+    num_steps: int = 160,
+    throw: bool = True,
+) -> Branch:
+    r"""The curve of a condensed phase against the load at one temperature, around its fold and back.
+
+    `hopfield_jax.follow` on m' − m = 0 and √(αq) + δC − δ = 0 in (m, δ) with δ = √(αr), from the phase at a small load
+    upwards. Beyond the fold is the saddle that separates it from the spin glass.
+
+    **Arguments:**
+
+    - `temperature`: T, not negative; may be traced.
+    - `phase`: `Retrieval()` or `Mixture(n)`.
+    - `load`: where to start, and the lower bound.
+    - `step`, `num_steps`, `throw`: as in `hopfield_jax.follow`.
+
+    **Returns:** a `hopfield_jax.Branch` whose parameter is the load and whose states are (m, δ).
+
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
+    `throw`.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    branch = hj.theory.replica_branch(0.1)
+    assert abs(branch.folds.parameter[0] - 0.135049) < 1e-5
+    ```
+    """
+    if not isinstance(phase, AbstractPhase) or phase.num_condensed < 1:
+        fail("phase", "a phase with an overlap, `Retrieval()` or `Mixture(n)`", type(phase).__name__)
+    at_least("num_steps", num_steps, 1)
+    load = as_number("load", load, "positive")
+    temperature = as_number("temperature", temperature, "nonnegative")
+    state = replica_state(load, temperature, phase=phase, throw=throw)
+    start = jax.lax.stop_gradient(jnp.stack([state.overlap, jnp.sqrt(load * state.noise)]))
+    return follow(
+        lambda x, p: imbalance(phase.num_condensed, x, p, temperature),
+        start,
+        load,
+        lower=load,
+        step=step,
+        num_steps=num_steps,
+        throw=throw,
+    )
