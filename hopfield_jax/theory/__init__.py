@@ -2,6 +2,8 @@
 
 from ._critical_load import critical_load as critical_load
 from ._first_step import first_step_overlap as first_step_overlap
+from ._overlap_dynamics import OverlapDynamics as OverlapDynamics
+from ._overlap_dynamics import overlap_dynamics as overlap_dynamics
 from ._random_matrix import marchenko_pastur_density as marchenko_pastur_density
 from ._random_matrix import marchenko_pastur_edges as marchenko_pastur_edges
 from ._random_matrix import zero_mass as zero_mass
@@ -12,3 +14,7 @@ from ._site import Cue as Cue
 from ._site import Maxwell as Maxwell
 from ._site import Thermal as Thermal
 from ._site import Upper as Upper
+from ._storage import AbstractStorage as AbstractStorage
+from ._storage import Diluted as Diluted
+from ._storage import Hebbian as Hebbian
+from ._storage import Sequence as Sequence
