@@ -2,8 +2,11 @@
 
 from ._critical_load import critical_load as critical_load
 from ._first_step import first_step_overlap as first_step_overlap
+from ._hierarchy import okada_hierarchy as okada_hierarchy
 from ._overlap_dynamics import OverlapDynamics as OverlapDynamics
 from ._overlap_dynamics import overlap_dynamics as overlap_dynamics
+from ._palimpsest import palimpsest_oldest_age as palimpsest_oldest_age
+from ._palimpsest import palimpsest_overlap as palimpsest_overlap
 from ._random_matrix import marchenko_pastur_density as marchenko_pastur_density
 from ._random_matrix import marchenko_pastur_edges as marchenko_pastur_edges
 from ._random_matrix import zero_mass as zero_mass
