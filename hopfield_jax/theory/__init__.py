@@ -2,6 +2,11 @@
 
 from ._critical_load import critical_load as critical_load
 from ._first_step import first_step_overlap as first_step_overlap
+from ._hierarchy import okada_hierarchy as okada_hierarchy
+from ._overlap_dynamics import OverlapDynamics as OverlapDynamics
+from ._overlap_dynamics import overlap_dynamics as overlap_dynamics
+from ._palimpsest import palimpsest_oldest_age as palimpsest_oldest_age
+from ._palimpsest import palimpsest_overlap as palimpsest_overlap
 from ._phase_lines import PhaseDiagram as PhaseDiagram
 from ._phase_lines import PhaseLines as PhaseLines
 from ._phase_lines import phase_diagram as phase_diagram
@@ -24,3 +29,7 @@ from ._site import Cue as Cue
 from ._site import Maxwell as Maxwell
 from ._site import Thermal as Thermal
 from ._site import Upper as Upper
+from ._storage import AbstractStorage as AbstractStorage
+from ._storage import Diluted as Diluted
+from ._storage import Hebbian as Hebbian
+from ._storage import Sequence as Sequence

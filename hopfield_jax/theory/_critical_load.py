@@ -9,8 +9,9 @@ import jax.tree_util as jtu
 
 from .._results import RESULTS, raise_unless_okay
 from .._types import Scalar, ScalarLike
-from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
+from ._scsna import HEBBIAN, MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
 from ._site import AbstractBranch, as_number, as_units
+from ._storage import AbstractStorage, Diluted
 
 _SEVERAL_STATES = (
     "`strength`: the critical state has sites with several states (`multivalued`), between which the history of the "
@@ -26,6 +27,7 @@ def critical_load(
     coupling: ScalarLike = 1.0,
     self_coupling: bool = False,
     branch: AbstractBranch = MAXWELL,
+    storage: AbstractStorage = HEBBIAN,
     threshold: ScalarLike = 0.1,
     throw: bool = True,
 ) -> StationaryState:
@@ -40,7 +42,11 @@ def critical_load(
     live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful. On the way
     there the fold becomes a cusp: its `curvature` vanishes, and with it the meaning of load and slopes.
 
-    With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
+    With `Sequence()` storage and sign units it is the maximum of α = erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616.
+    With `Diluted()` storage there is no fold: the overlap falls to zero, continuously for tanh, erf, clip, sign and
+    `Thermal` units, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π. That state is given, without a curvature.
+
+    With `Thermal` units and Hebb's rule this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
     rises at first with the temperature (replica symmetry is broken there).
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
@@ -62,14 +68,17 @@ def critical_load(
     state = hj.theory.critical_load(hj.LogCosh(beta=4))
     assert abs(state.load - 0.1185389) < 1e-6
     assert abs(hj.theory.critical_load(hj.theory.Thermal(beta=10)).load - 0.135049) < 1e-6
+    sequence = hj.theory.critical_load(hj.theory.Thermal(beta=10), storage=hj.theory.Sequence())
+    assert abs(sequence.load - 0.262999) < 1e-6
     ```
 
-    Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993).
+    Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993); Düring,
+    Coolen and Sherrington, J. Phys. A 31, 8607 (1998); Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
     units = as_units(units)
-    network = as_network(units, strength, coupling, branch, self_coupling)
+    network = as_network(units, strength, coupling, branch, self_coupling, storage)
     threshold = as_number("threshold", threshold, "finite")
-    out = _critical_load(network, threshold)
+    out = (_end if isinstance(storage, Diluted) else _critical_load)(network, threshold)
     out = _of_one_state_a_site(out, network.strength, throw=throw)
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -102,7 +111,9 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         """Imbalance in deviation and Γ at a ratio y = gm/deviation, and √α, all explicit."""
         deviation, feedback, ratio = w
         averages = network.averages(ratio * deviation / network.coupling, deviation, feedback)
-        root_load = (deviation / network.coupling - averages.slope) / jnp.sqrt(averages.square)
+        root_load = network.storage.root_load(
+            deviation / network.coupling, network.root_square(averages), averages.slope
+        )
         imbalance = network.coupling * averages.output / ratio - deviation
         return jnp.stack([imbalance, network.next_feedback(root_load, averages) - feedback]), root_load
 
@@ -150,3 +161,25 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         load, x, threshold, jnp.full((), schedule.size, int), inside & near, RESULTS.nonlinear_max_steps_reached,
         network.valid(), curvature,
     )  # fmt: skip
+
+
+@eqx.filter_jit
+def _end(network: Network, threshold: Scalar) -> StationaryState:
+    """The state without overlap in which a small one neither grows nor falls, m' = (g⟨φz⟩/Δ)m."""
+    frozen = stop_gradient(network)
+    zero = jnp.zeros_like(frozen.coupling)
+
+    def imbalance(network, x):
+        averages = network.averages(zero, x[1], zero)
+        return jnp.stack([-x[0], network.coupling * averages.slope - x[1], -x[2]]), averages
+
+    num_steps = 512
+    x = jnp.stack([zero, frozen.coupling, zero])
+    x = jax.lax.fori_loop(0, num_steps, lambda _, x: x + imbalance(frozen, x)[0], x)
+    x = root(lambda x: imbalance(network, x)[0], x)
+    root_square = network.root_square(imbalance(network, x)[1])
+    load = jnp.square(network.storage.root_load(x[1] / network.coupling, root_square, zero))
+    found = x[1] > 1e-3 * frozen.coupling
+    return network.state(
+        load, x, threshold, jnp.full((), num_steps, int), found, RESULTS.nonlinear_max_steps_reached, network.valid()
+    )

@@ -27,8 +27,10 @@ from ._site import (
     find_folds,
     is_odd,
 )
+from ._storage import AbstractStorage, Hebbian
 
 MAXWELL = Maxwell()
+HEBBIAN = Hebbian()
 
 
 class StationaryState(eqx.Module):
@@ -39,7 +41,7 @@ class StationaryState(eqx.Module):
     - `load`: patterns per neuron, α.
     - `overlap`: m = ⟨φ⟩ with the retrieved pattern.
     - `correlation`: q = ⟨φ²⟩.
-    - `noise`: r = q/(1 − gU)²; the crosstalk has the variance α g² r.
+    - `noise`: r, q/(1 − gU)² for Hebb's rule; the crosstalk has the variance α g² r.
     - `susceptibility`: U = ⟨∂φ/∂h⟩, jumps included.
     - `feedback`: Γ, of a site's output on its own field.
     - `ambiguity`: fraction of the sites whose field has several states, between which the branch rule decides.
@@ -90,6 +92,7 @@ class Network(eqx.Module):
     coupling: Scalar
     branch: AbstractBranch
     self_coupling: bool = eqx.field(static=True)
+    storage: AbstractStorage = HEBBIAN
 
     def valid(self) -> Bool[Array, ""]:
         valid = is_valid((self.units, self.branch)) & is_odd(self.units)
@@ -104,13 +107,19 @@ class Network(eqx.Module):
         parts = jax.vmap(lambda *cut: field_averages(self.units, mean, deviation, feedback, cut))(lower, upper)
         return jtu.tree_map(lambda x: inner(weights, x), parts)
 
+    def root_square(self, averages: FieldAverages) -> Scalar:
+        """√q of the crosstalk: of spins in a heat bath it is the mean that counts where it adds up over time, and else
+        the spin."""
+        if isinstance(self.units, Thermal) and not isinstance(self.storage, Hebbian):
+            return jnp.ones_like(averages.square)
+        return jnp.sqrt(jnp.maximum(averages.square, jnp.finfo(averages.square.dtype).tiny))
+
     def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
         """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings; zero for
-        spins in a heat bath."""
-        if isinstance(self.units, Thermal):
+        spins in a heat bath, and where no output comes back."""
+        if isinstance(self.units, Thermal) or not isinstance(self.storage, Hebbian):
             return jnp.zeros_like(root_load)
-        square = jnp.maximum(averages.square, jnp.finfo(root_load.dtype).tiny)
-        crosstalk = root_load * averages.slope / jnp.sqrt(square)
+        crosstalk = root_load * averages.slope / self.root_square(averages)
         if self.self_coupling:
             crosstalk += root_load**2
         return self.coupling * crosstalk + self.strength * averages.square
@@ -122,11 +131,10 @@ class Network(eqx.Module):
     @eqx.filter_jit
     def respond(self, x: Float[Array, "3"], load: Scalar) -> tuple[Float[Array, "3"], FieldAverages]:
         """The next (m, deviation, Γ), and the averages. From deviation = g√(αq)/(1 − gU) and U = ⟨φz⟩/deviation, no
-        denominator stays: deviation = g(√(αq) + ⟨φz⟩)."""
+        denominator stays: deviation = g(√(αq) + ⟨φz⟩), and so for the other kinds of storage."""
         averages = self.averages(x[0], x[1], x[2])
         root_load = jnp.sqrt(load)
-        square = jnp.maximum(averages.square, jnp.finfo(x.dtype).tiny)
-        deviation = self.coupling * (root_load * jnp.sqrt(square) + averages.slope)
+        deviation = self.coupling * self.storage.deviation(root_load, self.root_square(averages), averages.slope)
         return jnp.stack([averages.output, deviation, self.next_feedback(root_load, averages)]), averages
 
     def state(self, load, x, threshold, num_steps, settled, code, valid, curvature=None) -> StationaryState:
@@ -168,6 +176,7 @@ def scsna(
     coupling: ScalarLike = 1.0,
     self_coupling: bool = False,
     branch: AbstractBranch = MAXWELL,
+    storage: AbstractStorage = HEBBIAN,
     initial: ScalarLike = 1.0,
     threshold: ScalarLike = 0.1,
     max_steps: int = 16384,
@@ -200,6 +209,9 @@ def scsna(
     - `coupling`: scale g of the couplings of the patterns, positive.
     - `self_coupling`: whether their diagonal J_ii = gα is kept.
     - `branch`: `Maxwell()`, `Upper()` or `Cue(overlap)`.
+    - `storage`: `Hebbian()`, or with updating all at once `Sequence()` or `Diluted()`. There no output comes back to
+      its site: Γ = 0, and r = q/(1 − (gU)²) or q, with q = 1 for `Thermal` units. The strength is 0.0 and the diagonal
+      left out.
 
     **Other arguments:**
 
@@ -224,11 +236,12 @@ def scsna(
 
     Shiino and Fukai, J. Phys. A 25, L375 (1992) and Phys. Rev. E 48, 867 (1993), without plasticity; the term λq of
     leaky plasticity is ours, for the network of Hara and Kabashima (2026), arXiv 2605.22254. `Thermal` units: Amit,
-    Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987), replica symmetric.
+    Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987), replica symmetric. `Sequence`: Düring, Coolen and
+    Sherrington, J. Phys. A 31, 8607 (1998). `Diluted`: Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
     units = as_units(units)
     load = as_number("load", load, "positive")
-    network = as_network(units, strength, coupling, branch, self_coupling)
+    network = as_network(units, strength, coupling, branch, self_coupling, storage)
     initial, threshold = as_overlap("initial", initial), as_number("threshold", threshold, "finite")
     at_least("max_steps", max_steps, 1)
     out = _scsna(network, load, initial, threshold, max_steps)
@@ -290,7 +303,9 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
     return inner(a[0], jnp.cross(a[1], a[2]))
 
 
-def as_network(units, strength, coupling, branch, self_coupling) -> Network:
+def as_network(units, strength, coupling, branch, self_coupling, storage=HEBBIAN) -> Network:
+    if not isinstance(storage, AbstractStorage):
+        fail("storage", "a kind of storage such as `Hebbian()`", type(storage).__name__)
     if not isinstance(branch, AbstractBranch):
         fail("branch", "a branch rule such as `Maxwell()`", type(branch).__name__)
     if isinstance(units, Thermal):
@@ -298,8 +313,14 @@ def as_network(units, strength, coupling, branch, self_coupling) -> Network:
             fail("strength", "0.0 for Thermal units (what plasticity imprints of fluctuating spins is open)", strength)
         if self_coupling:
             fail("self_coupling", "False for Thermal units (a spin's coupling to itself moves nothing)", self_coupling)
+    if not isinstance(storage, Hebbian):
+        name = type(storage).__name__
+        if not (is_concrete(strength) and np.all(np.asarray(strength) == 0)):
+            fail("strength", f"0.0 with {name} storage (plasticity is for Hebbian storage)", strength)
+        if self_coupling:
+            fail("self_coupling", f"False with {name} storage (its diagonal is one with the crosstalk)", self_coupling)
     strength, coupling = as_number("strength", strength, "finite"), as_number("coupling", coupling, "positive")
-    return Network(units, strength, coupling, branch, bool(self_coupling))
+    return Network(units, strength, coupling, branch, bool(self_coupling), storage)
 
 
 def tolerance_of(dtype) -> float:
