@@ -152,6 +152,7 @@ class _Judge:
         self.one_by_one = (asynchronous, "all neurons updated at once")
         self.fixed = (self.plastic, "fixed synapses")
         self.self_coupling = bool(getattr(model, "self_coupling", False))
+        self.coupling = getattr(model, "coupling", jnp.ones_like(model.load))
 
     def judge(self, theory: str, quantity: str, missing, others, number: Callable[[], Any]) -> Prediction:
         """`number()` gives a value and perhaps a remark, and is asked only if there is one."""
@@ -178,7 +179,7 @@ class _Judge:
         def number():
             units = LogCosh(self.units.beta) if self.thermal else self.units
             value = theory.first_step_overlap(
-                units, self.model.load, self.cue.overlap, coupling=self.model.coupling, self_coupling=kept
+                units, self.model.load, self.cue.overlap, coupling=self.coupling, self_coupling=kept
             )
             return value, ""
 
@@ -208,7 +209,7 @@ class _Judge:
         leaky = isinstance(self.model.kernel, LeakyHebbian) and not self.thermal
         units = theory.Thermal(self.units.beta) if self.thermal else self.units
         options = {
-            "coupling": self.model.coupling,
+            "coupling": self.coupling,
             "strength": self.strength if leaky else 0.0,
             "self_coupling": self.self_coupling and not self.thermal,
         }
@@ -243,16 +244,15 @@ class _Judge:
 
     def free_energy(self) -> Prediction:
         temperature = 1 / self.units.beta if self.thermal else jnp.zeros_like(self.model.load)
-        coupling = getattr(self.model, "coupling", jnp.ones_like(temperature))
 
         def number():
             states = [
-                theory.replica_state(self.model.load, temperature / coupling, phase=phase, throw=False)
+                theory.replica_state(self.model.load, temperature / self.coupling, phase=phase, throw=False)
                 for phase in (theory.Retrieval(), theory.SpinGlass())
             ]
             worst = next((s for s in states if not is_okay(s.result)), None)
             remark = "" if worst is None else describe_result(worst.result)
-            return coupling * (states[0].free_energy - states[1].free_energy), remark
+            return self.coupling * (states[0].free_energy - states[1].free_energy), remark
 
         others = [
             (not self.binary, "sign units"),
@@ -267,7 +267,7 @@ class _Judge:
             slope = jax.grad(lambda x: self.units.activation(x[None])[0])(jnp.zeros_like(self.model.load))
             root = jnp.sqrt(self.model.load)
             largest = jnp.square(1 + root) if self.self_coupling else 1 + 2 * root
-            return 1 + self.model.dt * (self.model.coupling * slope * largest - 1), ""
+            return 1 + self.model.dt * (self.coupling * slope * largest - 1), ""
 
         missing = [(isinstance(self.units, Sign), "sign units have no slope")]
         return self.judge("Linear stability", "multiplier of silence", missing, [self.fields], number)

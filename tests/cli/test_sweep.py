@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import hopfield_jax as hj
-from hopfield_jax.cli import _present_sweep, _sweep
+from hopfield_jax.cli import _present_sweep, _sweep, _sweep_points
 from hopfield_jax.cli._main import app
 from hopfield_jax.sequential import Ending
 from hopfield_jax.sweep import _devices
@@ -339,7 +339,7 @@ def test_options_make_the_points(tmp_path):
     along: Any = request.stages[1].along
     assert along[:2] == ("load", 0.1) and "N = 100; 2 networks" in "; ".join(request.conditions)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sweep, "simulate", lambda model, cue, **sizes: (model, cue, sizes))
+        patch.setattr(_sweep_points, "simulate", lambda model, cue, **sizes: (model, cue, sizes))
         model, cue, sizes = point.solve(request.key, 0.3, 0.2)
     assert (float(model.load), float(model.kernel.strength), float(cue.overlap)) == pytest.approx((0.2, 0.3, 0.7))
     assert (sizes["num_neurons"], sizes["num_trials"], sizes["max_patterns"], sizes["num_steps"]) == (100, 2, 50, 60)
