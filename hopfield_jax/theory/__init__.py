@@ -2,9 +2,9 @@
 
 from ._critical_load import critical_load as critical_load
 from ._first_step import first_step_overlap as first_step_overlap
-from ._phase_lines import PhaseDiagram as PhaseDiagram
+from ._phase_diagram import PhaseDiagram as PhaseDiagram
+from ._phase_diagram import phase_diagram as phase_diagram
 from ._phase_lines import PhaseLines as PhaseLines
-from ._phase_lines import phase_diagram as phase_diagram
 from ._phase_lines import phase_lines as phase_lines
 from ._phases import AbstractPhase as AbstractPhase
 from ._phases import Mixture as Mixture
