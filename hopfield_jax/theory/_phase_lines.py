@@ -6,24 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import fail, in_domain, shape_is
+from .._checks import fail
 from .._follow import root
-from .._misc import as_inexact, default_float
 from .._results import RESULTS, card, outcome
-from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
-from ._phases import (
-    AbstractPhase,
-    Mixture,
-    Paramagnet,
-    Ridge,
-    SpinGlass,
-    branch,
-    find_on,
-    root_load,
-    site_averages,
-    transverse_response,
-)
-from ._replica import describe, free_energy
+from .._types import Array, Float, Scalar, ScalarLike
+from ._phases import AbstractPhase, Mixture, Ridge, branch, glass_deviation, root_load, site_averages, unbalanced
+from ._replica import energy_and_entropy
 from ._site import as_number
 
 MIXTURE = Mixture(3)
@@ -109,21 +97,27 @@ def _phase_lines(temperature: Scalar, mixture: Mixture) -> PhaseLines:
     ridge, mixed = branch(1, temperature), branch(mixture.num_condensed, temperature)
     top, mixed_top = (jnp.where(r.exists, jnp.square(r.top), jnp.nan) for r in (ridge, mixed))
 
-    def symmetric(x):
-        average = site_averages(1, x[0], x[1], temperature)
-        return temperature * average.square - jnp.square(x[1]) * average.curvature
+    def symmetric(x, average, load):
+        return jnp.stack([temperature * average.square - jnp.square(x[1]) * average.curvature])
 
-    def tied(x):
-        return 1 - transverse_response(mixed.num_condensed, x[0], x[1], temperature)
+    def tied(x, average, load):
+        return jnp.stack([1 - average.transverse])
 
-    def advantage(x):
-        load = jnp.square(root_load(1, x, temperature)[1])
-        free = lambda n, x: free_energy(n, x, load, temperature)  # noqa: E731
-        return free(0, SpinGlass().find(load, temperature)[0]) - free(1, x)
+    def lower(x, average, load):
+        """By how much retrieval is lower in free energy than the spin glass, and the equation for the latter."""
+        glass = jnp.stack([jnp.zeros_like(load), x[2]])
+        other = site_averages(0, glass[0], glass[1], temperature)
+        (energy, entropy), (glass_energy, glass_entropy) = (
+            energy_and_entropy(1, x, average, load), energy_and_entropy(0, glass, other, load)
+        )  # fmt: skip
+        advantage = glass_energy - energy - temperature * (glass_entropy - entropy)
+        return jnp.stack([advantage, unbalanced(glass, other, load)[1]])
 
-    equilibrium, _ = _crossing(ridge, advantage)
-    replica, _ = _crossing(ridge, symmetric)
-    parting, held = _crossing(mixed, tied)
+    points = ridge.down_to_fold()
+    glasses = jax.vmap(glass_deviation, in_axes=(0, None))(jax.vmap(ridge.load_at)(points), temperature)
+    equilibrium, _ = _crossing(ridge, lower, jnp.concatenate([points, glasses[:, None]], axis=1))
+    replica, _ = _crossing(ridge, symmetric, points)
+    parting, held = _crossing(mixed, tied, mixed.down_to_fold())
     lines = [
         top,
         equilibrium,
@@ -138,113 +132,25 @@ def _phase_lines(temperature: Scalar, mixture: Mixture) -> PhaseLines:
     )
 
 
-def _crossing(ridge: Ridge, function: Callable[[Array], Scalar]) -> tuple[Scalar, Bool[Array, ""]]:
-    """The load at which a function of (m, δ) that is positive at load zero becomes negative, and whether it stays
-    positive down to the fold."""
+def _crossing(ridge: Ridge, conditions: Callable, points: Float[Array, "ratios unknowns"]):
+    """The load at which the first of the conditions, positive at load zero, becomes negative on the way to the fold,
+    the others being equations for unknowns beside m and δ; and whether it stays positive."""
     n, temperature = ridge.num_condensed, ridge.temperature
-    points = jnp.stack([ridge.overlap, ridge.overlap / ridge.ratio], axis=1)
-    points = jnp.where((ridge.ratio > ridge.fold[0] / ridge.fold[1])[:, None], points, ridge.fold)
+
+    def evaluate(x):
+        average = site_averages(n, x[0], x[1], temperature)
+        load = jnp.square(root_load(x, average))
+        return jnp.append(conditions(x, average, load), average.output - x[0]), load
+
     points = jax.lax.stop_gradient(points)
-    values = jax.vmap(function)(points)
+    values = jax.vmap(evaluate)(points)[0][:, 0]
     turns = (values[:-1] > 0) & (values[1:] <= 0)
     i = jnp.argmax(turns)
     share = values[i] / jnp.where(turns[i], values[i] - values[i + 1], 1)
     guess = jax.lax.stop_gradient(points[i] + share * (points[i + 1] - points[i]))
-    x = root(lambda x: jnp.stack([root_load(n, x, temperature)[0], function(x)]), guess)
-    imbalance, a = root_load(n, x, temperature)
-    moved = jax.lax.stop_gradient(jnp.max(jnp.abs(x - guess)))
-    near = moved <= jnp.max(jnp.abs(points[i + 1] - points[i]))
-    found = ridge.exists & turns[i] & near & (a > 0) & (jnp.abs(imbalance) < 1e-5)
-    return jnp.where(found, jnp.square(a), jnp.nan), ridge.exists & jnp.all(values > 0)
-
-
-class PhaseDiagram(eqx.Module):
-    r"""What `hopfield_jax.theory.phase_diagram` returns; numbers of a phase that does not exist are NaN.
-
-    **Attributes:**
-
-    - `load`: shape (loads,). `temperature`: shape (temperatures,).
-    - `overlap`, `free_energy`: of retrieval, shape (temperatures, loads).
-    - `glass_free_energy`, `glass_correlation`: of the spin glass, likewise.
-    - `paramagnet_free_energy`: likewise.
-    - `region`: 0 paramagnet, 1 spin glass, 2 spin glass with metastable retrieval, 3 retrieval in equilibrium.
-    """
-
-    load: Float[Array, " loads"]
-    temperature: Float[Array, " temperatures"]
-    overlap: Float[Array, "temperatures loads"]
-    free_energy: Float[Array, "temperatures loads"]
-    glass_correlation: Float[Array, "temperatures loads"]
-    glass_free_energy: Float[Array, "temperatures loads"]
-    paramagnet_free_energy: Float[Array, "temperatures loads"]
-    region: Int[Array, "temperatures loads"]
-
-    def __str__(self) -> str:
-        def text():
-            shares = ", ".join(
-                f"{name} {float(jnp.mean(self.region == k)):.3g}"
-                for k, name in enumerate(("paramagnet", "spin glass", "metastable retrieval", "retrieval"))
-            )
-            return f"{self.temperature.size} temperatures and {self.load.size} loads; shares: {shares}"
-
-        return card(self, self.load[0], text)
-
-
-def phase_diagram(loads: Float[ArrayLike, " loads"], temperatures: Float[ArrayLike, " temperatures"]) -> PhaseDiagram:
-    r"""Which phases of the Hopfield model exist, and which is lowest in free energy, on a grid.
-
-    The states of `replica_state` at all pairs, in one program; the curve of retrieval states is found once for each
-    temperature. Retrieval that exists is locally stable. It is in equilibrium where its free energy is below that of
-    the spin glass.
-
-    **Arguments:**
-
-    - `loads`: α, positive. `temperatures`: T, not negative. Both may be traced.
-
-    **Returns:** a `PhaseDiagram`.
-
-    **Raises:** `ValueError` for arguments outside their domain.
-
-    **Example:**
-
-    ```python
-    import jax.numpy as jnp
-    import hopfield_jax as hj
-
-    diagram = hj.theory.phase_diagram(jnp.array([0.03, 0.1, 0.2]), jnp.array([0.1, 0.8, 1.6]))
-    assert diagram.region.tolist() == [[3, 2, 1], [1, 1, 1], [0, 0, 0]]
-    ```
-
-    Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987).
-    """
-    shape_is("loads", loads, (None,), "(loads,)")
-    shape_is("temperatures", temperatures, (None,), "(temperatures,)")
-    loads, temperatures = (as_inexact(x).astype(default_float()) for x in (loads, temperatures))
-    in_domain("loads", loads, "positive")
-    in_domain("temperatures", temperatures, "nonnegative")
-    return _phase_diagram(loads, temperatures)
-
-
-@eqx.filter_jit
-def _phase_diagram(loads: Array, temperatures: Array) -> PhaseDiagram:
-    def row(temperature):
-        ridge = branch(1, temperature)
-
-        def point(load):
-            retrieval, glass, para = (
-                describe(n, *found, load, temperature)
-                for n, found in (
-                    (1, find_on(ridge, load)),
-                    (0, SpinGlass().find(load, temperature)),
-                    (0, Paramagnet().find(load, temperature)),
-                )
-            )
-            return retrieval.overlap, retrieval.free_energy, glass.correlation, glass.free_energy, para.free_energy
-
-        return jax.vmap(point)(loads)
-
-    # Temperature by temperature: what one of them needs stays in the cache.
-    overlap, free, correlation, glass, para = jax.lax.map(row, temperatures)
-    exists = jnp.isfinite(free)
-    region = jnp.where(exists, jnp.where(free < glass, 3, 2), jnp.where(jnp.isfinite(glass), 1, 0))
-    return PhaseDiagram(loads, temperatures, overlap, free, correlation, glass, para, region)
+    x = root(lambda x: evaluate(x)[0], guess)
+    rest, load = evaluate(x)
+    moved, apart = (jnp.max(jnp.abs(jax.lax.stop_gradient(d))) for d in (x - guess, points[i + 1] - points[i]))
+    settled = jnp.max(jnp.abs(rest)) <= 256 * jnp.finfo(load.dtype).eps
+    found = ridge.exists & turns[i] & (moved <= apart) & settled
+    return jnp.where(found, load, jnp.nan), ridge.exists & jnp.all(values > 0)

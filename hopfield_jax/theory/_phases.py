@@ -13,7 +13,7 @@ from .._checks import at_least
 from .._follow import root
 from .._misc import inner
 from .._types import Array, Bool, Float, Scalar
-from ._spin import SpinAverages, spin_averages
+from ._spin import spin_averages
 
 _RATIOS = np.geomspace(60, 0.3, 56)
 
@@ -67,15 +67,9 @@ class SpinGlass(AbstractPhase):
 
     def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
         """The solution with q > 0, below the temperature 1 + √α."""
-
-        def reach(deviation):
-            average = site_averages(0, jnp.zeros_like(deviation), deviation, temperature)
-            return jnp.sqrt(load * average.square) + deviation * average.susceptibility
-
-        coldest, highest = jnp.sqrt(load) + np.sqrt(2 / np.pi).item(), 1 + jnp.sqrt(load)
-        deviation = _positive_root(reach, coldest, temperature / highest)
+        deviation = glass_deviation(load, temperature)
         guess = jnp.stack([jnp.zeros_like(deviation), deviation])
-        return _polished(0, guess, load, temperature, 1), temperature < highest
+        return _polished(0, guess, load, temperature, 1), temperature < 1 + jnp.sqrt(load)
 
 
 class Paramagnet(AbstractPhase):
@@ -97,41 +91,58 @@ def sites(num_condensed: int) -> tuple[np.ndarray, np.ndarray]:
     return signals, fractions
 
 
-def site_averages(num_condensed: int, overlap: Scalar, deviation: Scalar, temperature: Scalar) -> SpinAverages:
-    """Averages over sites, in whose fields the condensed patterns have the sum s m; the output is ⟨s φ⟩/n."""
-    each, fractions = _each_site(num_condensed, overlap, deviation, temperature)
-    signals = sites(num_condensed)[0] / max(num_condensed, 1)
-    weighted = SpinAverages(*(inner(fractions, getattr(each, f)) for f in SpinAverages.__dataclass_fields__))
-    return eqx.tree_at(
-        lambda a: a.output, weighted, inner(fractions * jnp.asarray(signals, overlap.dtype), each.output)
-    )
+def glass_deviation(load: Scalar, temperature: Scalar) -> Scalar:
+    """√(αr) of the spin glass, without a derivative."""
+
+    def reach(deviation):
+        average = site_averages(0, jnp.zeros_like(deviation), deviation, temperature)
+        return jnp.sqrt(load * average.square) + deviation * average.susceptibility
+
+    load, temperature = jax.lax.stop_gradient((load, temperature))
+    coldest, highest = jnp.sqrt(load) + np.sqrt(2 / np.pi).item(), 1 + jnp.sqrt(load)
+    return positive_root(reach, coldest, temperature / highest)
 
 
-def transverse_response(num_condensed: int, overlap: Scalar, deviation: Scalar, temperature: Scalar) -> Scalar:
-    """β⟨ξ¹(ξ¹ − ξ²)(1 − φ²)⟩, with which a difference between two overlaps answers itself."""
-    n = num_condensed
-    each, fractions = _each_site(n, overlap, deviation, temperature)
-    alike = (sites(n)[0] ** 2 - n) / (n * (n - 1)) if n > 1 else np.zeros(1)  # ⟨ξ¹ξ²⟩ at sites of this sum
-    return inner(fractions * jnp.asarray(1 - alike, overlap.dtype), each.susceptibility)
+class SiteAverages(eqx.Module):
+    """Averages over all sites, with fields s m + δ z, of a spin's thermal mean φ."""
+
+    output: Scalar
+    """⟨s φ⟩/n, the next overlap"""
+    square: Scalar
+    """⟨φ²⟩"""
+    susceptibility: Scalar
+    """C = β⟨1 − φ²⟩"""
+    entropy: Scalar
+    """of a spin in its field"""
+    curvature: Scalar
+    """T⟨(∂φ/∂h)²⟩"""
+    transverse: Scalar
+    """β⟨ξ¹(ξ¹ − ξ²)(1 − φ²)⟩, with which a difference between two overlaps answers itself"""
 
 
-def _each_site(num_condensed, overlap, deviation, temperature):
-    signals, fractions = (jnp.asarray(x, overlap.dtype) for x in sites(num_condensed))
-    each = jax.vmap(spin_averages, in_axes=(0, None, None))(signals * overlap, deviation, temperature)
-    return each, fractions
+def site_averages(num_condensed: int, overlap: Scalar, deviation: Scalar, temperature: Scalar) -> SiteAverages:
+    n, (signals, fractions) = num_condensed, sites(num_condensed)
+    alike = (signals**2 - n) / (n * (n - 1)) if n > 1 else 0 * signals  # ⟨ξ¹ξ²⟩ at sites of this sum
+    rows = [fractions * signals / max(n, 1), *[fractions] * 4, fractions * (1 - alike)]
+    fields = jnp.asarray(signals, overlap.dtype) * overlap
+    each = jax.vmap(spin_averages, in_axes=(0, None, None))(fields, deviation, temperature)
+    numbers = each.output, each.square, each.susceptibility, each.entropy, each.curvature, each.susceptibility
+    return SiteAverages(*(inner(jnp.asarray(row, x.dtype), x) for row, x in zip(rows, numbers, strict=True)))
 
 
 def imbalance(num_condensed: int, x: Float[Array, "2"], load: Scalar, temperature: Scalar) -> Float[Array, "2"]:
+    return unbalanced(x, site_averages(num_condensed, x[0], x[1], temperature), load)
+
+
+def unbalanced(x: Float[Array, "2"], average: SiteAverages, load: Scalar) -> Float[Array, "2"]:
     """m' − m, and √(αq) + δC − δ, which is δ = √(αr) with r = q/(1 − C)² and no denominator."""
-    average = site_averages(num_condensed, x[0], x[1], temperature)
     deviation = jnp.sqrt(load * average.square) + x[1] * average.susceptibility
     return jnp.stack([average.output - x[0], deviation - x[1]])
 
 
-def root_load(num_condensed: int, x: Float[Array, "2"], temperature: Scalar) -> tuple[Scalar, Scalar]:
-    """m' − m, and the √α that the second equation needs."""
-    average = site_averages(num_condensed, x[0], x[1], temperature)
-    return average.output - x[0], x[1] * (1 - average.susceptibility) / jnp.sqrt(average.square)
+def root_load(x: Float[Array, "2"], average: SiteAverages) -> Scalar:
+    """The √α that the second equation needs."""
+    return x[1] * (1 - average.susceptibility) / jnp.sqrt(average.square)
 
 
 class Ridge(eqx.Module):
@@ -148,6 +159,15 @@ class Ridge(eqx.Module):
     """√α at the fold"""
     exists: Bool[Array, ""]
 
+    def down_to_fold(self) -> Float[Array, "ratios 2"]:
+        """Overlaps and deviations along the curve, in which the fold stands in for what lies beyond."""
+        points = jnp.stack([self.overlap, self.overlap / self.ratio], axis=1)
+        return jnp.where((self.ratio > self.fold[0] / self.fold[1])[:, None], points, self.fold)
+
+    def load_at(self, x: Float[Array, "2"]) -> Scalar:
+        """α of a solution."""
+        return jnp.square(root_load(x, site_averages(self.num_condensed, x[0], x[1], self.temperature)))
+
 
 def branch(num_condensed: int, temperature: Scalar) -> Ridge:
     """All solutions at one temperature.
@@ -163,21 +183,26 @@ def branch(num_condensed: int, temperature: Scalar) -> Ridge:
     def solve(y):
         coldest = inner(fractions * signals / n, erf(signals * y * np.sqrt(0.5).item())) / y
         reach = lambda deviation: site_averages(n, y * deviation, deviation, frozen).output / y  # noqa: E731
-        deviation = _positive_root(reach, coldest, frozen)
-        return y * deviation, root_load(n, jnp.stack([y * deviation, deviation]), frozen)[1]
+        deviation = positive_root(reach, coldest, frozen)
+        x = jnp.stack([y * deviation, deviation])
+        return x[0], root_load(x, site_averages(n, x[0], x[1], frozen))
 
     overlaps, loads = jax.vmap(solve)(ratios)
     falls = (loads[1:] < loads[:-1]) & (loads[:-1] > 0)
     best = jnp.argmax(falls)
 
+    def both(x):
+        average = site_averages(n, x[0], x[1], cold)
+        return jnp.stack([average.output - x[0], root_load(x, average)])
+
     def conditions(x):
-        jacobian = jax.jacfwd(lambda x: jnp.stack(root_load(n, x, cold)))(x)
-        return jnp.stack([root_load(n, x, cold)[0], jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]])
+        jacobian, value = jax.jacfwd(lambda x: (both(x),) * 2, has_aux=True)(x)
+        return jnp.stack([value[0], jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]])
 
     guess = jax.lax.stop_gradient(jnp.stack([overlaps[best], overlaps[best] / ratios[best]]))
     fold = root(conditions, guess)
     near = jnp.abs(fold[0] / fold[1] / ratios[best] - 1) < 0.2
-    top = root_load(n, fold, cold)[1]
+    top = both(fold)[1]
     exists = falls[best] & near & (top > 0) & (temperature < 1)
     return Ridge(n, temperature, ratios, overlaps, loads, fold, top, exists)
 
@@ -205,7 +230,7 @@ def _guess(ridge: Ridge, a: Scalar) -> Float[Array, "2"]:
     return jnp.stack([overlap, overlap / ratio])
 
 
-def _positive_root(reach, coldest: Scalar, temperature: Scalar) -> Scalar:
+def positive_root(reach, coldest: Scalar, temperature: Scalar) -> Scalar:
     """The δ > 0 with δ = reach(δ), a concave function that rises with slope 1/temperature and ends at `coldest`.
 
     v/reach² is close to linear in v = δ², from temperature² to v/coldest²: Newton's method on it needs a few steps.

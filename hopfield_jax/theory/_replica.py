@@ -8,7 +8,7 @@ from .._checks import at_least, fail
 from .._follow import Branch, follow
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
-from ._phases import AbstractPhase, Retrieval, imbalance, site_averages, transverse_response
+from ._phases import AbstractPhase, Retrieval, SiteAverages, imbalance, site_averages, unbalanced
 from ._site import as_number
 
 RETRIEVAL = Retrieval()
@@ -129,11 +129,11 @@ def describe(
 ) -> ReplicaState:
     """All numbers of a state, from the overlap and the deviation of the crosstalk."""
     n, average = num_condensed, site_averages(num_condensed, x[0], x[1], temperature)
-    energy, entropy = energy_and_entropy(n, x, load, temperature)
+    energy, entropy = energy_and_entropy(n, x, average, load)
     enhancement = 1 / (1 - average.susceptibility)
     frozen = temperature > 0
     replica_stability = 1 - load * jnp.square(enhancement) * average.curvature / jnp.where(frozen, temperature, 1)
-    residual = jnp.max(jnp.abs(jax.lax.stop_gradient(imbalance(n, x, load, temperature))))
+    residual = jnp.max(jnp.abs(jax.lax.stop_gradient(unbalanced(x, average, load))))
     settled = residual <= 64 * jnp.finfo(x.dtype).eps
     valid = (load > 0) & jnp.isfinite(load) & (temperature >= 0) & jnp.isfinite(temperature)
     result = outcome((~settled, RESULTS.not_settled), (~exists, RESULTS.no_phase), (~valid, RESULTS.invalid_parameter))
@@ -148,25 +148,19 @@ def describe(
         energy,
         entropy,
         jnp.where(frozen, replica_stability, -jnp.inf),
-        1 - transverse_response(n, x[0], x[1], temperature),
+        1 - average.transverse,
     ]
     usable = result == RESULTS.successful
     return ReplicaState(*(jnp.where(usable, number, jnp.nan) for number in numbers), residual=residual, result=result)
 
 
 def energy_and_entropy(
-    num_condensed: int, x: Float[Array, "2"], load: Scalar, temperature: Scalar
+    num_condensed: int, x: Float[Array, "2"], average: SiteAverages, load: Scalar
 ) -> tuple[Scalar, Scalar]:
-    average = site_averages(num_condensed, x[0], x[1], temperature)
     c = average.susceptibility
     noise = average.square / jnp.square(1 - c)
     energy = -0.5 * num_condensed * jnp.square(x[0]) - 0.5 * load * c * (1 / (1 - c) + noise)
     return energy, average.entropy - 0.5 * load * (jnp.log1p(-c) + c / (1 - c))
-
-
-def free_energy(num_condensed: int, x: Float[Array, "2"], load: Scalar, temperature: Scalar) -> Scalar:
-    energy, entropy = energy_and_entropy(num_condensed, x, load, temperature)
-    return energy - temperature * entropy
 
 
 def replica_branch(
