@@ -9,7 +9,6 @@ from ._palimpsest import palimpsest_oldest_age as palimpsest_oldest_age
 from ._palimpsest import palimpsest_overlap as palimpsest_overlap
 from ._phase_diagram import PhaseDiagram as PhaseDiagram
 from ._phase_diagram import phase_diagram as phase_diagram
-from ._phase_lines import PhaseDiagram as PhaseDiagram
 from ._phase_lines import PhaseLines as PhaseLines
 from ._phase_lines import phase_lines as phase_lines
 from ._phases import AbstractPhase as AbstractPhase
