@@ -19,6 +19,7 @@ from .._types import Float
 from ._cue import AbstractCue, SpinCue
 from ._kernels import LeakyHebbian
 from ._network import AbstractPlasticModel, PlasticNetwork
+from ._solve import check_model
 from ._units import Glauber, Sign, is_odd
 
 
@@ -114,10 +115,7 @@ def panel(model: AbstractPlasticModel, cue: AbstractCue, *, num_steps: int = 20,
     assert abs(panel.other_diagonal.value - 0.9051895) < 1e-6 and "self-couplings" in panel.other_diagonal.reason
     ```
     """
-    if not isinstance(model, AbstractPlasticModel):
-        fail("model", "a model such as PlasticNetwork", type(model).__name__)
-    if not isinstance(cue, AbstractCue):
-        fail("cue", "a cue such as SpinCue(0.5)", type(cue).__name__)
+    check_model(model, cue)
     at_least("num_steps", num_steps, 1)
     if not all(is_concrete(x) for x in jtu.tree_leaves((model, cue)) if eqx.is_array(x)):
         fail("model", "numbers that are known, outside of jax.jit", "traced values")
@@ -227,9 +225,10 @@ class _Judge:
             state = theory.scsna(units, self.model.load, throw=False, **options)
             if not is_okay(state.result):
                 return state.overlap, describe_result(state.result)
-            remarks = ["" if state.retrieved else "no retrieval at this load"]
-            remarks += ["sites with several states: Maxwell's rule in the place of history" * bool(state.multivalued)]
-            return state.overlap, "; ".join(filter(None, remarks))
+            if not state.retrieved:
+                return state.overlap, "no retrieval at this load"
+            told = (self.plastic or self.self_coupling) and bool(state.multivalued)
+            return state.overlap, "sites with several states: Maxwell's rule in the place of history" if told else ""
 
         return self.judge("Signal to noise (SCSNA)", "overlap at rest", [], others, number)
 

@@ -91,8 +91,6 @@ def test_other_models_and_cues_are_named():
     assert applying(dense) == set() and "DensePlasticNetwork" in dense.stationary.reason
     noisy = D.panel(model(), D.GaussianCue(0.5, 0.1))
     assert applying(noisy) == ALWAYS | {"free_energy"} and "GaussianCue" in noisy.first_step.reason
-    with pytest.raises(ValueError, match="`cue`: expected a cue"):
-        D.panel(model(), 0.5)
     with pytest.raises(ValueError, match="`num_steps`"):
         D.panel(model(), CUE, num_steps=0)
     with pytest.raises(ValueError, match="traced"):
