@@ -267,7 +267,7 @@ def _retrieve(
     column = network.transitions[:, leader]
     # Its own drive, towards which its saliency tends; it is held once it has come there and the drive is enough.
     drive = network.gain * network.saliency({"slow": matmul(column, network.patterns)})[leader]
-    at_rest = jnp.abs(salient[last, leader] - drive) < 1e-3 * drive
+    at_rest = jnp.abs(salient[last, leader.astype(last.dtype)] - drive) < 1e-3 * drive
     ending = cast(Ending, Ending.running)
     for reason, why in (
         (collapsed, Ending.collapse),
