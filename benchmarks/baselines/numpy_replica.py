@@ -1,4 +1,4 @@
-"""What a user would write instead of `hopfield_jax.theory.phase_diagram`, in NumPy: damped iteration, point by point."""
+"""What a user would write instead of `theory.phase_diagram`, in NumPy: damped iteration, point by point."""
 
 import numpy as np
 
@@ -7,19 +7,18 @@ WEIGHT = np.exp(-Z * Z / 2) / np.sqrt(2 * np.pi) * (Z[1] - Z[0])
 
 
 def iterate(load: float, temperature: float, overlap: float, signals=(1.0,), fractions=(1.0,), count=1) -> tuple:
-    """(m, q, r) of Amit, Gutfreund and Sompolinsky's equations from an overlap and q = 1, at a positive temperature."""
-    m, q, r = overlap, 1.0, 1.0
+    """(m, q, r) of Amit, Gutfreund and Sompolinsky's equations from an overlap, at a positive temperature."""
+    m, q, deviation = overlap, 1.0, np.sqrt(load) + np.sqrt(2 / np.pi) * (overlap == 0)
     for _ in range(20_000):
-        field = np.sqrt(load * r) * Z
-        tanh = [np.tanh((s * m + field) / temperature) for s in signals]
-        new_m = sum(f * s / count * (WEIGHT @ t) for s, f, t in zip(signals, fractions, tanh, strict=True))
-        new_q = sum(f * (WEIGHT @ t**2) for f, t in zip(fractions, tanh, strict=True))
-        new_r = new_q / (1 - (1 - new_q) / temperature) ** 2
-        change = max(abs(new_m - m), abs(new_q - q), abs(new_r - r) / (1 + r))
-        m, q, r = 0.5 * (m + new_m), 0.5 * (q + new_q), 0.5 * (r + new_r)
+        tanh = [np.tanh((s * m + deviation * Z) / temperature) for s in signals]
+        new_m = sum(f * s / max(count, 1) * (WEIGHT @ t) for s, f, t in zip(signals, fractions, tanh, strict=True))
+        q = sum(f * (WEIGHT @ t**2) for f, t in zip(fractions, tanh, strict=True))
+        new_deviation = np.sqrt(load * q) + deviation * (1 - q) / temperature  # √(αr) with r = q/(1 − C)²
+        change = max(abs(new_m - m), abs(new_deviation - deviation))
+        m, deviation = 0.5 * (m + new_m), 0.5 * (deviation + new_deviation)
         if change < 1e-10:
             break
-    return m, q, r
+    return m, q, deviation**2 / load
 
 
 def free_energy(load, temperature, m, q, r, signals=(1.0,), fractions=(1.0,), count=1) -> float:

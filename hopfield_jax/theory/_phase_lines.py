@@ -105,13 +105,12 @@ def _phase_lines(temperature: Scalar, mixture: Mixture) -> PhaseLines:
 
     def lower(x, average, load):
         """By how much retrieval is lower in free energy than the spin glass, and the equation for the latter."""
-        glass = jnp.stack([jnp.zeros_like(load), x[2]])
-        other = site_averages(0, glass[0], glass[1], temperature)
-        (energy, entropy), (glass_energy, glass_entropy) = (
-            energy_and_entropy(1, x, average, load), energy_and_entropy(0, glass, other, load)
-        )  # fmt: skip
+        none = jnp.zeros_like(load)
+        other = site_averages(0, none, x[2], temperature)
+        energy, entropy = energy_and_entropy(1, x[0], average, load)
+        glass_energy, glass_entropy = energy_and_entropy(0, none, other, load)
         advantage = glass_energy - energy - temperature * (glass_entropy - entropy)
-        return jnp.stack([advantage, unbalanced(glass, other, load)[1]])
+        return jnp.stack([advantage, unbalanced(jnp.stack([none, x[2]]), other, load)[1]])
 
     points = ridge.down_to_fold()
     glasses = jax.vmap(glass_deviation, in_axes=(0, None))(jax.vmap(ridge.load_at)(points), temperature)
@@ -139,7 +138,7 @@ def _crossing(ridge: Ridge, conditions: Callable, points: Float[Array, "ratios u
 
     def evaluate(x):
         average = site_averages(n, x[0], x[1], temperature)
-        load = jnp.square(root_load(x, average))
+        load = jnp.square(root_load(x[1], average))
         return jnp.append(conditions(x, average, load), average.output - x[0]), load
 
     points = jax.lax.stop_gradient(points)

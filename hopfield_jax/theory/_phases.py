@@ -140,9 +140,9 @@ def unbalanced(x: Float[Array, "2"], average: SiteAverages, load: Scalar) -> Flo
     return jnp.stack([average.output - x[0], deviation - x[1]])
 
 
-def root_load(x: Float[Array, "2"], average: SiteAverages) -> Scalar:
+def root_load(deviation: Scalar, average: SiteAverages) -> Scalar:
     """The √α that the second equation needs."""
-    return x[1] * (1 - average.susceptibility) / jnp.sqrt(average.square)
+    return deviation * (1 - average.susceptibility) / jnp.sqrt(average.square)
 
 
 class Ridge(eqx.Module):
@@ -166,7 +166,7 @@ class Ridge(eqx.Module):
 
     def load_at(self, x: Float[Array, "2"]) -> Scalar:
         """α of a solution."""
-        return jnp.square(root_load(x, site_averages(self.num_condensed, x[0], x[1], self.temperature)))
+        return jnp.square(root_load(x[1], site_averages(self.num_condensed, x[0], x[1], self.temperature)))
 
 
 def branch(num_condensed: int, temperature: Scalar) -> Ridge:
@@ -184,8 +184,8 @@ def branch(num_condensed: int, temperature: Scalar) -> Ridge:
         coldest = inner(fractions * signals / n, erf(signals * y * np.sqrt(0.5).item())) / y
         reach = lambda deviation: site_averages(n, y * deviation, deviation, frozen).output / y  # noqa: E731
         deviation = positive_root(reach, coldest, frozen)
-        x = jnp.stack([y * deviation, deviation])
-        return x[0], root_load(x, site_averages(n, x[0], x[1], frozen))
+        overlap = y * deviation
+        return overlap, root_load(deviation, site_averages(n, overlap, deviation, frozen))
 
     overlaps, loads = jax.vmap(solve)(ratios)
     falls = (loads[1:] < loads[:-1]) & (loads[:-1] > 0)
@@ -193,7 +193,7 @@ def branch(num_condensed: int, temperature: Scalar) -> Ridge:
 
     def both(x):
         average = site_averages(n, x[0], x[1], cold)
-        return jnp.stack([average.output - x[0], root_load(x, average)])
+        return jnp.stack([average.output - x[0], root_load(x[1], average)])
 
     def conditions(x):
         jacobian, value = jax.jacfwd(lambda x: (both(x),) * 2, has_aux=True)(x)
@@ -209,9 +209,12 @@ def branch(num_condensed: int, temperature: Scalar) -> Ridge:
 
 def find_on(ridge: Ridge, load: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
     """The solution at a load, between the fold and load zero."""
+    largest, eps = jnp.square(ridge.top), jnp.finfo(load.dtype).eps
     x = _polished(ridge.num_condensed, _guess(ridge, jnp.sqrt(load)), load, ridge.temperature, 5)
-    on_it = x[0] / x[1] >= ridge.fold[0] / ridge.fold[1] * (1 - 1e-2 * (load < 0.999 * ridge.top**2))
-    return x, ridge.exists & (load <= ridge.top**2) & on_it
+    # At the fold itself, within rounding, Newton's method has nothing to divide by.
+    x = jnp.where(load >= largest * (1 - 32 * eps), ridge.fold, x)
+    beyond = x[0] / x[1] < ridge.fold[0] / ridge.fold[1] * (1 - eps**0.4)
+    return x, ridge.exists & (load <= largest) & ~beyond
 
 
 def _guess(ridge: Ridge, a: Scalar) -> Float[Array, "2"]:

@@ -129,7 +129,7 @@ def describe(
 ) -> ReplicaState:
     """All numbers of a state, from the overlap and the deviation of the crosstalk."""
     n, average = num_condensed, site_averages(num_condensed, x[0], x[1], temperature)
-    energy, entropy = energy_and_entropy(n, x, average, load)
+    energy, entropy = energy_and_entropy(n, x[0], average, load)
     enhancement = 1 / (1 - average.susceptibility)
     frozen = temperature > 0
     replica_stability = 1 - load * jnp.square(enhancement) * average.curvature / jnp.where(frozen, temperature, 1)
@@ -155,11 +155,11 @@ def describe(
 
 
 def energy_and_entropy(
-    num_condensed: int, x: Float[Array, "2"], average: SiteAverages, load: Scalar
+    num_condensed: int, overlap: Scalar, average: SiteAverages, load: Scalar
 ) -> tuple[Scalar, Scalar]:
     c = average.susceptibility
     noise = average.square / jnp.square(1 - c)
-    energy = -0.5 * num_condensed * jnp.square(x[0]) - 0.5 * load * c * (1 / (1 - c) + noise)
+    energy = -0.5 * num_condensed * jnp.square(overlap) - 0.5 * load * c * (1 / (1 - c) + noise)
     return energy, average.entropy - 0.5 * load * (jnp.log1p(-c) + c / (1 - c))
 
 

@@ -76,14 +76,14 @@ def test_states_are_those_of_damped_iteration_and_stationary(phase, load, temper
     # Iteration stops when a step is 1e-10, and contracts by more than 1% a step here.
     np.testing.assert_allclose(numbers, by_iteration, rtol=2e-7, atol=1e-8)
     free = lambda *x: brute.free_energy(load, temperature, *x, *site)  # noqa: E731
-    np.testing.assert_allclose(state.free_energy, free(*numbers), rtol=1e-13)
-    for shift in np.eye(3) * 1e-4 * np.maximum(numbers, 0.1):
+    np.testing.assert_allclose(state.free_energy, free(*numbers), rtol=1e-12)
+    for shift in np.eye(3) * 1e-5 * np.maximum(numbers, 0.1):
         slope = (free(*(numbers + shift)) - free(*(numbers - shift))) / (2 * shift.max())
         assert abs(slope) < 1e-7  # rounding over the step, and the step squared
 
 
 @pytest.mark.parametrize("phase, load, temperature", [
-    ("retrieval", 0.09, 0.3), ("retrieval", 0.1, 0.0), ("mixture", 0.012, 0.1), ("glass", 0.1, 0.4), ("glass", 0.2, 0.0)
+    ("retrieval", 0.09, 0.3), ("retrieval", 0.1, 0.0), ("mixture", 0.012, 0.1), ("glass", 0.1, 0.4),
 ])  # fmt: skip
 def test_slopes_of_the_free_energy_are_entropy_and_crosstalk(phase, load, temperature):
     def free(load, temperature):
@@ -91,9 +91,10 @@ def test_slopes_of_the_free_energy_are_entropy_and_crosstalk(phase, load, temper
         return state.free_energy, state
 
     with enable_x64():
-        (by_load, by_temperature), state = jax.jit(jax.grad(free, argnums=(0, 1), has_aux=True))(load, temperature)
+        slopes, state = jax.jit(jax.grad(free, argnums=(0, 1), has_aux=True))(load, temperature)
+    by_load, by_temperature = map(float, slopes)
     np.testing.assert_allclose(by_temperature, -state.entropy, atol=1e-12)
-    q, c = state.correlation, state.susceptibility
+    q, c = fields(state, "correlation", "susceptibility")
     np.testing.assert_allclose(by_load, 0.5 * (1 + temperature * np.log(1 - c) - q / (1 - c)), rtol=1e-11)
 
 
@@ -112,7 +113,8 @@ def test_limits_of_small_load_and_the_paramagnet(x64):
 
 
 def test_single_precision_is_good_to_its_digits():
-    for (name, (phase, *_)), load in zip(PHASES.items(), (0.1, 0.012, 0.1), strict=True):
+    for name, load in (("retrieval", 0.1), ("glass", 0.1)):
+        phase = PHASES[name][0]
         low = T.replica_state(load, 0.15, phase=phase)
         with enable_x64():
             high = T.replica_state(load, 0.15, phase=phase)
@@ -155,14 +157,17 @@ def lines():
     def with_slopes(t):
         return jax.jvp(lambda t: T.phase_lines(t), (t,), (jnp.ones_like(t),))
 
+    step, around = 1e-4, np.array([0.1, 0.3, 0.7])
+    beside = np.concatenate([around - step, around + step, [step, 2 * step]])
     with enable_x64():
-        step, around = 1e-4, jnp.array([0.1, 0.3, 0.7, 0.0])
-        near = jax.vmap(T.phase_lines)(jnp.concatenate([around[:3] - step, around + step, 2 * step + around[3:]]))
-        return jax.jit(jax.vmap(with_slopes))(jnp.asarray(TEMPERATURES)), near, step
+        found = jax.jit(jax.vmap(with_slopes))(jnp.asarray(np.concatenate([TEMPERATURES, beside])))
+        values, slopes = jax.tree.map(np.asarray, found)
+    first, rest = (jax.tree.map(lambda x, c=cut: x[c], values) for cut in (slice(10), slice(10, None)))
+    return first, slopes, rest, step
 
 
 def test_lines_have_their_published_numbers(lines):
-    (values, _), *_ = lines
+    values, *_ = lines
     np.testing.assert_allclose(values.retrieval[0], 0.1379055665, atol=6e-11)
     expected = [0.138186, 0.137794, 0.135049, 0.122559, 0.103330, 0.058816, 0.022322]
     np.testing.assert_allclose(values.retrieval[1:8], expected, atol=6e-7)
@@ -176,12 +181,12 @@ def test_lines_have_their_published_numbers(lines):
 
 
 def test_slopes_of_the_lines_are_those_of_differences(lines):
-    (_, slopes), near, step = lines
+    values, slopes, near, step = lines
     for name in ("retrieval", "equilibrium"):
         slope, line = np.asarray(getattr(slopes, name)), np.asarray(getattr(near, name))
         # Second differences are below 10 × step², the lines' rounding 1e-15/step.
         np.testing.assert_allclose(slope[[3, 5, 7]], (line[3:6] - line[:3]) / (2 * step), atol=1e-7, err_msg=name)
-        start = float(getattr(lines[0][0], name)[0])
+        start = float(getattr(values, name)[0])
         one_sided = (4 * line[6] - line[7] - 3 * start) / (2 * step)
         np.testing.assert_allclose(slope[0], one_sided, atol=3e-6, err_msg=name)  # at T = 0, third derivatives × step²
 
@@ -190,7 +195,9 @@ def test_on_the_lines_the_states_are_equal_marginal_or_parting(x64):
     at = T.phase_lines(0.2)
     both = [T.replica_state(at.equilibrium, 0.2, phase=p).free_energy for p in (T.Retrieval(), T.SpinGlass())]
     np.testing.assert_allclose(both[0], both[1], rtol=1e-14)
-    assert abs(T.replica_state(at.mixture, 0.2, phase=T.Mixture(3)).pattern_stability) < 1e-12
+    assert T.replica_state(at.mixture, 0.2, phase=T.Mixture(3)).pattern_stability > 0.1  # this one is the fold
+    parting = T.phase_lines(0.4).mixture
+    assert abs(T.replica_state(parting, 0.4, phase=T.Mixture(3)).pattern_stability) < 1e-12
     # At small T the line is T = √(8α/9π) e^{−1/2α}, up to a relative correction of order e^{−1/2α}/√α.
     cold = T.phase_lines(1e-3).replica_symmetry
     np.testing.assert_allclose(math.sqrt(8 * cold / 9 / math.pi) * math.exp(-0.5 / cold), 1e-3, rtol=0.15)
@@ -199,12 +206,18 @@ def test_on_the_lines_the_states_are_equal_marginal_or_parting(x64):
 
 
 def test_mixtures_of_three_part_at_their_temperature_at_load_zero(x64):
-    # At load zero three overlaps stay equal down to T = 0.461, where β(1 − q + Q) = 1.
-    stability = [T.replica_state(1e-8, t, phase=T.Mixture(3)).pattern_stability for t in (0.4604, 0.4610)]
+    m, root = 0.4, 0.45979  # where β(1 − q + Q) = 1, in Curie–Weiss theory
+    for _ in range(2000):
+        three, one = math.tanh(3 * m / root), math.tanh(m / root)
+        m = (three + one) / 4
+    held = 1 - (1 - (three**2 + 3 * one**2) / 4 + (three**2 - one**2) / 4) / root
+    assert abs(held) < 2e-5
+    stability = [T.replica_state(1e-9, t, phase=T.Mixture(3)).pattern_stability for t in (root - 1e-4, root + 1e-4)]
     assert stability[0] > 0 > stability[1]
     assert T.replica_state(1e-8, 0.9, phase=T.Mixture(2)).pattern_stability < 0
 
 
+@pytest.mark.slow
 def test_the_followed_branch_turns_where_the_line_and_the_signal_to_noise_analysis_say(x64):
     branch = T.replica_branch(0.2)
     assert branch.at_bound and branch.num_folds == 1
@@ -234,7 +247,6 @@ def test_diagram_is_made_of_states_and_lines(x64):
     [
         (lambda: T.replica_state(0.0, 0.1), "`load`: expected finite and positive"),
         (lambda: T.replica_state(0.1, -0.1), "`temperature`: expected finite and not negative"),
-        (lambda: T.replica_state(0.1, 0.1, phase=T.SpinGlass), "`phase`: expected a phase"),
         (lambda: T.Mixture(0), "`Mixture.num_condensed`: expected a whole number"),
         (lambda: T.phase_lines(0.1, mixture=T.Retrieval()), "`mixture`: expected a `Mixture"),
         (lambda: T.replica_branch(0.1, phase=T.SpinGlass()), "`phase`: expected a phase with an overlap"),
