@@ -1,5 +1,8 @@
 """Closed theory: functions of numbers and generating functions."""
 
+from ._covariance import CovarianceState as CovarianceState
+from ._covariance import covariance_capacity as covariance_capacity
+from ._covariance import covariance_state as covariance_state
 from ._critical_load import critical_load as critical_load
 from ._first_step import first_step_overlap as first_step_overlap
 from ._hierarchy import okada_hierarchy as okada_hierarchy
