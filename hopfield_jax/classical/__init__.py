@@ -19,3 +19,9 @@ from ._rules import palimpsest as palimpsest
 from ._rules import pseudo_inverse as pseudo_inverse
 from ._rules import sequence as sequence
 from ._rules import storkey as storkey
+from ._transition import FiniteSizeFit as FiniteSizeFit
+from ._transition import RetrievalTransition as RetrievalTransition
+from ._transition import basin as basin
+from ._transition import capacity as capacity
+from ._transition import finite_size as finite_size
+from ._transition import recall as recall

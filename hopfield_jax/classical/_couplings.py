@@ -268,7 +268,7 @@ def _symmetric_if_said(couplings: DenseCouplings | SparseCouplings) -> None:
     if not couplings.symmetric or not all(map(is_concrete, jax.tree.leaves(couplings))):
         return
     with jax.ensure_compile_time_eval():
-        states = np.random.default_rng(0).choice([-1.0, 1.0], (2, couplings.num_neurons))
+        states = np.random.default_rng(0).normal(size=(2, couplings.num_neurons))
         x, y = jnp.asarray(states, couplings.weights.dtype)
         there, back = (float(inner(a, couplings.field(b))) for a, b in ((x, y), (y, x)))
         size: Scalar = jnp.sum(jnp.abs(couplings.weights))

@@ -110,7 +110,8 @@ class Asynchronous(AbstractOrder):
         def update(carry, block):
             (state, cache, num_flips), (sites, threshold, is_used) = carry, block
             old, field = state[sites], couplings.local(cache, state, sites) - threshold
-            influence, same = earlier * couplings.among(sites), earlier * (sites[:, None] == sites)
+            influence = earlier * couplings.among(sites)
+            same = jnp.where(sites[:, None] == sites[None], earlier, 0)
 
             def changed(change: Array) -> Array:
                 own = old + matmul(same, change) if self.repeats else old

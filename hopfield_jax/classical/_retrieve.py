@@ -1,5 +1,7 @@
 """Retrieval by binary networks: from a cue, step by step."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from jaxtyping import Real
 from .._checks import at_least, fail, in_domain, is_concrete, is_valid, patterns_fit, shape_is
 from .._misc import as_inexact
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
-from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar
+from .._types import Array, ArrayLike, Float, Int, PRNGKey
 from ._coding import is_between
 from ._network import BinaryNetwork
 from ._order import SYNCHRONOUS, AbstractOrder
@@ -98,7 +100,7 @@ def retrieve(
     return raise_unless_okay(out, out.result) if throw else out
 
 
-def run_fits(network: BinaryNetwork, order: AbstractOrder, key: PRNGKey | None) -> None:
+def run_fits(network: Any, order: Any, key: PRNGKey | None) -> None:
     """Raises unless the network, the order and the key do for a run."""
     if not isinstance(network, BinaryNetwork):
         fail("network", "a BinaryNetwork", type(network).__name__)
@@ -148,8 +150,8 @@ def period(network: BinaryNetwork, order: AbstractOrder, state: Float[Array, " n
 
 def settle(
     network: BinaryNetwork, cue: Float[Array, " neurons"], num_steps: int, order: AbstractOrder, key: PRNGKey
-) -> tuple[Float[Array, " neurons"], Scalar]:
-    """The state after `num_steps` steps, or as soon as it has settled, and whether it had."""
+) -> Float[Array, " neurons"]:
+    """The state after `num_steps` steps, or as soon as it has settled."""
 
     def going(carry) -> Array:
         t, _, _, settled = carry
@@ -161,5 +163,4 @@ def settle(
         return t + 1, new, state, (network.temperature == 0) & order.returns(num_flips, new, before)
 
     start = jnp.zeros((), int), cue, jnp.full_like(cue, jnp.nan), jnp.array(False)
-    _, state, _, settled = jax.lax.while_loop(going, step, start)
-    return state, settled
+    return jax.lax.while_loop(going, step, start)[1]

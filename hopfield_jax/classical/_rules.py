@@ -248,7 +248,7 @@ def _neighbours(num_neurons: int, num_neighbours: int, key: PRNGKey) -> Int[Arra
         return chosen.at[:, k].set(jnp.where(taken, first + k, number))
 
     chosen = jax.lax.fori_loop(0, num_neighbours, draw, jnp.full((num_neurons, num_neighbours), -1))
-    return chosen + (chosen >= jnp.arange(num_neurons)[:, None])
+    return jnp.where(chosen < jnp.arange(num_neurons)[:, None], chosen, chosen + 1)
 
 
 def _patterns(patterns: ArrayLike) -> Patterns:
