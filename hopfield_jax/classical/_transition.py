@@ -385,7 +385,7 @@ def _logistic_fit(x: Array, fraction: Array, num_draws: int) -> tuple[Array, Arr
     def information(parameters: Array) -> tuple[Array, Array, Array]:
         chance = jax.nn.sigmoid(matmul(terms, parameters))
         weight = num_draws * chance * (1 - chance)
-        inverse = jnp.linalg.inv(matmul(terms.T * weight, terms) + 1e-6 * jnp.eye(2, dtype=x.dtype))
+        inverse = jnp.linalg.inv(matmul(terms.T * weight[None], terms) + 1e-6 * jnp.eye(2, dtype=x.dtype))
         return chance, weight, inverse
 
     def newton(parameters: Array, _) -> tuple[Array, None]:

@@ -21,11 +21,9 @@ def mean_and_error(overlaps):
     return overlaps.mean(), overlaps.std(ddof=1) / len(overlaps) ** 0.5
 
 
-# Amit, Gutfreund and Sompolinsky 1987, T = 0, and the leading finite-size term c/N of m − m(α), see below.
-@pytest.mark.parametrize(
-    "load, expected, allowed", [(0.05, 0.99999223, 0), (0.10, 0.99799927, 0), (0.12, 0.99322273, 4)]
-)
-def test_retrieval_overlaps_are_those_of_the_replica_theory(load, expected, allowed):
+# Amit, Gutfreund and Sompolinsky 1987, T = 0. At this size no finite-size term is seen beside the standard errors.
+@pytest.mark.parametrize("load, expected", [(0.05, 0.99999223), (0.10, 0.99799927), (0.12, 0.99322273)])
+def test_retrieval_overlaps_are_those_of_the_replica_theory(load, expected):
     num_neurons, num_draws = 4000, 20
     run = jax.jit(lambda key: C.recall(C.hebbian, round(load * num_neurons), num_neurons, key=key))
     overlaps = [run(key) for key in jr.split(jr.key(0), num_draws)]
@@ -33,11 +31,11 @@ def test_retrieval_overlaps_are_those_of_the_replica_theory(load, expected, allo
     # So few spins are wrong at small loads that their number is a Poisson count, and may be zero in all draws.
     error = max(error, (2 * (1 - expected) / (num_neurons * num_draws)) ** 0.5)
     print(f"\nα = {load}: m = {mean:.6f} ± {error:.6f}, theory {expected}: {(mean - expected) / error:+.2f} s.e.")
-    assert abs(mean - expected) < 3 * error + allowed / num_neurons
+    assert abs(mean - expected) < 3 * error
 
 
 def test_first_synchronous_step_with_and_without_self_couplings():
-    num_neurons, num_patterns, num_draws = 4000, 400, 20
+    num_neurons, num_patterns, num_draws = 4000, 400, 40
 
     @functools.partial(jax.jit, static_argnums=1)
     def step(key, self_coupling):
@@ -73,16 +71,19 @@ def test_capacity_of_cyclic_sequences():
     assert found.fit.chi_squared < 10.8  # one degree of freedom; once in a thousand
 
 
-def palimpsest_age(decay):
-    """Age/N up to which a pattern is retrieved: the replica-symmetric theory at T = 0, infinitely many patterns.
+def palimpsest_age(decay, depth=np.inf):
+    """Age/N up to which a pattern is retrieved: the replica-symmetric theory at T = 0, `depth` N patterns learnt.
 
-    With weights w(u) = e^{−cu} the crosstalk has the variance ∫w²/(1 − wC)² du = [log(1 − C) + C/(1 − C)]/(cC²), and
-    the pattern of age u has y = w(u)m/(√2 σ), m = erf y, C = √(2/π) e^{−y²}/σ.
+    With weights w(u) = e^{−cu} the crosstalk has the variance ∫w²/(1 − wC)² du = [log(1 − wC) + 1/(1 − wC)]/(cC²)
+    between the weights of the oldest and the newest pattern, and the pattern of age u has y = w(u)m/(√2 σ), m = erf y,
+    C = √(2/π) e^{−y²}/σ.
     """
 
     def oldest(y):
         def imbalance(susceptibility):
-            variance = (np.log1p(-susceptibility) + susceptibility / (1 - susceptibility)) / (decay * susceptibility**2)
+            ends = susceptibility * np.array([1.0, np.exp(-decay * depth)])
+            newest, oldest = np.log1p(-ends) + 1 / (1 - ends)
+            variance = (newest - oldest) / (decay * susceptibility**2)
             return susceptibility - (2 / np.pi) ** 0.5 * np.exp(-(y**2)) / variance**0.5
 
         susceptibility = optimize.brentq(imbalance, 1e-6, 1 - 1e-9)
@@ -109,19 +110,19 @@ def test_palimpsest_remembers_most_at_its_best_decay():
         return C.basin(run, grid, (500, 1000, 2000), num_draws=30, threshold=0.8, name="age", key=jr.key(0))
 
     found = {}
-    for decay in (4.0, 8.4, 16.0):
-        found[decay] = age(decay)
-        print(f"decay {decay}: theory {palimpsest_age(decay):.4f}\n{found[decay]}\n{np.asarray(found[decay].fraction)}")
+    for decay in (4.0, 8.4, 20.0):
+        found[decay], expected = age(decay), palimpsest_age(decay, depth=0.5)
         fit = found[decay].fit
-        assert abs(fit.limit - palimpsest_age(decay)) < 3 * fit.limit_error + 0.002
-    limits, errors = ([getattr(found[d].fit, n) for d in found] for n in ("limit", "limit_error"))
-    for other in (0, 2):
-        assert limits[1] - limits[other] > 2 * np.hypot(errors[1], errors[other])
+        print(f"decay {decay}: theory {expected:.4f}\n{found[decay]}")
+        assert abs(fit.limit - expected) < 3 * fit.limit_error and fit.limit_error < 0.005
+    for other in (4.0, 20.0):  # at N = 2000, where the errors are smallest
+        best, less = found[8.4], found[other]
+        assert best.half[2] - less.half[2] > 3 * np.hypot(best.half_error[2], less.half_error[2])
 
 
 def test_extreme_dilution_has_the_capacity_two_over_pi():
-    """Derrida, Gardner and Zippelius 1987: m ← erf(m/√(2α)) with α = P/K, so that m vanishes at 2/π."""
-    num_neurons, num_neighbours, num_draws = 20_000, 64, 4
+    """Derrida, Gardner and Zippelius 1987: m ← erf(m/√(2α)) with α = P/K, so that m vanishes at 2/π = 0.637."""
+    num_neurons, num_neighbours, num_draws = 200_000, 64, 2
 
     @functools.partial(jax.jit, static_argnums=0)
     def overlap(num_patterns, key):
@@ -131,21 +132,14 @@ def test_extreme_dilution_has_the_capacity_two_over_pi():
         state = jax.lax.fori_loop(0, 60, lambda _, state: network.update(state), patterns[0])
         return hj.overlap(patterns[:1], state)[0]
 
-    squares, loads = [], []
-    for num_patterns in (16, 24, 32, 36, 48):
-        load = num_patterns / num_neighbours
-        m = 1.0
-        for _ in range(2000):
-            m = erf(m / (2 * load) ** 0.5)
+    for num_patterns in (24, 32, 36, 46):
+        m, low = 1.0, 1.0
+        for _ in range(5000):  # the pattern itself makes no noise: P − 1 or P of them, which is of order 1/K
+            m, low = (erf(x / (2 * p / num_neighbours) ** 0.5) for x, p in ((m, num_patterns - 1), (low, num_patterns)))
         mean, error = mean_and_error([overlap(num_patterns, key) for key in jr.split(jr.key(num_patterns), num_draws)])
-        print(f"\nα = {load:.4f}: m = {mean:.4f} ± {error:.4f}, theory {m:.4f}")
-        squares.append(mean**2)
-        loads.append(load)
-        # The noise of P − 1 patterns on K neighbours is Gaussian up to terms of order 1/K.
-        assert abs(mean - m) < 3 * error + 2 / num_neighbours
-    # Near the end m² falls to zero along a line (the transition is continuous).
-    slope, offset = np.polyfit(loads[2:4], squares[2:4], 1)
-    print(
-        f"m² vanishes at α = {-offset / slope:.4f} on the line through {loads[2]} and {loads[3]}; 2/π = {2 / np.pi:.4f}"
-    )
-    assert abs(-offset / slope - 2 / np.pi) < 0.03
+        load = num_patterns / num_neighbours
+        print(f"\nα = {load:.4f}: m = {mean:.4f} ± {error:.4f}, theory {low:.4f} to {m:.4f}")
+        if load < 0.55:
+            assert low - 3 * error - 0.01 < mean < m + 3 * error + 0.01
+        else:
+            assert (mean > 0.25) == (load < 2 / np.pi)  # retrieved at 0.5625, with 0.46 to 0.51; not at 0.71875
