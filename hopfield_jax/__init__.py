@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from . import associative as associative
+from . import classical as classical
 from . import dmft as dmft
 from . import plot as plot
 from . import sequential as sequential
@@ -32,6 +33,7 @@ from ._integrate import Event as Event
 from ._integrate import Noise as Noise
 from ._integrate import integrate as integrate
 from ._patterns import add_noise as add_noise
+from ._patterns import biased_patterns as biased_patterns
 from ._patterns import correlated_patterns as correlated_patterns
 from ._patterns import cosine_similarity as cosine_similarity
 from ._patterns import flip as flip

@@ -18,7 +18,7 @@ FLOORS = (
     ("_generating", "_patterns", "_dynamics"),
     ("_integrate", "_steady_state", "_stability", "_threshold", "_follow", "_tune", "sweep"),
     ("theory",),
-    ("associative", "sequential", "dmft"),
+    ("associative", "sequential", "dmft", "classical"),
     ("plot", "cli"),
 )
 AREAS = FLOORS[4]

@@ -345,6 +345,8 @@ BAD = [
     (hj.sparse_patterns, (2, 5, 1.5), {}, "activity", "1.5"),
     (hj.sparse_patterns, (2, 5, float("nan")), {}, "activity", "nan"),
     (hj.sparse_patterns, (2, 5, jnp.array([0.1, 0.2])), {}, "activity", r"\(2,\)"),
+    (hj.biased_patterns, (2, 0, 0.5), {}, "num_neurons", "0"),
+    (hj.biased_patterns, (2, 5, -1.1), {}, "bias", "-1.1"),
     (hj.correlated_patterns, (0, 5, 0.5), {}, "num_patterns", "0"),
     (hj.correlated_patterns, (2, 0, 0.5), {}, "num_neurons", "0"),
     (hj.correlated_patterns, (2, 5, -0.1), {}, "correlation", "-0.1"),

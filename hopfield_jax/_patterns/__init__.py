@@ -4,6 +4,7 @@ from ._cues import flip as flip
 from ._cues import mask as mask
 from ._cues import overlap as overlap
 from ._cues import overlap_and_cosine as overlap_and_cosine
+from ._draw import biased_patterns as biased_patterns
 from ._draw import correlated_patterns as correlated_patterns
 from ._draw import gaussian_patterns as gaussian_patterns
 from ._draw import hadamard_patterns as hadamard_patterns

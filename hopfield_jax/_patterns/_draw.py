@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least, fail, in_domain, shape_is
+from .._checks import at_least, fail, in_domain, is_concrete, shape_is
 from .._misc import as_inexact, default_float
 from .._types import Array, ArrayLike, Float, Patterns, PRNGKey, ScalarLike
 
@@ -95,6 +95,39 @@ def sparse_patterns(num_patterns: int, num_neurons: int, activity: ScalarLike, *
     _counts(num_patterns, num_neurons)
     activity = number("activity", activity, "probability")
     return jr.bernoulli(key, activity, (num_patterns, num_neurons)).astype(default_float())
+
+
+def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, key: PRNGKey) -> Patterns:
+    """Draws binary patterns with independent entries of a given mean.
+
+        P(ξ^μ_i = ±1) = (1 ± bias)/2
+
+    **Arguments:**
+
+    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `bias`: mean of an entry, in [−1, 1]; may be traced.
+    - `key`: random key.
+
+    **Returns:** array of ±1 of shape (patterns, neurons).
+
+    **Raises:** `ValueError` if a count is below one or `bias` is outside [−1, 1].
+
+    **Example:**
+
+    ```python
+    import jax.random as jr
+    import hopfield_jax as hj
+
+    patterns = hj.biased_patterns(4, 10_000, -0.6, key=jr.key(0))
+    assert abs(patterns.mean() + 0.6) < 0.05
+    ```
+    """
+    _counts(num_patterns, num_neurons)
+    bias = number("bias", bias, "finite")
+    if is_concrete(bias) and abs(float(bias)) > 1:
+        fail("bias", "a mean within [-1, 1]", f"{float(bias):g}")
+    active = jr.bernoulli(key, (1 + bias) / 2, (num_patterns, num_neurons))
+    return jnp.where(active, 1, -1).astype(default_float())
 
 
 def correlated_patterns(num_patterns: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey) -> Patterns:

@@ -3,6 +3,8 @@
 Importing this imports no matplotlib; calling a function does (`pip install 'hopfield-jax[plot]'`).
 """
 
+from ._classical import finite_size as finite_size
+from ._classical import transition as transition
 from ._dmft import feedback as feedback
 from ._dmft import noise as noise
 from ._dmft import optimal_strength as optimal_strength

@@ -1,0 +1,25 @@
+"""What a user would write instead of asynchronous `hopfield_jax.classical.retrieve`, in NumPy: one neuron at a time."""
+
+import numpy as np
+
+
+def retrieve(patterns: np.ndarray, spins: np.ndarray, num_steps: int, seed: int, cached: bool) -> np.ndarray:
+    """Final spins after `num_steps` rounds in random order, couplings as one matrix without diagonal, T = 0.
+
+    `patterns` has shape (patterns, neurons), `spins` (neurons,). With `cached` the fields are kept and brought up to
+    date when a spin flips; else each is a product with a row.
+    """
+    num_neurons = patterns.shape[1]
+    couplings = patterns.T @ patterns / num_neurons
+    np.fill_diagonal(couplings, 0)
+    spins, random = spins.copy(), np.random.default_rng(seed)
+    fields = couplings @ spins
+    for _ in range(num_steps):
+        for i in random.permutation(num_neurons):
+            field = fields[i] if cached else couplings[i] @ spins
+            new = 1.0 if field > 0 else -1.0 if field < 0 else spins[i]
+            if new != spins[i]:
+                if cached:
+                    fields += (new - spins[i]) * couplings[i]
+                spins[i] = new
+    return spins

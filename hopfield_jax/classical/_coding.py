@@ -1,0 +1,93 @@
+"""How patterns and states are written: units of ±1, or of 0 and 1."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._checks import Checked, domain, fail, is_concrete
+from .._misc import as_inexact, matmul
+from .._types import Array, Float, Patterns, Scalar
+
+
+class AbstractCoding(Checked):
+    r"""The two values of a unit and the mean $a$ of a pattern's entries, whose variance is then
+    $v = (\text{high} - a)(a - \text{low})$."""
+
+    mean: eqx.AbstractVar[Scalar]
+
+    def __check_init__(self):
+        if is_concrete(self.mean) and not self.low < float(self.mean) < self.high:
+            fail(f"{type(self).__name__}", f"a mean between {self.low:g} and {self.high:g}", f"{float(self.mean):g}")
+
+    @property
+    @abc.abstractmethod
+    def low(self) -> float:
+        """The lower value."""
+
+    @property
+    @abc.abstractmethod
+    def high(self) -> float:
+        """The higher value."""
+
+    @property
+    def variance(self) -> Scalar:
+        r"""$v = (\text{high} - a)(a - \text{low})$."""
+        return (self.high - self.mean) * (self.mean - self.low)
+
+    def overlap(self, patterns: Patterns, state: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
+        r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for a state that
+        has nothing to do with it, however active."""
+        return matmul(patterns - self.mean, state) / (state.size * self.variance)
+
+
+class Spins(AbstractCoding):
+    r"""Units of ±1. **Arguments:** `mean`, $a$ within (−1, 1): 0 for unbiased patterns, whose overlap then is the
+    ordinary $\frac1N\sum_i\xi_is_i$; else the bias of `hopfield_jax.biased_patterns`.
+
+    ```python
+    import hopfield_jax as hj
+
+    patterns = hj.hadamard_patterns(3, 8)
+    assert hj.classical.Spins().overlap(patterns, patterns[1]).tolist() == [0, 1, 0]
+    ```
+    """
+
+    mean: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=0.0)
+
+    @property
+    def low(self) -> float:
+        return -1.0
+
+    @property
+    def high(self) -> float:
+        return 1.0
+
+
+class Bits(AbstractCoding):
+    r"""Units of 0 and 1. **Arguments:** `mean`, the patterns' activity $f$ within (0, 1).
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    pattern = jnp.array([1.0, 0.0, 0.0, 0.0])
+    assert hj.classical.Bits(mean=0.25).overlap(pattern[None], pattern).tolist() == [1]
+    assert hj.classical.Bits(mean=0.25).overlap(pattern[None], jnp.ones(4)).tolist() == [0]
+    ```
+    """
+
+    mean: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=0.5)
+
+    @property
+    def low(self) -> float:
+        return 0.0
+
+    @property
+    def high(self) -> float:
+        return 1.0
+
+
+def is_between(coding: AbstractCoding) -> Array:
+    """Whether the mean lies between the values; works on traced numbers."""
+    return (coding.mean > coding.low) & (coding.mean < coding.high) & jnp.isfinite(coding.mean)

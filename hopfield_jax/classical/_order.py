@@ -1,0 +1,145 @@
+"""In which order neurons are updated: what one step is."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+from .._checks import at_least
+from .._misc import matmul
+from .._types import Array, Bool, Float, Int, PRNGKey
+from ._network import BinaryNetwork
+
+
+class AbstractOrder(eqx.Module):
+    """The order of updates."""
+
+    @property
+    @abc.abstractmethod
+    def is_random(self) -> bool:
+        """Whether a step needs a key, even without noise."""
+
+    @abc.abstractmethod
+    def step(
+        self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
+    ) -> tuple[Float[Array, " neurons"], Int[Array, ""]]:
+        """The state after as many updates as there are neurons, and how many of them changed something; without noise
+        if there is no `key`."""
+
+    @abc.abstractmethod
+    def period(self, network: BinaryNetwork, state: Float[Array, " neurons"]) -> Int[Array, ""]:
+        """After how many steps without noise the state comes back: 1, 2, or 0 for later or never."""
+
+    @abc.abstractmethod
+    def returns(
+        self, num_flips: Int[Array, ""], new: Float[Array, " neurons"], before: Float[Array, " neurons"]
+    ) -> Bool[Array, ""]:
+        """Whether a step without noise proves that the state has settled; `before` is the state two steps earlier."""
+
+
+class Synchronous(AbstractOrder):
+    """All neurons at once (Little 1974)."""
+
+    @property
+    def is_random(self) -> bool:
+        return False
+
+    def step(
+        self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
+    ) -> tuple[Float[Array, " neurons"], Int[Array, ""]]:
+        """One update of all."""
+        field = network.field(state)
+        new = network.output(field if key is None else field + network.noise(field.shape, key=key), state)
+        return new, jnp.sum(new != state)
+
+    def period(self, network: BinaryNetwork, state: Float[Array, " neurons"]) -> Int[Array, ""]:
+        """1 for a fixed point, 2 for a cycle of two: under symmetric couplings it ends in one of these."""
+        once = network.update(state)
+        twice = network.update(once)
+        return jnp.where(jnp.all(once == state), 1, jnp.where(jnp.all(twice == state), 2, 0))
+
+    def returns(
+        self, num_flips: Int[Array, ""], new: Float[Array, " neurons"], before: Float[Array, " neurons"]
+    ) -> Bool[Array, ""]:
+        """At rest, or back at the state two steps earlier."""
+        return (num_flips == 0) | jnp.all(new == before)
+
+
+class Asynchronous(AbstractOrder):
+    r"""One neuron after the other, each seeing all that happened before; a step is $N$ updates.
+
+    Neurons are taken in blocks of a few. Within a block, the change $\delta_k$ of the $k$-th depends on those of the
+    earlier ones only, $\delta = F(h + A\delta)$ with a strictly lower triangular $A$ made of the couplings among them;
+    from $\delta = 0$ this is iterated until nothing changes, which happens after as many rounds as there are neurons at
+    the latest, and usually after two, because a single neuron rarely decides another one's sign. The outcome is exactly
+    that of a loop over neurons, but for the rounding of sums.
+
+    **Arguments:**
+
+    - `repeats`: whether neurons are drawn independently, so that within a step some come twice and others not at all;
+      by default each comes once, in random order.
+    - `block_size`: neurons of a block, at least one. It changes the speed and nothing else.
+    """
+
+    repeats: bool = eqx.field(static=True, default=False)
+    block_size: int = eqx.field(static=True, default=16)
+
+    def __check_init__(self):
+        at_least("Asynchronous.block_size", self.block_size, 1)
+
+    @property
+    def is_random(self) -> bool:
+        return True
+
+    def step(
+        self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
+    ) -> tuple[Float[Array, " neurons"], Int[Array, ""]]:
+        """Block after block."""
+        num_neurons, size = network.num_neurons, self.block_size
+        order_key, noise_key = jr.split(jr.key(0) if key is None else key)
+        if self.repeats:
+            order = jr.randint(order_key, (num_neurons,), 0, num_neurons)
+        else:
+            order = jr.permutation(order_key, num_neurons)
+        blocks = lambda x: jnp.pad(x, (0, -num_neurons % size)).reshape(-1, size)  # noqa: E731
+        threshold = network.thresholds()[order] - network.noise(order.shape, key=noise_key)
+        couplings, earlier = network.couplings, jnp.tril(jnp.ones((size, size), state.dtype), -1)
+
+        def update(carry, block):
+            (state, cache, num_flips), (sites, threshold, is_used) = carry, block
+            old, field = state[sites], couplings.local(cache, state, sites) - threshold
+            influence = earlier * couplings.among(sites)
+            same = jnp.where(sites[:, None] == sites[None], earlier, 0)
+
+            def changed(change: Array) -> Array:
+                own = old + matmul(same, change) if self.repeats else old
+                return jnp.where(is_used, network.output(field + matmul(influence, change), own) - own, 0)
+
+            change, _ = jax.lax.while_loop(
+                lambda pair: jnp.any(pair[0] != pair[1]),
+                lambda pair: (changed(pair[0]), pair[0]),
+                (changed(jnp.zeros_like(old)), jnp.zeros_like(old)),
+            )
+            cache = couplings.moved(cache, sites, change)
+            return (state.at[sites].add(change), cache, num_flips + jnp.sum(change != 0)), None
+
+        start = state, couplings.start(state), jnp.zeros((), int)
+        (state, _, num_flips), _ = jax.lax.scan(
+            update, start, (blocks(order), blocks(threshold), blocks(jnp.ones_like(order, bool)))
+        )
+        return state, num_flips
+
+    def period(self, network: BinaryNetwork, state: Float[Array, " neurons"]) -> Int[Array, ""]:
+        """1 for a fixed point."""
+        return jnp.where(jnp.all(network.update(state) == state), 1, 0)
+
+    def returns(
+        self, num_flips: Int[Array, ""], new: Float[Array, " neurons"], before: Float[Array, " neurons"]
+    ) -> Bool[Array, ""]:
+        """At rest, provided every neuron was asked."""
+        return num_flips == 0 if not self.repeats else jnp.array(False)
+
+
+SYNCHRONOUS = Synchronous()

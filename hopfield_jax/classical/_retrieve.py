@@ -1,0 +1,166 @@
+"""Retrieval by binary networks: from a cue, step by step."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Real
+
+from .._checks import at_least, fail, in_domain, is_concrete, is_valid, patterns_fit, shape_is
+from .._misc import as_inexact
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._types import Array, ArrayLike, Float, Int, PRNGKey
+from ._coding import is_between
+from ._network import BinaryNetwork
+from ._order import SYNCHRONOUS, AbstractOrder
+
+
+class Retrieval(eqx.Module):
+    r"""What `hopfield_jax.classical.retrieve` returns; index 0 is the cue.
+
+    **Attributes:**
+
+    - `overlap`: with every pattern, in the network's coding, shape (times, patterns) with times = num_steps + 1.
+    - `energy`: shape (times,); NaN unless the couplings are symmetric.
+    - `num_flips`: how many of the updates of each step changed something, shape (steps,).
+    - `state`: at the end, shape (neurons,).
+    - `period`: of the end without noise: 1 for a fixed point, 2 for a cycle of two, 0 for neither (yet) or with noise.
+    - `result`: how it ended. Not to have settled is no failure.
+    """
+
+    overlap: Float[Array, "times patterns"]
+    energy: Float[Array, " times"]
+    num_flips: Int[Array, " steps"]
+    state: Float[Array, " neurons"]
+    period: Int[Array, ""]
+    result: RESULTS
+
+    def __str__(self) -> str:
+        def text():
+            best = int(jnp.argmax(self.overlap[-1]))
+            end = ("not settled", "a fixed point", "a cycle of two")[int(self.period)]
+            return (
+                f"{len(self.num_flips)} steps: largest overlap {self.overlap[-1, best]:.4f} with pattern {best} "
+                f"({self.overlap[0, best]:.4f} at the cue), energy {self.energy[0]:.4g} -> {self.energy[-1]:.4g}, "
+                f"{self.num_flips[-1]} flips in the last step\n  end: {end}\n  result: {describe_result(self.result)}"
+            )
+
+        return card(self, self.period, text)
+
+
+def retrieve(
+    network: BinaryNetwork,
+    patterns: Real[ArrayLike, "patterns neurons"],
+    cue: Real[ArrayLike, " neurons"],
+    *,
+    num_steps: int,
+    order: AbstractOrder = SYNCHRONOUS,
+    key: PRNGKey | None = None,
+    throw: bool = True,
+) -> Retrieval:
+    r"""Lets a network of binary units run from a cue and follows its overlaps with patterns.
+
+    **Main arguments:**
+
+    - `network`: a `BinaryNetwork`. `patterns`: what to compare with, shape (patterns, neurons).
+    - `cue`: the first state, shape (neurons,). Batches of cues, temperatures or networks: `jax.vmap`.
+    - `num_steps`: each is as many updates as there are neurons.
+
+    **Other arguments:**
+
+    - `order`: `Synchronous()` or `Asynchronous()`.
+    - `key`: random key, needed for a random order and for a temperature other than zero.
+    - `throw`: whether an unsuccessful end raises; else its code is in `result` and the numbers are NaN.
+
+    **Returns:** a `Retrieval`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+
+    ```python
+    import jax
+    import hopfield_jax as hj
+
+    patterns = hj.random_patterns(10, 400, key=jax.random.key(0))
+    cue = hj.flip(patterns[3], 0.2, key=jax.random.key(1))
+    network = hj.classical.BinaryNetwork(hj.classical.hebbian(patterns))
+    found = hj.classical.retrieve(network, patterns, cue, num_steps=10)
+    assert found.period == 1 and found.overlap[-1, 3] == 1
+    ```
+    """
+    patterns, cue = as_inexact(patterns), as_inexact(cue)
+    patterns_fit("patterns", patterns)
+    at_least("num_steps", num_steps, 1)
+    run_fits(network, order, key)
+    shape_is("patterns", patterns, (None, network.num_neurons), "(patterns, neurons)")
+    shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
+    in_domain("cue", cue, "finite")
+    out = _retrieve(network, patterns, cue, num_steps, order, key)
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def run_fits(network: Any, order: Any, key: PRNGKey | None) -> None:
+    """Raises unless the network, the order and the key do for a run."""
+    if not isinstance(network, BinaryNetwork):
+        fail("network", "a BinaryNetwork", type(network).__name__)
+    if not isinstance(order, AbstractOrder):
+        fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
+    if key is None and order.is_random:
+        fail("key", "a random key, as the order is random", None)
+    if key is None and not (is_concrete(network.temperature) and float(network.temperature) == 0):
+        fail("key", "a random key, as the temperature is not zero (or traced)", None)
+
+
+@eqx.filter_jit
+def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key) -> Retrieval:
+    def observe(state: Array) -> tuple[Array, Array]:
+        return network.coding.overlap(patterns, state), network.energy(state)
+
+    def step(state: Array, t: Array) -> tuple[Array, tuple]:
+        new, num_flips = order.step(network, state, None if key is None else jr.fold_in(key, t))
+        return new, (*observe(state), num_flips)
+
+    state, (overlap, energy, num_flips) = jax.lax.scan(step, cue, jnp.arange(num_steps))
+    last = observe(state)
+    overlap, energy = (jnp.concatenate([x, y[None]]) for x, y in zip((overlap, energy), last, strict=True))
+    valid = is_sound(network) & jnp.all(jnp.isfinite(cue)) & jnp.all(jnp.isfinite(patterns))
+    finite = jnp.all(jnp.isfinite(network.field(state))) & jnp.all(jnp.isfinite(overlap))
+    result = outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
+    blank = lambda x: jnp.where(finite & valid, x, jnp.nan)  # noqa: E731
+    return Retrieval(
+        overlap=blank(overlap),
+        energy=blank(energy),
+        num_flips=num_flips,
+        state=blank(state),
+        period=jnp.where(finite & valid, period(network, order, state), 0),
+        result=result,
+    )
+
+
+def is_sound(network: BinaryNetwork) -> Array:
+    """Whether every parameter of the network lies in its domain; works on traced values."""
+    return is_valid(network) & is_between(network.coding)
+
+
+def period(network: BinaryNetwork, order: AbstractOrder, state: Float[Array, " neurons"]) -> Int[Array, ""]:
+    """Of the end of a run: 0 with noise."""
+    return jnp.where(network.temperature == 0, order.period(network, state), 0)
+
+
+def settle(
+    network: BinaryNetwork, cue: Float[Array, " neurons"], num_steps: int, order: AbstractOrder, key: PRNGKey
+) -> Float[Array, " neurons"]:
+    """The state after `num_steps` steps, or as soon as it has settled."""
+
+    def going(carry) -> Array:
+        t, _, _, settled = carry
+        return (t < num_steps) & ~settled
+
+    def step(carry):
+        t, state, before, _ = carry
+        new, num_flips = order.step(network, state, jr.fold_in(key, t))
+        return t + 1, new, state, (network.temperature == 0) & order.returns(num_flips, new, before)
+
+    start = jnp.zeros((), int), cue, jnp.full_like(cue, jnp.nan), jnp.array(False)
+    return jax.lax.while_loop(going, step, start)[1]

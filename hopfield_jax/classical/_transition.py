@@ -1,0 +1,402 @@
+"""Where retrieval ends: capacity and basins from simulation, with errors and finite-size scaling."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Real
+
+from .._checks import at_least, fail, in_domain, increasing, is_concrete, shape_is
+from .._misc import as_inexact, default_float, matmul
+from .._patterns import flip, random_patterns
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar, ScalarLike
+from ._couplings import AbstractCouplings
+from ._network import BinaryNetwork
+from ._order import AbstractOrder, Asynchronous
+from ._retrieve import is_sound, run_fits, settle
+
+IN_RANDOM_ORDER = Asynchronous()
+
+
+class FiniteSizeFit(eqx.Module):
+    r"""What `hopfield_jax.classical.finite_size` returns: $a + b\,N^{-x}$ through numbers of several sizes.
+
+    **Attributes:**
+
+    - `limit`: $a$, the value for $N \to \infty$, and `limit_error`: its standard error (infinite for one size).
+    - `slope`: $b$. `exponent`: $x$.
+    - `chi_squared`: sum of the squared deviations in standard errors. `num_free`: the degrees of freedom it should be
+      compared with, sizes − 2.
+    """
+
+    limit: Scalar
+    limit_error: Scalar
+    slope: Scalar
+    exponent: Scalar
+    chi_squared: Scalar
+    num_free: int = eqx.field(static=True)
+
+    def __str__(self) -> str:
+        return card(self, self.limit, self.describe)
+
+    def describe(self) -> str:
+        """The numbers, without the title."""
+        return (
+            f"{self.limit:.4f} ± {self.limit_error:.2g} for N → ∞ ({self.slope:+.3g} N^(-{self.exponent:.3g})), "
+            f"χ² = {self.chi_squared:.2f} with {self.num_free} degrees of freedom"
+        )
+
+
+def finite_size(
+    num_neurons: Real[ArrayLike, " sizes"],
+    values: Real[ArrayLike, " sizes"],
+    errors: Real[ArrayLike, " sizes"],
+    *,
+    exponent: ScalarLike = 0.5,
+) -> FiniteSizeFit:
+    r"""Extrapolates to infinitely many neurons by weighted least squares, $a + b\,N^{-x}$ with a given $x$.
+
+    Samples of the couplings differ by fluctuations of order $N^{-1/2}$, which is also how the width of a transition
+    shrinks: hence the default. Sizes of a few hundred to a few thousand rarely exclude other exponents, and the limit
+    depends on it by more than its standard error: Hebb's rule, $N$ from 250 to 2000, 60 draws each, gave 0.138(3) for
+    $x = 1/2$, 0.145(2) for $2/3$ and 0.152(1) for 1, with $\chi^2$ of 3.3, 2.1 and 1.3 for two degrees of freedom.
+
+    **Arguments:** `num_neurons`, $N$, shape (sizes,), at least two different ones; `values` and their standard
+    `errors` > 0, of the same shape; `exponent`, $x$ > 0.
+
+    **Returns:** a `FiniteSizeFit`: look at its $\chi^2$, and at what another exponent does to the limit.
+
+    **Raises:** `ValueError` for arguments that do not fit.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    sizes = jnp.array([100.0, 200.0, 400.0])
+    fit = hj.classical.finite_size(sizes, 0.3 + 2 / sizes, jnp.full(3, 0.01), exponent=1.0)
+    assert abs(fit.limit - 0.3) < 1e-5 and fit.chi_squared < 1e-6
+    ```
+    """
+    sizes, values, errors, exponent = map(as_inexact, (num_neurons, values, errors, exponent))
+    shape_is("num_neurons", sizes, (None,), "(sizes,)")
+    if is_concrete(sizes) and len(np.unique(np.asarray(sizes))) < 2:
+        fail("num_neurons", "at least two different sizes", np.asarray(sizes).tolist())
+    for name, x in (("values", values), ("errors", errors)):
+        shape_is(name, x, sizes.shape, "(sizes,)")
+    for name, x in (("num_neurons", sizes), ("errors", errors), ("exponent", exponent)):
+        in_domain(name, x, "positive")
+    return _finite_size(sizes, values, errors, exponent)
+
+
+def _finite_size(sizes: Array, values: Array, errors: Array, exponent: Array) -> FiniteSizeFit:
+    scale = jnp.min(sizes)
+    terms = jnp.stack([jnp.ones_like(sizes), (sizes / scale) ** -exponent], axis=1) / errors[:, None]
+    covariance = jnp.linalg.inv(matmul(terms.T, terms))
+    fitted = matmul(covariance, matmul(terms.T, values / errors))
+    return FiniteSizeFit(
+        limit=fitted[0],
+        limit_error=jnp.sqrt(covariance[0, 0]),
+        slope=fitted[1] * scale**exponent,
+        exponent=exponent,
+        chi_squared=jnp.sum(jnp.square(values / errors - matmul(terms, fitted))),
+        num_free=len(sizes) - 2,
+    )
+
+
+class RetrievalTransition(eqx.Module):
+    r"""What `hopfield_jax.classical.capacity` and `basin` return.
+
+    **Attributes:**
+
+    - `num_neurons`: $N$, shape (sizes,).
+    - `values`: the loads $P/N$ as they were realised, or the cue overlaps, shape (sizes, values).
+    - `overlap`: mean final overlap over the draws, and `overlap_error`: its standard error, shape (sizes, values).
+    - `fraction`: of the draws whose final overlap reached `threshold`, and `fraction_error`: binomial (the half width
+      of Wilson's interval), shape (sizes, values).
+    - `half`: where half of the draws are retrieved, of a logistic curve fitted to the fractions, with `half_error`, and
+      `width`: of that curve (from 27 % to 73 %, negative if it falls), shape (sizes,). NaN if no value has more, or
+      none less than half.
+    - `fit`: `half` extrapolated to infinitely many neurons.
+    - `name`: what varies. `num_draws`, `threshold`: as they were given. `result`: how it ended.
+    """
+
+    num_neurons: Int[Array, " sizes"]
+    values: Float[Array, "sizes values"]
+    overlap: Float[Array, "sizes values"]
+    overlap_error: Float[Array, "sizes values"]
+    fraction: Float[Array, "sizes values"]
+    fraction_error: Float[Array, "sizes values"]
+    half: Float[Array, " sizes"]
+    half_error: Float[Array, " sizes"]
+    width: Float[Array, " sizes"]
+    fit: FiniteSizeFit
+    threshold: Scalar
+    num_draws: int = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    result: RESULTS
+
+    def __str__(self) -> str:
+        def text():
+            sizes = ", ".join(
+                f"{half:.4f} ± {error:.1g} (N = {n})"
+                for half, error, n in zip(self.half, self.half_error, self.num_neurons, strict=True)
+            )
+            return (
+                f"{self.name} at which half of {self.num_draws} draws are retrieved (overlap ≥ {self.threshold:g}):\n"
+                f"  {sizes}\n  {self.fit.describe()}\n  result: {describe_result(self.result)}"
+            )
+
+        return card(self, self.threshold, text)
+
+
+def recall(
+    rule: Callable[[Array], AbstractCouplings],
+    num_patterns: int,
+    num_neurons: int,
+    cue_overlap: ScalarLike = 1.0,
+    *,
+    temperature: ScalarLike = 0.0,
+    num_steps: int = 200,
+    order: AbstractOrder = IN_RANDOM_ORDER,
+    key: PRNGKey,
+) -> Scalar:
+    r"""Stores unbiased random patterns in a network of ±1 units, and says how much of the first one it ends with.
+
+    **Arguments:**
+
+    - `rule`: a learning rule, such as `hebbian`: a function of patterns that returns couplings.
+    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `cue_overlap`: $m_0$ of the cue with the pattern (to 1/N), within [−1, 1].
+    - `temperature`: $T$ ≥ 0. `order`: of the updates, in random order by default.
+    - `num_steps`: at most so many; without noise it ends when the network has settled.
+    - `key`: draws patterns, cue, order and noise.
+
+    **Returns:** the final overlap $m$, a scalar; NaN where traced parameters lie outside their domain or couplings are
+    not finite. Draws: `jax.vmap` over keys.
+
+    **Raises:** `ValueError` for arguments that do not fit.
+
+    ```python
+    import jax
+    import hopfield_jax as hj
+
+    overlap = hj.classical.recall(hj.classical.hebbian, 10, 400, cue_overlap=0.6, key=jax.random.key(0))
+    assert overlap > 0.99
+    ```
+    """
+    at_least("num_steps", num_steps, 1)
+    pattern_key, cue_key, run_key = jr.split(key, 3)
+    patterns = random_patterns(num_patterns, num_neurons, key=pattern_key)
+    couplings = rule(patterns)
+    if not isinstance(couplings, AbstractCouplings):
+        fail("rule", "a function of patterns that returns couplings", type(couplings).__name__)
+    network = BinaryNetwork(couplings, temperature=temperature)
+    run_fits(network, order, run_key)
+    cue_overlap = as_inexact(cue_overlap)
+    if is_concrete(cue_overlap) and not abs(float(cue_overlap)) <= 1:
+        fail("cue_overlap", "an overlap within [-1, 1]", f"{float(cue_overlap):g}")
+    share = 0.5 * (1 - cue_overlap)
+    cue = flip(patterns[0], share, key=cue_key)
+    state = settle(network, cue, num_steps, order, run_key)
+    sound = is_sound(network) & jnp.all(jnp.isfinite(network.field(state))) & (share >= 0) & (share <= 1)
+    return jnp.where(sound, network.coding.overlap(patterns[:1], state)[0], jnp.nan)
+
+
+def capacity(
+    run: Callable[[int, int, PRNGKey], Scalar],
+    loads: Real[ArrayLike, " loads"],
+    num_neurons: Sequence[int],
+    *,
+    num_draws: int,
+    threshold: ScalarLike = 0.9,
+    exponent: ScalarLike = 0.5,
+    batch_size: int = 1,
+    key: PRNGKey,
+    throw: bool = True,
+) -> RetrievalTransition:
+    r"""The load at which half of all networks retrieve, for several sizes and extrapolated to infinitely many neurons.
+
+    Every size and load is a program of its own, which is compiled.
+
+    **Main arguments:**
+
+    - `run`: a function of the number of patterns, the number of neurons and a key that returns the final overlap of one
+      draw; usually made of `recall`.
+    - `loads`: $\alpha$, increasing, shape (loads,); the number of patterns is $\alpha N$, to the nearest of at least
+      one. They should reach from networks that nearly always retrieve to such that nearly never do.
+    - `num_neurons`: the sizes $N$, at least two.
+    - `num_draws`: independent networks for each size and load. `key`: random key.
+
+    **Other arguments:**
+
+    - `threshold`: the smallest final overlap that counts as retrieved.
+    - `exponent`: $x$ of the extrapolation, see `finite_size`.
+    - `batch_size`: draws that run at once.
+    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+
+    **Returns:** a `RetrievalTransition`.
+
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
+    the loads did not reach beyond one half for some size, or a run did not return a number.
+
+    ```python
+    import jax
+    import jax.numpy as jnp
+    from hopfield_jax import classical
+
+    run = lambda num_patterns, num_neurons, key: classical.recall(classical.hebbian, num_patterns, num_neurons, key=key)
+    found = classical.capacity(run, jnp.array([0.1, 0.25]), (32, 64), num_draws=16, key=jax.random.key(0))
+    assert 0.1 < found.half[0] < 0.25
+    ```
+    """
+    loads = _grid("loads", loads)
+    in_domain("loads", loads, "positive")
+    sizes, threshold, exponent = _sizes(num_neurons, num_draws, batch_size), as_inexact(threshold), as_inexact(exponent)
+    in_domain("exponent", exponent, "positive")
+    draws, counts = [], []
+    for i, n in enumerate(sizes):
+        counts.append([max(1, round(float(load) * n)) for load in loads])
+        keys = jr.split(jr.fold_in(key, i), (len(counts[-1]), num_draws))
+        draws.append([_draw_of(run, p, n, keys[j], batch_size) for j, p in enumerate(counts[-1])])
+    realised = jnp.asarray(counts, default_float()) / jnp.asarray(sizes, default_float())[:, None]
+    overlaps = jnp.stack([jnp.stack(row) for row in draws])
+    return _transition("load", sizes, realised, overlaps, threshold, exponent, throw)
+
+
+def basin(
+    run: Callable[[Scalar, int, PRNGKey], Scalar],
+    cue_overlaps: Real[ArrayLike, " overlaps"],
+    num_neurons: Sequence[int],
+    *,
+    num_draws: int,
+    threshold: ScalarLike = 0.9,
+    exponent: ScalarLike = 0.5,
+    name: str = "cue overlap",
+    batch_size: int = 1,
+    key: PRNGKey,
+    throw: bool = True,
+) -> RetrievalTransition:
+    r"""The cue overlap from which half of all networks retrieve, for several sizes and extrapolated.
+
+    **Main arguments:**
+
+    - `run`: a function of the cue overlap (traced), the number of neurons and a key that returns the final overlap of
+      one draw; usually made of `recall`.
+    - `cue_overlaps`: $m_0$, increasing, shape (overlaps,). Any other number that `run` takes will do, the age of a
+      pattern or a temperature: `name` says what it is.
+    - all others: as in `capacity`.
+
+    **Returns:** a `RetrievalTransition`. **Raises:** as `capacity`.
+
+    ```python
+    import jax
+    import jax.numpy as jnp
+    from hopfield_jax import classical
+
+    def run(cue_overlap, num_neurons, key):
+        return classical.recall(classical.hebbian, num_neurons // 16, num_neurons, cue_overlap, key=key)
+
+    found = classical.basin(run, jnp.linspace(0, 0.8, 5), (32, 64), num_draws=16, key=jax.random.key(0))
+    assert 0 < found.half[1] < 0.5
+    ```
+    """
+    overlaps = _grid("cue_overlaps", cue_overlaps)
+    sizes, threshold, exponent = _sizes(num_neurons, num_draws, batch_size), as_inexact(threshold), as_inexact(exponent)
+    in_domain("exponent", exponent, "positive")
+    draws = [
+        _curve_of(run, overlaps, n, jr.split(jr.fold_in(key, i), (len(overlaps), num_draws)), batch_size)
+        for i, n in enumerate(sizes)
+    ]
+    values = jnp.broadcast_to(overlaps, (len(sizes), len(overlaps)))
+    return _transition(name, sizes, values, jnp.stack(draws), threshold, exponent, throw)
+
+
+def _grid(argument: str, values: ArrayLike) -> Float[Array, " values"]:
+    values = as_inexact(values)
+    increasing(argument, values)
+    if not is_concrete(values) or len(values) < 2:
+        fail(argument, "at least two known numbers", f"shape {values.shape}")
+    return values
+
+
+def _sizes(num_neurons: Sequence[int], num_draws: int, batch_size: int) -> tuple[int, ...]:
+    sizes = tuple(num_neurons)
+    for n in sizes:
+        at_least("num_neurons", n, 2)
+    if len(set(sizes)) < 2 or len(set(sizes)) < len(sizes):
+        fail("num_neurons", "at least two different sizes", sizes)
+    at_least("num_draws", num_draws, 2)
+    at_least("batch_size", batch_size, 1)
+    return sizes
+
+
+@eqx.filter_jit
+def _draw_of(run: Callable, num_patterns: int, num_neurons: int, keys: Array, batch_size: int) -> Array:
+    """The final overlaps of the draws, shape (draws,)."""
+    return jax.lax.map(lambda key: run(num_patterns, num_neurons, key), keys, batch_size=batch_size)
+
+
+@eqx.filter_jit
+def _curve_of(run: Callable, overlaps: Array, num_neurons: int, keys: Array, batch_size: int) -> Array:
+    """The final overlaps of the draws from each cue, shape (overlaps, draws)."""
+    points = jnp.repeat(overlaps, keys.shape[1]), keys.reshape(-1)
+    return jax.lax.map(lambda x: run(x[0], num_neurons, x[1]), points, batch_size=batch_size).reshape(keys.shape)
+
+
+@eqx.filter_jit
+def _transition(name, sizes, values, overlaps, threshold, exponent, throw) -> RetrievalTransition:
+    num_draws = overlaps.shape[-1]
+    fraction = jnp.mean(overlaps >= threshold.astype(overlaps.dtype), axis=-1, dtype=overlaps.dtype)
+    half, half_error, width = jax.vmap(lambda x, y: _logistic_fit(x, y, num_draws))(values, fraction)
+    bracketed = (jnp.max(fraction, axis=1) > 0.5) & (jnp.min(fraction, axis=1) < 0.5)
+    half, half_error, width = (jnp.where(bracketed, x, jnp.nan) for x in (half, half_error, width))
+    out = RetrievalTransition(
+        num_neurons=jnp.asarray(sizes),
+        values=values,
+        overlap=jnp.mean(overlaps, axis=-1),
+        overlap_error=jnp.std(overlaps, axis=-1, ddof=1) / num_draws**0.5,
+        fraction=fraction,
+        fraction_error=jnp.sqrt(fraction * (1 - fraction) / num_draws + 1 / (4 * num_draws**2)) / (1 + 1 / num_draws),
+        half=half,
+        half_error=half_error,
+        width=width,
+        fit=_finite_size(jnp.asarray(sizes, values.dtype), half, half_error, exponent.astype(values.dtype)),
+        threshold=threshold,
+        num_draws=num_draws,
+        name=name,
+        result=outcome((~jnp.all(bracketed), RESULTS.not_bracketed), (jnp.any(jnp.isnan(overlaps)), RESULTS.undecided)),
+    )
+    return raise_unless_okay(out, out.result) if throw else out
+
+
+def _logistic_fit(x: Array, fraction: Array, num_draws: int) -> tuple[Array, Array, Array]:
+    r"""Midpoint of a logistic curve through binomial fractions, its standard error, and the width $1/|slope|$.
+
+    Maximum likelihood with Firth's correction (Jeffreys' prior), which stays finite where the fractions jump from 0 to
+    1 between two neighbours. Newton's method of fixed length in $x$ scaled to [−1, 1].
+    """
+    middle, scale = 0.5 * (x[0] + x[-1]), 0.5 * (x[-1] - x[0])
+    terms = jnp.stack([jnp.ones_like(x), (x - middle) / scale], axis=1)
+
+    def information(parameters: Array) -> tuple[Array, Array, Array]:
+        chance = jax.nn.sigmoid(matmul(terms, parameters))
+        weight = num_draws * chance * (1 - chance)
+        inverse = jnp.linalg.inv(matmul(terms.T * weight[None], terms) + 1e-6 * jnp.eye(2, dtype=x.dtype))
+        return chance, weight, inverse
+
+    def newton(parameters: Array, _) -> tuple[Array, None]:
+        chance, weight, inverse = information(parameters)
+        leverage = weight * jnp.sum(matmul(terms, inverse) * terms, axis=1)
+        score = matmul(terms.T, num_draws * (fraction - chance) + leverage * (0.5 - chance))
+        return parameters + jnp.clip(matmul(inverse, score), -1, 1), None
+
+    parameters, _ = jax.lax.scan(newton, jnp.zeros(2, x.dtype), length=100)
+    (offset, slope), (_, _, covariance) = parameters, information(parameters)
+    half = -offset / slope
+    gradient = jnp.stack([-1 / slope, offset / slope**2])
+    error = jnp.sqrt(jnp.sum(gradient * matmul(covariance, gradient)))
+    return middle + scale * half, scale * error, scale / slope
