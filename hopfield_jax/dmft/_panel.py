@@ -160,7 +160,7 @@ class _Judge:
             return Prediction(theory, quantity, blank, False, "; ".join(why))
         value, remark = number()
         instead = [text for holds, text in others if holds]
-        reason = f"of the same with {' and '.join(instead)}" if instead else ""
+        reason = f"holds with {' and '.join(instead)}" if instead else ""
         applies = not instead and bool(np.all(np.isfinite(value)))
         return Prediction(theory, quantity, np.asarray(value), applies, "; ".join(filter(None, [reason, remark])))
 

@@ -20,7 +20,7 @@ def test_predictions_are_printed_drawn_and_saved(tmp_path):
     saved = json.loads((tmp_path / "theory.json").read_text())
     assert saved["predictions"]["first_step"]["applies"]
     assert abs(saved["predictions"]["amari_maginu"]["value"][3] - 0.9803123) < 1e-6
-    assert saved["predictions"]["other_diagonal"]["reason"].startswith("of the same with self-couplings kept")
+    assert saved["predictions"]["other_diagonal"]["reason"].startswith("holds with self-couplings kept")
     assert abs(saved["at_rest"]["critical_load"] - 0.1379056) < 1e-6
     with Image.open(tmp_path / "theory.png") as image:
         assert min(image.size) > 300

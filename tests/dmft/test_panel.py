@@ -67,7 +67,7 @@ def test_numbers_are_those_of_each_theory():
 
 def test_a_number_of_a_neighbouring_model_says_of_which():
     panel = D.panel(model(kernel=D.LeakyHebbian(0.3, 5.0), self_coupling=True), CUE, num_steps=3)
-    assert panel.amari_maginu.reason == "of the same with fixed synapses and self-couplings dropped; approximate"
+    assert panel.amari_maginu.reason == "holds with fixed synapses and self-couplings dropped; approximate"
     np.testing.assert_allclose(panel.amari_maginu.value[-1], 0.9803123, atol=1e-6)
     beyond = D.panel(model(load=0.2), CUE, num_steps=3)
     assert beyond.stationary.applies and beyond.stationary.reason == "no retrieval at this load"
