@@ -5,7 +5,9 @@ import numpy as np
 from .._checks import fail
 from ..dmft import Panel
 from ..theory import StationaryState
-from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
+from ._style import ACCENT, FAINT, Axes, axes_for, colour, finish, numbers
+
+_COLOURS = {"first_step": 2, "other_diagonal": 2, "amari_maginu": 3, "okada": 4, "stationary": 5}
 
 
 def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -> Axes:
@@ -16,27 +18,28 @@ def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -
     **Arguments:**
 
     - `panel`: of `hopfield_jax.dmft.panel`.
-    - `others`: whether to draw, faintly, also those that do not apply but have a number (of a neighbouring model).
+    - `others`: whether to draw, faintly, also those that do not apply but have a number (for a neighbouring model).
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
     """
     axes = axes_for(ax)
-    drawn = [p for p in panel.predictions if np.all(np.isfinite(p.value)) and (p.applies or others)]
-    end = max([axes.get_xlim()[1] if ax is not None else 0.0, *(float(p.value.size - 1) for p in drawn), 2.0])
-    for n, p in enumerate(drawn):
-        ink, name = (colour(n + 2), p.theory) if p.applies else (FAINT, f"{p.theory} ({p.reason})")
-        if p in (panel.first_step, panel.other_diagonal):
-            axes.plot([1], [float(p.value)], "*", color=ink, markersize=11, label=name, zorder=3)
+    blank = not axes.has_data()
+    for name, index in _COLOURS.items():
+        p = getattr(panel, name)
+        if not (np.all(np.isfinite(p.value)) and (p.applies or others)):
+            continue
+        ink, label = (colour(index), p.theory) if p.applies else (FAINT, f"{p.theory} (does not apply)")
+        if name == "stationary":
+            axes.axhline(float(p.value), color=ink, linestyle=":", linewidth=1.6, label=label)
         elif p.value.ndim:
-            axes.plot(np.arange(p.value.size), p.value, "--", color=ink, linewidth=1.2, label=name)
-        elif p is panel.stationary:
-            axes.axhline(float(p.value), color=ink, linestyle=":", linewidth=1.4, label=name)
-    if ax is None:
-        axes.set_xlim(-0.02 * end, 1.02 * end)
-        finish(axes, title="Closed theory", x="step", y="overlap")
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize="small")
+            axes.plot(np.arange(p.value.size), p.value, "--", color=ink, linewidth=1.4, label=label)
+        else:
+            axes.plot([1], [float(p.value)], "*", color=ink, markersize=11, label=label, zorder=3)
+    if blank:
+        axes.locator_params("x", integer=True)
+        return finish(axes, title="Closed theory", x="step", y="overlap", legend=True)
+    axes.legend(frameon=False, fontsize="small")
     return axes
 
 
@@ -64,5 +67,4 @@ def stationary(states: StationaryState, critical: StationaryState | None = None,
         axes.axvline(end, color=ACCENT, linewidth=1.2, label=rf"$\alpha_c$ = {end:.5g}")
         axes.plot([end], [float(critical.overlap)], "o", color=ACCENT, markersize=5)
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-    axes.tick_params(colors=INK)
     return finish(axes, title="At rest", x=r"load $\alpha$", y="overlap", legend=True)
