@@ -2,6 +2,7 @@
 
 from ._cue import GaussianCue as GaussianCue
 from ._cue import SpinCue as SpinCue
+from ._kernels import AbstractPlasticityKernel as AbstractPlasticityKernel
 from ._kernels import AccumulatingHebbian as AccumulatingHebbian
 from ._kernels import FunctionKernel as FunctionKernel
 from ._kernels import LeakyHebbian as LeakyHebbian
