@@ -73,13 +73,10 @@ def phase_lines(temperature: ScalarLike, *, mixture: AbstractPhase = MIXTURE) ->
     **Example:**
 
     ```python
-    import jax
     import hopfield_jax as hj
 
     lines = hj.theory.phase_lines(0.0)
     assert abs(lines.retrieval - 0.1379056) < 1e-6 and abs(lines.equilibrium - 0.0518543) < 1e-5
-    slope = jax.jacfwd(lambda t: hj.theory.phase_lines(t).retrieval)(0.5)
-    assert abs(slope + 0.2101) < 1e-3
     ```
 
     In float32 free energies near T = 1 differ by rounding only, and `equilibrium` loses its digits there.
