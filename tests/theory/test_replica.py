@@ -201,10 +201,10 @@ def test_on_the_lines_the_states_are_equal_marginal_or_parting(x64):
 
 
 def test_mixtures_of_three_part_at_their_temperature_at_load_zero(x64):
-    m, root = 0.4, 0.45979  # where β(1 − q + Q) = 1, in Curie–Weiss theory
+    root, three, one = 0.45979, 1.0, 1.0  # where β(1 − q + Q) = 1, in Curie–Weiss theory
     for _ in range(2000):
-        three, one = math.tanh(3 * m / root), math.tanh(m / root)
         m = (three + one) / 4
+        three, one = math.tanh(3 * m / root), math.tanh(m / root)
     held = 1 - (1 - (three**2 + 3 * one**2) / 4 + (three**2 - one**2) / 4) / root
     assert abs(held) < 2e-5
     stability = [T.replica_state(1e-9, t, phase=T.Mixture(3)).pattern_stability for t in (root - 1e-4, root + 1e-4)]
@@ -217,7 +217,9 @@ def test_the_followed_branch_turns_where_the_line_and_the_signal_to_noise_analys
     assert branch.at_bound and branch.num_folds == 1
     top = T.phase_lines(0.2).retrieval
     np.testing.assert_allclose(branch.folds.parameter[0], top, rtol=1e-12)
-    np.testing.assert_allclose(T.critical_load(T.Thermal(beta=5.0)).load, top, rtol=1e-9)
+    for t in (0.2, 0.999):  # other averages, of another program
+        found = T.critical_load(T.Thermal(beta=1 / t)).load
+        np.testing.assert_allclose(found, T.phase_lines(t).retrieval, rtol=1e-9)
     state = T.replica_state(float(branch.parameter[3]), 0.2)
     np.testing.assert_allclose(state.overlap, branch.state[3, 0], rtol=1e-12)
 
