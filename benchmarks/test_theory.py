@@ -9,12 +9,13 @@ from baselines import numpy_replica
 from measure import compiled, in_turn, report
 
 import hopfield_jax as hj
+from helpers import enable_x64
 
 SIZE, SHARE = 200, 10  # every tenth load and temperature by iteration
 
 
 def test_replica_phase_diagram(benchmark):
-    with jax.enable_x64():
+    with enable_x64():
         loads, temperatures = jnp.linspace(0.001, 0.2, SIZE), jnp.linspace(0.005, 1.5, SIZE)
         program, cost = compiled(hj.theory.phase_diagram, loads, temperatures)
         call = lambda: program(loads, temperatures)  # noqa: E731
