@@ -286,16 +286,22 @@ def _fold(equations, guess, along, reach):
     return w, curvature, near & (imbalance <= jnp.sqrt(jnp.finfo(w.dtype).eps))
 
 
-def root(function: Callable[[Array], Array], guess: Array, num_steps: int = 8) -> Array:
-    """A root near `guess` by Newton's method, differentiated implicitly, to any order."""
+def root(
+    function: Callable[[Array], Array],
+    guess: Array,
+    num_steps: int = 8,
+    solve: Callable[[Array, Array], Array] = jnp.linalg.solve,
+) -> Array:
+    """A root near `guess` by Newton's method, differentiated implicitly, to any order; `solve` is for its linear
+    systems."""
 
-    def solve(function, guess):
+    def newton(function, guess):
         def step(_, x):
             jacobian, value = _linearised(function, x)
-            return x - jnp.linalg.solve(jacobian, value)
+            return x - solve(jacobian, value)
 
         return jax.lax.fori_loop(0, num_steps, step, guess)
 
     return jax.lax.custom_root(
-        function, guess, solve, lambda function, value: jnp.linalg.solve(jax.jacfwd(function)(value), value)
+        function, guess, newton, lambda function, value: solve(jax.jacfwd(function)(value), value)
     )

@@ -28,3 +28,4 @@ from ._sequential import sequence as sequence
 from ._style import COLOURS as COLOURS
 from ._sweep import phase_diagram as phase_diagram
 from ._sweep import profile as profile
+from ._theory import replica_phases as replica_phases

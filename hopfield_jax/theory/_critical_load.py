@@ -1,5 +1,6 @@
 """The load at which a stationary retrieval state ends."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -8,10 +9,17 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from .._results import RESULTS, raise_unless_okay
+<<<<<<< HEAD
 from .._types import Scalar, ScalarLike
 from ._scsna import HEBBIAN, MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
 from ._site import AbstractBranch, as_number, as_units
 from ._storage import AbstractStorage, Diluted
+=======
+from .._types import Array, Bool, Float, Scalar, ScalarLike
+from ._phases import branch
+from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
+from ._site import AbstractBranch, Thermal, as_number, as_units
+>>>>>>> replica
 
 _SEVERAL_STATES = (
     "`strength`: the critical state has sites with several states (`multivalued`), between which the history of the "
@@ -42,12 +50,17 @@ def critical_load(
     live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful. On the way
     there the fold becomes a cusp: its `curvature` vanishes, and with it the meaning of load and slopes.
 
+<<<<<<< HEAD
     With `Sequence()` storage and sign units it is the maximum of α = erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616.
     With `Diluted()` storage there is no fold: the overlap falls to zero, continuously for tanh, erf, clip, sign and
     `Thermal` units, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π. That state is given, without a curvature.
 
     With `Thermal` units and Hebb's rule this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
     rises at first with the temperature (replica symmetry is broken there).
+=======
+    With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
+    rises at first with the temperature (replica symmetry is broken there); `phase_lines` has it down to T = 0.
+>>>>>>> replica
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
 
@@ -105,7 +118,6 @@ def _of_one_state_a_site_jvp(primals, tangents, *, throw: bool):
 @eqx.filter_jit
 def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
     frozen = stop_gradient(network)
-    dtype = frozen.coupling.dtype
 
     def along(network, w):
         """Imbalance in deviation and Γ at a ratio y = gm/deviation, and √α, all explicit."""
@@ -117,19 +129,10 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         imbalance = network.coupling * averages.output / ratio - deviation
         return jnp.stack([imbalance, network.next_feedback(root_load, averages) - feedback]), root_load
 
-    def relax(w, ratio):
-        imbalance, root_load = along(frozen, w.at[2].set(ratio))
-        return jnp.append(w[:2] + 0.5 * imbalance, ratio), (w, root_load)
-
-    # From the well-known state at little noise through the fold, relaxing at each ratio.
-    ratios = jnp.geomspace(10, 0.3, 64, dtype=dtype)
-    schedule = jnp.concatenate([jnp.full(256, ratios[0]), jnp.repeat(ratios, 32)])
-    first = jnp.stack([0.1 * frozen.coupling, frozen.strength, ratios[0]])
-    _, (path, root_loads) = jax.lax.scan(relax, first, schedule)
-    path, root_loads = path[256 + 31 :: 32], root_loads[256 + 31 :: 32]
-    falls = root_loads[1:] < root_loads[:-1]
-    best = jnp.argmax(falls)
-    inside = falls[best] & (best > 0)
+    if isinstance(frozen.units, Thermal):
+        start, num_steps, inside = _thermal_fold(frozen)
+    else:
+        start, num_steps, inside = _first_maximum(frozen, along)
 
     def slopes(network, w):
         """Of imbalance and √α, as rows, and the imbalance."""
@@ -144,10 +147,10 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         rows, imbalance = slopes(network, w)
         return jnp.append(imbalance, determinant(rows))
 
-    w = root(fold, path[best])
+    w = root(fold, start)
     load = jnp.square(along(network, w)[1])
     x = jnp.stack([w[2] * w[0] / network.coupling, w[0], w[1]])
-    near = jnp.abs(w[2] / path[best, 2] - 1) < 0.2
+    near = jnp.abs(w[2] / start[2] - 1) < 0.2
 
     # Along the curve, in the direction t of the cross product of the imbalance's rows, d√α/dy = determinant/t_y. At the
     # fold it vanishes, so that of its slope only the determinant's counts.
@@ -158,11 +161,12 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
     _, turn = jax.jvp(lambda w: determinant(slopes(frozen, w)[0]), (at_fold,), (direction,))
     curvature = -2 * jnp.square(at_fold[2]) * turn / (along_curve[2] * root_load)
     return network.state(
-        load, x, threshold, jnp.full((), schedule.size, int), inside & near, RESULTS.nonlinear_max_steps_reached,
+        load, x, threshold, jnp.full((), num_steps, int), inside & near, RESULTS.nonlinear_max_steps_reached,
         network.valid(), curvature,
     )  # fmt: skip
 
 
+<<<<<<< HEAD
 @eqx.filter_jit
 def _end(network: Network, threshold: Scalar) -> StationaryState:
     """The state without overlap in which a small one neither grows nor falls, m' = (g⟨φz⟩/Δ)m."""
@@ -183,3 +187,30 @@ def _end(network: Network, threshold: Scalar) -> StationaryState:
     return network.state(
         load, x, threshold, jnp.full((), num_steps, int), found, RESULTS.nonlinear_max_steps_reached, network.valid()
     )
+=======
+def _first_maximum(network: Network, along: Callable) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:
+    """Near the first maximum of α(y), the steps on the way there, and whether there is one."""
+    dtype = network.coupling.dtype
+
+    def relax(w, ratio):
+        imbalance, root_load = along(network, w.at[2].set(ratio))
+        return jnp.append(w[:2] + 0.5 * imbalance, ratio), (w, root_load)
+
+    # From the well-known state at little noise through the fold, relaxing at each ratio.
+    ratios = jnp.geomspace(10, 0.3, 64, dtype=dtype)
+    schedule = jnp.concatenate([jnp.full(256, ratios[0]), jnp.repeat(ratios, 32)])
+    first = jnp.stack([0.1 * network.coupling, network.strength, ratios[0]])
+    _, (path, root_loads) = jax.lax.scan(relax, first, schedule)
+    path, root_loads = path[256 + 31 :: 32], root_loads[256 + 31 :: 32]
+    falls = root_loads[1:] < root_loads[:-1]
+    best = jnp.argmax(falls)
+    return path[best], schedule.size, falls[best] & (best > 0)
+
+
+def _thermal_fold(network: Network) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:
+    """The same for spins in a heat bath, from the curve of their states, also where that shrinks at T → 1."""
+    states = branch(1, 1 / (network.units.beta * network.coupling))
+    overlap, deviation = states.fold
+    start = jnp.stack([network.coupling * deviation, jnp.zeros_like(deviation), overlap / deviation])
+    return start, 0, states.exists
+>>>>>>> replica

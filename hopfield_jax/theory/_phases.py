@@ -44,8 +44,9 @@ class Mixture(AbstractPhase):
 
     **Arguments:**
 
-    - `num_condensed`: how many, at least 1 (which is `Retrieval()`). Mixtures of an even number have sites at which
-      the patterns cancel, and none at low temperature.
+    - `num_condensed`: how many, at least 1 (which is `Retrieval()`). At sites where an even number
+      cancels there is noise only: such mixtures are saddles at all temperatures (`pattern_stability`), those of an odd
+      number at high ones.
 
     **Raises:** `ValueError` for another number.
     """

@@ -11,6 +11,7 @@ import numpy as np
 from jax.scipy.stats import norm
 
 from .._checks import at_least, fail, is_concrete, is_valid
+from .._follow import root as newton
 from .._misc import inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
@@ -280,18 +281,8 @@ def _scsna(network: Network, load: Scalar, initial: Scalar, threshold: Scalar, m
 
 
 def root(function: Callable[[Array], Array], guess: Array) -> Array:
-    """A root near `guess` by Newton's method, differentiated implicitly, to any order."""
-
-    def solve(function, guess):
-        def step(_, x):
-            jacobian, value = jax.jacfwd(lambda x: (function(x),) * 2, has_aux=True)(x)
-            return x - _solve(jacobian, value)
-
-        return jax.lax.fori_loop(0, 8, step, guess)
-
-    return jax.lax.custom_root(
-        function, guess, solve, lambda function, value: _solve(jax.jacfwd(function)(value), value)
-    )
+    """A root in three unknowns near `guess`."""
+    return newton(function, guess, solve=_solve)
 
 
 def _solve(a: Float[Array, "3 3"], b: Float[Array, "3"]) -> Float[Array, "3"]:

@@ -1,0 +1,48 @@
+"""Figures of closed theory: what is drawn is what was given."""
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import hopfield_jax as hj
+from hopfield_jax import plot
+
+TEMPERATURES = jnp.array([0.0, 0.5, 1.0, 1.5])
+
+
+def lines():
+    nan = jnp.full(4, jnp.nan)
+    end = jnp.array([0.14, 0.06, jnp.nan, jnp.nan])
+    glass = jnp.array([0.0, 0.0, 0.0, 0.25])
+    made = lambda *numbers: hj.theory.PhaseLines(*numbers, result=cast(Any, hj.RESULTS.successful))  # noqa: E731
+    return jax.vmap(made)(TEMPERATURES, end, 0.4 * end, nan, 0.2 * end, glass)
+
+
+def diagram():
+    numbers = jnp.zeros((4, 3))
+    region = jnp.array([[3, 2, 1], [3, 1, 1], [1, 1, 1], [0, 0, 1]])
+    loads = jnp.array([0.01, 0.1, 0.3])
+    return hj.theory.PhaseDiagram(loads, TEMPERATURES, *[numbers] * 5, region=region)
+
+
+def test_lines_and_map_of_the_replica_phases():
+    axes = plot.replica_phases(diagram(), lines())
+    np.testing.assert_array_equal(axes.collections[0].get_array().reshape(4, 3), diagram().region)
+    drawn = {str(line.get_label()): line.get_xydata() for line in axes.lines}
+    assert len(drawn) == 4  # the line of replica symmetry comes to no temperature
+    (retrieval,) = (points for name, points in drawn.items() if "retrieval" in name)
+    np.testing.assert_allclose(retrieval, [[0.14, 0], [0.06, 0.5]], rtol=1e-6)
+    (glass,) = (points for name, points in drawn.items() if "spin glass" in name)
+    np.testing.assert_allclose(glass, [[0, 1], [0.25, 1.5]])
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts[:4] == ["paramagnet", "spin glass", "retrieval, metastable", "retrieval, in equilibrium"]
+    plt.close("all")
+
+
+def test_arguments_of_the_replica_phases_are_checked():
+    with pytest.raises(ValueError, match="`diagram`: expected a diagram, lines, or both"):
+        plot.replica_phases()
