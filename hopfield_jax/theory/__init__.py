@@ -10,6 +10,7 @@ from ._overlap_dynamics import OverlapDynamics as OverlapDynamics
 from ._overlap_dynamics import overlap_dynamics as overlap_dynamics
 from ._palimpsest import palimpsest_oldest_age as palimpsest_oldest_age
 from ._palimpsest import palimpsest_overlap as palimpsest_overlap
+from ._random_matrix import critical_slope as critical_slope
 from ._random_matrix import marchenko_pastur_density as marchenko_pastur_density
 from ._random_matrix import marchenko_pastur_edges as marchenko_pastur_edges
 from ._random_matrix import zero_mass as zero_mass
