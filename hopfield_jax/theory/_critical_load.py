@@ -46,8 +46,8 @@ def critical_load(
     With `Diluted()` storage there is no fold: the overlap falls to zero, continuously for tanh, erf, clip, sign and
     `Thermal` units, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π. That state is given, without a curvature.
 
-    With `Thermal` units and Hebb's rule this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
-    rises at first with the temperature (replica symmetry is broken there).
+    With `Thermal` units and Hebb's rule this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric
+    theory, which rises at first with the temperature (replica symmetry is broken there).
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
 

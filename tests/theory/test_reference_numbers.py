@@ -115,7 +115,7 @@ def test_origin():
     np.testing.assert_allclose(without * (1 + 2 * np.sqrt(loads)), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("num_patterns, num_neurons", [(80, 800), (800, 400)])
+@pytest.mark.parametrize("num_patterns, num_neurons", [(200, 400), (400, 200)])
 def test_origin_of_a_network(num_patterns, num_neurons):
     load = num_patterns / num_neurons
     patterns = np.random.default_rng(0).choice([-1.0, 1.0], (num_patterns, num_neurons))
@@ -123,8 +123,11 @@ def test_origin_of_a_network(num_patterns, num_neurons):
     for diagonal in (True, False):
         eigenvalues = np.linalg.eigvalsh(couplings - (0 if diagonal else load) * np.eye(num_neurons))
         slope = float(hj.theory.critical_slope(load, self_coupling=diagonal))
-        # Tracy–Widom: the largest eigenvalue lies about N^{−2/3} below its edge, 1.2 % and 1.8 % here.
-        np.testing.assert_allclose(slope * eigenvalues[-1], 1, atol=0.04)
+        # Tracy–Widom: the largest eigenvalue of ΞᵀΞ/N lies 1.21 ± 1.27 widths below its edge (1 + √load)².
+        roots = math.sqrt(num_patterns), math.sqrt(num_neurons)
+        width = slope * (1 + math.sqrt(load)) ** 2 * (sum(1 / x for x in roots)) ** (1 / 3) / sum(roots)
+        np.testing.assert_allclose(slope * eigenvalues[-1], 1 - 1.21 * width, atol=4 * 1.27 * width)
+        assert 4 * 1.27 * width < 0.11  # below the difference that the diagonal makes
         assert abs(eigenvalues[0]) < eigenvalues[-1]
 
 
