@@ -68,8 +68,6 @@ def critical_load(
     state = hj.theory.critical_load(hj.LogCosh(beta=4))
     assert abs(state.load - 0.1185389) < 1e-6
     assert abs(hj.theory.critical_load(hj.theory.Thermal(beta=10)).load - 0.135049) < 1e-6
-    sequence = hj.theory.critical_load(hj.theory.Thermal(beta=10), storage=hj.theory.Sequence())
-    assert abs(sequence.load - 0.262999) < 1e-6
     ```
 
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993); Düring,

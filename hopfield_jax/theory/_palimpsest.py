@@ -72,7 +72,7 @@ def palimpsest_overlap(decay: ScalarLike, age: ScalarLike) -> Scalar:
 
     ages = jnp.array([0.0, 0.02, 0.04, 0.06])
     overlaps = jax.vmap(hj.theory.palimpsest_overlap, in_axes=(None, 0))(8.44, ages)
-    assert overlaps[0] > 0.99 > overlaps[2] > 0.9 and overlaps[3] == 0
+    assert 1 > overlaps[0] > overlaps[1] > overlaps[2] > 0.99 and overlaps[3] == 0
     ```
 
     Mézard, Nadal and Toulouse, J. Physique 47, 1457 (1986).

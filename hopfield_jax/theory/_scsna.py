@@ -303,7 +303,7 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
     return inner(a[0], jnp.cross(a[1], a[2]))
 
 
-def as_network(units, strength, coupling, branch, self_coupling, storage=HEBBIAN) -> Network:
+def as_network(units, strength, coupling, branch, self_coupling, storage: AbstractStorage = HEBBIAN) -> Network:
     if not isinstance(storage, AbstractStorage):
         fail("storage", "a kind of storage such as `Hebbian()`", type(storage).__name__)
     if not isinstance(branch, AbstractBranch):

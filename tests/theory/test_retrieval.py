@@ -52,7 +52,7 @@ def hierarchy(load, cue, num_steps, order):
             else:
                 a, b = (m[k] / math.sqrt(sigma[k, k]) for k in (t - 1, s - 1))
                 rho = sigma[t - 1, s - 1] / math.sqrt(sigma[t - 1, t - 1] * sigma[s - 1, s - 1])
-                both = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]]).cdf([a, b])
+                both = stats.multivariate_normal([0, 0], np.array([[1, rho], [rho, 1]])).cdf([a, b])
                 value = 4 * both - 2 * stats.norm.cdf(a) - 2 * stats.norm.cdf(b) + 1
             correlation[t, s] = correlation[s, t] = value
         variance = load * (response @ correlation @ response.T)[t, t]
@@ -141,7 +141,7 @@ def test_critical_loads_of_sequences_at_temperature(x64):
 def test_dilution_ends_where_small_overlaps_neither_grow_nor_fall(x64):
     state = theory.critical_load(theory.Thermal(2.0), storage=DILUTED)
     slope = lambda load: WEIGHT @ (2 / np.cosh(2 * np.sqrt(load) * Z) ** 2) - 1  # noqa: E731
-    np.testing.assert_allclose(state.load, optimize.brentq(slope, 0.1, 1, xtol=1e-14), rtol=1e-10)
+    np.testing.assert_allclose(state.load, float(optimize.brentq(slope, 0.1, 1, xtol=1e-14)), rtol=1e-10)
     assert abs(state.overlap) < 1e-12 and not state.retrieved and state.curvature is None
     decaying = theory.critical_load(theory.Thermal(0.9), storage=DILUTED, throw=False)
     assert decaying.result == hj.RESULTS.nonlinear_max_steps_reached
