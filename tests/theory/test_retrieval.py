@@ -79,17 +79,15 @@ def test_hierarchy_at_rest(x64):
 
 
 def test_hierarchy_transforms():
+    number = lambda p: theory.okada_hierarchy(p[0], p[1], num_steps=4, throw=False).overlap  # noqa: E731
     with enable_x64():
-        number = lambda p: theory.okada_hierarchy(p[0], p[1], num_steps=6, throw=False).overlap  # noqa: E731
         point = [0.12, 0.45]
         slopes = jax.jit(jax.jacrev(number))(jnp.array(point))
         np.testing.assert_allclose(slopes, differences(number, point).T, rtol=1e-6, atol=1e-7)
         exact = number(jnp.array(point))
-    single = theory.okada_hierarchy(0.12, 0.45, num_steps=6)
-    assert single.overlap.dtype == single.noise_variance.dtype == jnp.float32
-    np.testing.assert_allclose(single.overlap, exact, atol=1e-5)  # rounding, which grows along the line
-    outside = jax.jit(lambda a: theory.okada_hierarchy(a, 0.5, num_steps=2, throw=False))(-0.1)
-    assert outside.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(outside.overlap))
+    overlaps = jax.jit(jax.vmap(number))(jnp.array([[0.12, 0.45], [-0.1, 0.45], [0.12, 1.5]]))
+    assert overlaps.dtype == jnp.float32 and np.all(np.isnan(overlaps[1:]))
+    np.testing.assert_allclose(overlaps[0], exact, atol=1e-5)  # rounding, which grows along the line
 
 
 # --- sequences and dilution ---
@@ -141,7 +139,7 @@ def test_critical_loads_of_sequences_at_temperature(x64):
 def test_dilution_ends_where_small_overlaps_neither_grow_nor_fall(x64):
     state = theory.critical_load(theory.Thermal(2.0), storage=DILUTED)
     slope = lambda load: WEIGHT @ (2 / np.cosh(2 * np.sqrt(load) * Z) ** 2) - 1  # noqa: E731
-    np.testing.assert_allclose(state.load, float(optimize.brentq(slope, 0.1, 1, xtol=1e-14)), rtol=1e-10)
+    np.testing.assert_allclose(state.load, optimize.root_scalar(slope, bracket=(0.1, 1), xtol=1e-14).root, rtol=1e-10)
     assert abs(state.overlap) < 1e-12 and not state.retrieved and state.curvature is None
     decaying = theory.critical_load(theory.Thermal(0.9), storage=DILUTED, throw=False)
     assert decaying.result == hj.RESULTS.nonlinear_max_steps_reached
@@ -203,37 +201,51 @@ def test_palimpsest_solves_its_equations(x64):
     assert theory.palimpsest_oldest_age(3.03763) == 0 and theory.palimpsest_oldest_age(3.03764) > 0
 
 
-def test_palimpsest_transforms():
+@pytest.mark.slow
+def test_slopes_of_palimpsests(x64):
     number = lambda p: jnp.stack([theory.palimpsest_oldest_age(p[0]), theory.palimpsest_overlap(p[0], p[1])])  # noqa: E731
-    with enable_x64():
-        point = [7.0, 0.04]
-        slopes = jax.jit(jax.jacfwd(number))(jnp.array(point))
-        np.testing.assert_allclose(slopes, differences(number, point).T, rtol=1e-6, atol=1e-9)
-        exact = number(jnp.array(point))
-    single = number(jnp.array(point))
-    assert single.dtype == jnp.float32
-    np.testing.assert_allclose(single, exact, rtol=1e-5)
-    outside = jax.jit(jax.vmap(theory.palimpsest_overlap))(jnp.array([-1.0, 8.0]), jnp.array([0.0, -0.1]))
-    assert np.all(np.isnan(outside)) and jnp.isnan(jax.jit(theory.palimpsest_oldest_age)(-1.0))
+    point = [7.0, 0.04]
+    slopes = jax.jit(jax.jacfwd(number))(jnp.array(point))
+    np.testing.assert_allclose(slopes, differences(number, point).T, rtol=1e-6, atol=1e-9)
+
+
+def test_palimpsest_in_float32_and_outside_its_domain():
+    decays, ages = jnp.array([8.44, 20.0, -1.0, 8.0]), jnp.array([0.045, 0.03, 0.0, -0.1])
+    overlaps = jax.jit(jax.vmap(theory.palimpsest_overlap))(decays, ages)
+    assert overlaps.dtype == jnp.float32
+    expected = [palimpsest(8.44, 0.045), palimpsest(20.0, 0.03), np.nan, np.nan]
+    np.testing.assert_allclose(overlaps, expected, rtol=1e-5)  # rounding, over the slope of Λ(y) near its fold
 
 
 # --- the covariance rule ---
 
 
 def test_covariance_states_solve_their_equations(x64):
-    for load, activity, threshold in [(0.3, 0.1, 0.55), (0.05, 0.5, 0.02), (0.4, 0.05, 0.6)]:
-        state = theory.covariance_state(load, activity, threshold)
+    for load, activity, threshold, resting in [(0.3, 0.1, 0.55, 0.0), (0.05, 0.5, 0.02, 0.0), (0.11, 0.3, 0.24, -0.5)]:
+        state = theory.covariance_state(load, activity, threshold, resting=resting)
         m, deviation, feedback = (float(x) for x in (state.overlap, (load * state.noise) ** 0.5, state.feedback))
-        # Signals (1 − f)m and −fm, a unit's two states equally far from its threshold at θ − Γ/2.
-        a = (threshold - feedback / 2 + activity * m) / deviation
-        b = ((1 - activity) * m - threshold + feedback / 2) / deviation
+        # Signals (1 − f)m and −fm; the fields of a unit's two states are equally far from the threshold.
+        shift = feedback * (resting + resting + 1) / 2
+        a = (threshold - shift + activity * m) / deviation
+        b = ((1 - activity) * m - threshold + shift) / deviation
         np.testing.assert_allclose([state.misses, state.false_alarms], stats.norm.sf([b, a]), rtol=1e-9)
         np.testing.assert_allclose(m, stats.norm.cdf(b) - stats.norm.sf(a), rtol=1e-12)
         slope = (activity * stats.norm.pdf(b) + (1 - activity) * stats.norm.pdf(a)) / deviation
-        q = activity * stats.norm.cdf(b) + (1 - activity) * stats.norm.sf(a)
+        ones = activity * stats.norm.cdf(b) + (1 - activity) * stats.norm.sf(a)
+        q = ones * (1 + resting) ** 2 + (1 - ones) * resting**2
         np.testing.assert_allclose(state.noise, q / (1 - slope) ** 2, rtol=1e-10)
         np.testing.assert_allclose(feedback, load * slope / (1 - slope), rtol=1e-9)
         assert state.retrieved
+
+
+def test_covariance_rule_of_unbiased_spins_is_hebb_s(x64):
+    best = theory.covariance_capacity(0.5, resting=-0.5)
+    np.testing.assert_allclose([float(best.load), float(best.overlap)], [0.1379055665, 0.9674171], atol=6e-8)
+    np.testing.assert_allclose(best.load, 0.1379055665, atol=6e-11)
+    np.testing.assert_allclose(best.threshold, 0, atol=1e-12)
+    # Outputs ±½ have a quarter of the square of ±1.
+    state, spins = theory.covariance_state(0.12, 0.5, 0.0, resting=-0.5), theory.scsna(Sign(), 0.12)
+    np.testing.assert_allclose([state.overlap - spins.overlap, 4 * state.noise - spins.noise], 0, atol=1e-11)
 
 
 @pytest.mark.parametrize("activity, load", [(0.5, 0.0690682), (0.1, 0.4409672), (0.02, 2.2296730)])
@@ -266,18 +278,20 @@ def test_covariance_capacity_of_sparse_patterns(x64):
     np.testing.assert_allclose(ratios, [0.2031, 0.3802, 0.4720, 0.5536, 0.6007], atol=6e-5)
 
 
-def test_covariance_state_transforms():
-    number = lambda p: theory.covariance_state(p[0], p[1], p[2], throw=False).overlap  # noqa: E731
-    with enable_x64():
-        point = [0.3, 0.05, 0.6]
-        slopes = jax.jit(jax.grad(number))(jnp.array(point))
-        np.testing.assert_allclose(slopes, differences(number, point), rtol=1e-6, atol=1e-8)
-        exact = number(jnp.array(point))
-    single = number(jnp.array(point))
-    assert single.dtype == jnp.float32
-    np.testing.assert_allclose(single, exact, rtol=1e-5)
-    outside = jax.jit(lambda f: theory.covariance_state(0.1, f, 0.5, throw=False))(1.5)
-    assert outside.result == hj.RESULTS.invalid_parameter and jnp.isnan(outside.overlap)
-    # Thresholds so high that everything falls silent.
-    silent = theory.covariance_state(0.3, 0.05, 0.9)
-    assert not silent.retrieved and silent.misses == 1 and silent.false_alarms == 0
+@pytest.mark.slow
+def test_slopes_of_covariance_states(x64):
+    number = lambda p: theory.covariance_state(p[0], p[1], p[2], resting=p[3], throw=False).overlap  # noqa: E731
+    point = [0.3, 0.05, 0.6, -0.02]
+    slopes = jax.jit(jax.grad(number))(jnp.array(point))
+    np.testing.assert_allclose(slopes, differences(number, point), rtol=1e-6, atol=1e-8)
+
+
+def test_covariance_states_in_float32_and_outside_their_domain():
+    solve = jax.jit(jax.vmap(lambda *numbers: theory.covariance_state(*numbers, throw=False)))
+    # As usual, an activity that is none, and a threshold so high that all falls silent.
+    states = solve(jnp.array([0.3, 0.3, 0.3]), jnp.array([0.1, 1.5, 0.1]), jnp.array([0.55, 0.55, 0.95]))
+    assert states.overlap.dtype == jnp.float32 and "batch of shape (3,)" in str(states)
+    np.testing.assert_allclose(states.overlap, [0.9662688, np.nan, 0], rtol=1e-5, atol=1e-6)
+    assert (states.result == hj.RESULTS.invalid_parameter).tolist() == [False, True, False]
+    assert states.retrieved.tolist() == [True, False, False]
+    assert states.misses[2] == 1 and states.false_alarms[2] == 0
