@@ -9,9 +9,9 @@ import jax.tree_util as jtu
 
 from .._results import RESULTS, raise_unless_okay
 from .._types import Scalar, ScalarLike
-from ._scsna import HEBBIAN, MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
+from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
 from ._site import AbstractBranch, as_number, as_units
-from ._storage import AbstractStorage, Diluted
+from ._storage import HEBBIAN, AbstractStorage, Diluted
 
 _SEVERAL_STATES = (
     "`strength`: the critical state has sites with several states (`multivalued`), between which the history of the "
@@ -42,12 +42,13 @@ def critical_load(
     live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful. On the way
     there the fold becomes a cusp: its `curvature` vanishes, and with it the meaning of load and slopes.
 
-    With `Sequence()` storage and sign units it is the maximum of α = erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616.
-    With `Diluted()` storage there is no fold: the overlap falls to zero, continuously for tanh, erf, clip, sign and
-    `Thermal` units, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π. That state is given, without a curvature.
+    With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
+    rises at first with the temperature (replica symmetry is broken there).
 
-    With `Thermal` units and Hebb's rule this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric
-    theory, which rises at first with the temperature (replica symmetry is broken there).
+    All this for Hebb's rule. With `Sequence()` storage and sign units the load is the maximum of
+    erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616. With `Diluted()` storage there is no fold: for tanh, erf, clip, sign
+    and `Thermal` units the overlap falls to zero continuously, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π.
+    That state is given, without a curvature.
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
 
@@ -98,6 +99,28 @@ def _of_one_state_a_site_jvp(primals, tangents, *, throw: bool):
     else:
         refusal = jnp.where(out.multivalued, jnp.nan, refusal)
     return out, jtu.tree_map(lambda slope: slope + refusal * change, slopes)
+
+
+@eqx.filter_jit
+def _end(network: Network, threshold: Scalar) -> StationaryState:
+    """The state without overlap in which a small one neither grows nor falls, m' = (g⟨φz⟩/Δ)m."""
+    frozen = stop_gradient(network)
+    zero = jnp.zeros_like(frozen.coupling)
+
+    def imbalance(network, x):
+        averages = network.averages(zero, x[1], zero)
+        return jnp.stack([-x[0], network.coupling * averages.slope - x[1], -x[2]]), averages
+
+    num_steps = 512
+    x = jnp.stack([zero, frozen.coupling, zero])
+    x = jax.lax.fori_loop(0, num_steps, lambda _, x: x + imbalance(frozen, x)[0], x)
+    x = root(lambda x: imbalance(network, x)[0], x)
+    root_square = network.root_square(imbalance(network, x)[1])
+    load = jnp.square(network.storage.root_load(x[1] / network.coupling, root_square, zero))
+    found = x[1] > 1e-3 * frozen.coupling
+    return network.state(
+        load, x, threshold, jnp.full((), num_steps, int), found, RESULTS.nonlinear_max_steps_reached, network.valid()
+    )
 
 
 @eqx.filter_jit
@@ -159,25 +182,3 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         load, x, threshold, jnp.full((), schedule.size, int), inside & near, RESULTS.nonlinear_max_steps_reached,
         network.valid(), curvature,
     )  # fmt: skip
-
-
-@eqx.filter_jit
-def _end(network: Network, threshold: Scalar) -> StationaryState:
-    """The state without overlap in which a small one neither grows nor falls, m' = (g⟨φz⟩/Δ)m."""
-    frozen = stop_gradient(network)
-    zero = jnp.zeros_like(frozen.coupling)
-
-    def imbalance(network, x):
-        averages = network.averages(zero, x[1], zero)
-        return jnp.stack([-x[0], network.coupling * averages.slope - x[1], -x[2]]), averages
-
-    num_steps = 512
-    x = jnp.stack([zero, frozen.coupling, zero])
-    x = jax.lax.fori_loop(0, num_steps, lambda _, x: x + imbalance(frozen, x)[0], x)
-    x = root(lambda x: imbalance(network, x)[0], x)
-    root_square = network.root_square(imbalance(network, x)[1])
-    load = jnp.square(network.storage.root_load(x[1] / network.coupling, root_square, zero))
-    found = x[1] > 1e-3 * frozen.coupling
-    return network.state(
-        load, x, threshold, jnp.full((), num_steps, int), found, RESULTS.nonlinear_max_steps_reached, network.valid()
-    )

@@ -27,10 +27,9 @@ from ._site import (
     find_folds,
     is_odd,
 )
-from ._storage import AbstractStorage, Hebbian
+from ._storage import HEBBIAN, AbstractStorage, Hebbian
 
 MAXWELL = Maxwell()
-HEBBIAN = Hebbian()
 
 
 class StationaryState(eqx.Module):
