@@ -19,6 +19,7 @@ from ._phases import Mixture as Mixture
 from ._phases import Paramagnet as Paramagnet
 from ._phases import Retrieval as Retrieval
 from ._phases import SpinGlass as SpinGlass
+from ._random_matrix import critical_slope as critical_slope
 from ._random_matrix import marchenko_pastur_density as marchenko_pastur_density
 from ._random_matrix import marchenko_pastur_edges as marchenko_pastur_edges
 from ._random_matrix import zero_mass as zero_mass

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erfc
 
-from .._checks import at_least, fail, is_concrete
+from .._checks import all_finite, at_least, fail, is_concrete
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._scsna import determinant, root, stop_gradient, tolerance_of
@@ -65,19 +65,21 @@ def covariance_state(
     activity: ScalarLike,
     threshold: ScalarLike,
     *,
+    resting: ScalarLike = 0.0,
     max_steps: int = 16384,
     throw: bool = True,
 ) -> CovarianceState:
     r"""Stationary retrieval state of 0/1 units with the covariance rule, J = Σ_μ (ξ^μ − f)(ξ^μ − f)ᵀ/(N f(1−f)), i ≠ j.
 
-        s = 1 where Σ_j J_ij s_j > θ,     P₁ = Φ(b),  P₀ = Φ(−a),  m = P₁ − P₀,  q = fP₁ + (1−f)P₀,
-        a = (θ − ½Γ + fm)/√(αr),          b = ((1−f)m − θ + ½Γ)/√(αr),
-        C = [f ϕ(b) + (1−f) ϕ(a)]/√(αr),  r = q/(1−C)²,  Γ = αC/(1−C)
+        s = 1 where Σ_j J_ij (s_j + s₀) > θ, and else 0;
+        P₁ = Φ(b),  P₀ = Φ(−a),  m = P₁ − P₀,     q = ⟨(s + s₀)²⟩ = s₀² + (1 + 2s₀)(fP₁ + (1−f)P₀),
+        a = (θ − Γ(½ + s₀) + fm)/√(αr),           b = ((1−f)m − θ + Γ(½ + s₀))/√(αr),
+        C = [f ϕ(b) + (1−f) ϕ(a)]/√(αr),          r = q/(1−C)²,  Γ = αC/(1−C)
 
     Φ and ϕ are the distribution and the density of a standard normal. A one receives the signal (1−f)m and a zero −fm,
-    both with Gaussian crosstalk of the variance αr. A site feels its own output as Γs; where its field then has both
-    states, Maxwell's rule of equal areas moves its threshold to θ − ½Γ. The equations are iterated, damped, from the
-    pattern, and polished by Newton's method; slopes by all three numbers are those of the implicit function theorem.
+    both with Gaussian crosstalk of the variance αr. A site feels its own output as Γ(s + s₀); where its field then has
+    both states, Maxwell's rule of equal areas moves its threshold to θ − Γ(½ + s₀). The equations are iterated, damped,
+    from the pattern, and polished by Newton's method; slopes by all numbers are those of the implicit function theorem.
     Replica symmetry and N → ∞ at fixed activity are assumed.
 
     **Arguments:**
@@ -85,6 +87,8 @@ def covariance_state(
     - `load`: patterns per neuron, α, positive.
     - `activity`: fraction f of ones in the 0/1 patterns, within (0, 1).
     - `threshold`: θ, in units of the signal: −f < θ < 1 − f lets ones fire and keeps zeros silent at small loads.
+    - `resting`: s₀, output of a silent unit; −½ makes it a network of spins S = 2(s + s₀) = ±1 and patterns of bias
+      2f − 1, whose threshold is 2θ.
     - `max_steps`: of the iteration.
     - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
 
@@ -107,29 +111,31 @@ def covariance_state(
     for biased ±1 patterns.
     """
     load, activity = as_number("load", load, "positive"), _as_activity(activity)
-    threshold = as_number("threshold", threshold, "finite")
+    threshold, resting = as_number("threshold", threshold, "finite"), as_number("resting", resting, "finite")
     at_least("max_steps", max_steps, 1)
-    out = _state(load, activity, threshold, max_steps)
+    out = _state(load, activity, threshold, resting, max_steps)
     return raise_unless_okay(out, out.result) if throw else out
 
 
-def covariance_capacity(activity: ScalarLike, *, throw: bool = True) -> CovarianceState:
+def covariance_capacity(activity: ScalarLike, *, resting: ScalarLike = 0.0, throw: bool = True) -> CovarianceState:
     r"""Largest load at which 0/1 units retrieve patterns stored by the covariance rule, at the best threshold.
 
     Given a and b, all else in `covariance_state` is explicit, also the threshold, and
 
-        √α = [(Φ(a) + Φ(b) − 1)/(a + b) − f ϕ(b) − (1−f) ϕ(a)]/√(f Φ(b) + (1−f) Φ(−a))
+        √α = [(Φ(a) + Φ(b) − 1)/(a + b) − f ϕ(b) − (1−f) ϕ(a)]/√q
 
     is maximised over both. For activities below about 0.06 states near that maximum are not connected with those of
     small load at any threshold, and the capacity is that of the cusp in which two folds, where ones fall silent and
     where zeros fire, meet; below it the best threshold is a little lower.
 
-    The capacity grows as the activity falls, towards 1/(2f|ln f|), but slowly: it is 0.380, 0.472, 0.554, 0.601 of that
-    at f = 10⁻², 10⁻⁴, 10⁻⁸, 10⁻¹²; it is 0.0691 at f = ½, 0.4410 at 0.1, 4.128 at 0.01.
+    The capacity grows as the activity falls, towards 1/(2f|ln f|), but slowly: it is 0.0691, 0.4410 and 4.128 at
+    f = ½, 0.1 and 0.01, and at 10⁻², 10⁻⁴, 10⁻⁸, 10⁻¹² a fraction 0.380, 0.472, 0.554, 0.601 of that limit. For spins,
+    s₀ = −½, it is 0.1379 (Amit, Gutfreund and Sompolinsky's), 0.1686 and 0.1959 at the same activities.
 
     **Arguments:**
 
     - `activity`: fraction f of ones in the 0/1 patterns, within (0, 1).
+    - `resting`: s₀, output of a silent unit; −½ for spins, with which f = ½ is the Hopfield network.
     - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
 
     **Returns:** a `CovarianceState` whose `load` is the capacity and whose `threshold` is the best one there;
@@ -150,7 +156,7 @@ def covariance_capacity(activity: ScalarLike, *, throw: bool = True) -> Covarian
 
     Tsodyks and Feigel'man, Europhys. Lett. 6, 101 (1988).
     """
-    out = _capacity(_as_activity(activity))
+    out = _capacity(_as_activity(activity), as_number("resting", resting, "finite"))
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -161,10 +167,10 @@ def _as_activity(activity: ScalarLike) -> Scalar:
     return activity
 
 
-def _rates(a: Array, b: Array, activity: Scalar) -> tuple[Array, Array, Array]:
+def _rates(a: Array, b: Array, activity: Scalar, resting: Scalar) -> tuple[Array, Array, Array]:
     """m, √q, and the deviation of the crosstalk times C."""
     hits, false_alarms = _tail(-b), _tail(a)
-    square = activity * hits + (1 - activity) * false_alarms
+    square = jnp.square(resting) + (1 + 2 * resting) * (activity * hits + (1 - activity) * false_alarms)
     density = activity * jnp.exp(-0.5 * jnp.square(b)) + (1 - activity) * jnp.exp(-0.5 * jnp.square(a))
     root_square = jnp.sqrt(jnp.maximum(square, jnp.finfo(a.dtype).tiny))  # of a silent network, which has no crosstalk
     return hits - false_alarms, root_square, density / np.sqrt(2 * np.pi).item()
@@ -175,25 +181,27 @@ def _tail(x: Array) -> Array:
     return 0.5 * erfc(x / np.sqrt(2).item())
 
 
-def _margins(x: Float[Array, "3"], activity: Scalar, threshold: Scalar) -> tuple[Scalar, Scalar]:
+def _margins(x: Float[Array, "3"], activity: Scalar, threshold: Scalar, resting: Scalar) -> tuple[Scalar, Scalar]:
     """a and b at (m, deviation, Γ)."""
-    effective = threshold - 0.5 * x[2]
+    effective = threshold - (0.5 + resting) * x[2]
     return (effective + activity * x[0]) / x[1], ((1 - activity) * x[0] - effective) / x[1]
 
 
-def _step(x: Float[Array, "3"], load: Scalar, activity: Scalar, threshold: Scalar) -> Float[Array, "3"]:
+def _step(
+    x: Float[Array, "3"], load: Scalar, activity: Scalar, threshold: Scalar, resting: Scalar
+) -> Float[Array, "3"]:
     """The next (m, deviation, Γ): with C = slope/deviation, deviation = √(αq) + slope."""
-    overlap, root_square, slope = _rates(*_margins(x, activity, threshold), activity)
+    overlap, root_square, slope = _rates(*_margins(x, activity, threshold, resting), activity, resting)
     root_load = jnp.sqrt(load)
     return jnp.stack([overlap, root_load * root_square + slope, root_load * slope / root_square])
 
 
-def _report(x, load, activity, threshold, num_steps, settled, code) -> CovarianceState:
-    residual = jnp.max(jnp.abs(stop_gradient(_step(x, load, activity, threshold) - x)))
-    valid = (load > 0) & jnp.isfinite(load) & (activity > 0) & (activity < 1) & jnp.isfinite(threshold)
+def _report(x, load, activity, threshold, resting, num_steps, settled, code) -> CovarianceState:
+    residual = jnp.max(jnp.abs(stop_gradient(_step(x, load, activity, threshold, resting) - x)))
+    valid = (load > 0) & (activity > 0) & (activity < 1) & all_finite([load, threshold, resting])
     settled &= residual <= 10 * tolerance_of(x.dtype)
-    a, b = _margins(x, activity, threshold)
-    overlap, root_square, slope = _rates(a, b, activity)
+    a, b = _margins(x, activity, threshold, resting)
+    overlap, root_square, slope = _rates(a, b, activity, resting)
     noise = jnp.square(root_square / (1 - slope / x[1]))
     result = outcome((~settled, code), (~valid, RESULTS.invalid_parameter))
     usable = result == RESULTS.successful
@@ -208,8 +216,8 @@ def _report(x, load, activity, threshold, num_steps, settled, code) -> Covarianc
 
 
 @eqx.filter_jit
-def _state(load: Scalar, activity: Scalar, threshold: Scalar, max_steps: int) -> CovarianceState:
-    numbers = load, activity, threshold
+def _state(load: Scalar, activity: Scalar, threshold: Scalar, resting: Scalar, max_steps: int) -> CovarianceState:
+    numbers = load, activity, threshold, resting
     frozen, tolerance = stop_gradient(numbers), tolerance_of(load.dtype)
 
     def going(carry):
@@ -221,7 +229,8 @@ def _state(load: Scalar, activity: Scalar, threshold: Scalar, max_steps: int) ->
         new = 0.5 * (x + _step(x, *frozen))
         return new, jnp.max(jnp.abs(new - x)), num_steps + 1
 
-    first = jnp.stack([jnp.ones_like(load), jnp.sqrt(frozen[0] * frozen[1]), jnp.zeros_like(load)])
+    square = jnp.square(frozen[3]) + (1 + 2 * frozen[3]) * frozen[1]
+    first = jnp.stack([jnp.ones_like(load), jnp.sqrt(frozen[0] * square), jnp.zeros_like(load)])
     x, change, num_steps = jax.lax.while_loop(going, damped, (first, jnp.full_like(load, jnp.inf), jnp.zeros((), int)))
     silent = x[1] < 1e-4 * first[1]
     final = jnp.where(silent, x, root(lambda x: _step(x, *numbers) - x, jnp.where(silent, first, x)))
@@ -229,26 +238,26 @@ def _state(load: Scalar, activity: Scalar, threshold: Scalar, max_steps: int) ->
     return _report(final, *numbers, num_steps, arrived, RESULTS.not_settled)
 
 
-def _explicit(w: Float[Array, "2"], activity: Scalar) -> tuple[Float[Array, "2"], Float[Array, "3"]]:
+def _explicit(w: Float[Array, "2"], activity: Scalar, resting: Scalar) -> tuple[Float[Array, "2"], Float[Array, "3"]]:
     """√α and θ, and (m, deviation, Γ), at the margins w = (a, b)."""
-    overlap, root_square, slope = _rates(w[0], w[1], activity)
+    overlap, root_square, slope = _rates(w[0], w[1], activity, resting)
     deviation = overlap / (w[0] + w[1])
     root_load = (deviation - slope) / root_square
     feedback = root_load * slope / root_square
-    threshold = w[0] * deviation - activity * overlap + 0.5 * feedback
+    threshold = w[0] * deviation - activity * overlap + (0.5 + resting) * feedback
     return jnp.stack([root_load, threshold]), jnp.stack([overlap, deviation, feedback])
 
 
-def _growth(w: Float[Array, "2"], activity: Scalar) -> tuple[Scalar, Scalar]:
+def _growth(w: Float[Array, "2"], activity: Scalar, resting: Scalar) -> tuple[Scalar, Scalar]:
     """Trace and determinant of 1 − (the derivative of the iteration), of rank two at most, at the margins w."""
-    (root_load, threshold), x = _explicit(w, activity)
-    jacobian = jax.jacfwd(_step)(x, jnp.square(root_load), activity, threshold)
+    (root_load, threshold), x = _explicit(w, activity, resting)
+    jacobian = jax.jacfwd(_step)(x, jnp.square(root_load), activity, threshold, resting)
     return 2 - jnp.trace(jacobian), determinant(jnp.eye(3, dtype=w.dtype) - jacobian)
 
 
 @eqx.filter_jit
-def _capacity(activity: Scalar) -> CovarianceState:
-    explicit = lambda w: _explicit(w, activity)[0]  # noqa: E731
+def _capacity(activity: Scalar, resting: Scalar) -> CovarianceState:
+    explicit = lambda w: _explicit(w, activity, resting)[0]  # noqa: E731
     slopes = jax.jacfwd(explicit)
 
     def fold(w):
@@ -256,12 +265,12 @@ def _capacity(activity: Scalar) -> CovarianceState:
         return rows[0, 0] * rows[1, 1] - rows[0, 1] * rows[1, 0], rows
 
     # From the best points of a grid, in units of √(2|ln f|), the spread of the margins as f → 0.
-    frozen = jax.lax.stop_gradient(activity)
-    scale = jnp.sqrt(2 - 2 * jnp.log(frozen))
+    frozen = jax.lax.stop_gradient((activity, resting))
+    scale = jnp.sqrt(2 - 2 * jnp.log(frozen[0]))
     ticks = scale * jnp.linspace(0.05, 1.8, 128, dtype=scale.dtype)
     grid = jnp.stack(jnp.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    values = jax.vmap(lambda w: _explicit(w, frozen)[0][0])(grid)
-    trace, product = jax.vmap(_growth, in_axes=(0, None))(grid, frozen)
+    values = jax.vmap(lambda w: _explicit(w, *frozen)[0][0])(grid)
+    trace, product = jax.vmap(lambda w: _growth(w, *frozen))(grid)
     top = jnp.argmax(values)
     smooth = trace[top] > 0
     best = jnp.where(smooth, top, jnp.argmax(jnp.where((trace > 0) & (product > 0), values, 0)))
@@ -275,9 +284,9 @@ def _capacity(activity: Scalar) -> CovarianceState:
     guess = jnp.append(grid[best], values[best])
     w = root(end, guess)
     near = jnp.max(jnp.abs(stop_gradient(w) - guess)[:2]) < 0.2 * scale
-    (_, threshold), x = _explicit(w[:2], activity)
+    (_, threshold), x = _explicit(w[:2], activity, resting)
     code = RESULTS.nonlinear_max_steps_reached
-    return _report(x, jnp.square(w[2]), activity, threshold, jnp.zeros((), int), near, code)
+    return _report(x, jnp.square(w[2]), activity, threshold, resting, jnp.zeros((), int), near, code)
 
 
 def _across(w: Float[Array, "2"]) -> Float[Array, "2"]:

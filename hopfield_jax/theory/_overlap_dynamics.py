@@ -33,9 +33,9 @@ class OverlapDynamics(eqx.Module):
             self,
             self.overlap[..., -1],
             lambda: (
-                f"{self.overlap.size - 1} steps: overlap {self.overlap[0]:.7g} → {self.overlap[-1]:.7g}, noise variance "
-                f"{self.noise_variance[0]:.5g} → {self.noise_variance[-1]:.5g}\n  "
-                f"result: {describe_result(self.result)}"
+                f"{self.overlap.size - 1} steps: overlap {self.overlap[0]:.7g} → {self.overlap[-1]:.7g}\n"
+                f"  noise variance {self.noise_variance[0]:.5g} → {self.noise_variance[-1]:.5g}\n"
+                f"  result: {describe_result(self.result)}"
             ),
         )
 

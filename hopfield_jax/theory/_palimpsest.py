@@ -24,14 +24,14 @@ def palimpsest_oldest_age(decay: ScalarLike) -> Scalar:
 
     Only the decay a counts: a factor of the couplings changes nothing for sign units. Replica symmetry and N → ∞ are
     assumed; a site's feedback on itself moves nothing on Maxwell's branch (see `scsna`). The capacity is largest at the
-    decay 8.438335, where it is 0.0489585, and zero below the decay 3.037656.
+    decay 8.438335, where it is 0.0489585, and zero below the decay 3.03763.
 
     **Arguments:**
 
     - `decay`: a, rate at which Λ falls with the age per neuron, positive; may be traced.
 
-    **Returns:** the age, patterns per neuron; zero where not even the newest pattern is retrieved, and NaN where a traced
-    argument lies outside its domain.
+    **Returns:** the age, patterns per neuron; zero where not even the newest pattern is retrieved, and NaN where a
+    traced argument lies outside its domain.
 
     **Raises:** `ValueError` for a decay that is not positive.
 
@@ -72,7 +72,7 @@ def palimpsest_overlap(decay: ScalarLike, age: ScalarLike) -> Scalar:
 
     ages = jnp.array([0.0, 0.02, 0.04, 0.06])
     overlaps = jax.vmap(hj.theory.palimpsest_overlap, in_axes=(None, 0))(8.44, ages)
-    assert overlaps[0] > 0.99 > overlaps[2] > 0.9 and overlaps[3] == 0
+    assert 1 > overlaps[0] > overlaps[1] > overlaps[2] > 0.99 and overlaps[3] == 0
     ```
 
     Mézard, Nadal and Toulouse, J. Physique 47, 1457 (1986).

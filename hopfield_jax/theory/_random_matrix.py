@@ -111,3 +111,36 @@ def zero_mass(load: Real[ArrayLike, "..."]) -> Float[Array, "..."]:
     """
     in_domain("load", load, "positive")
     return jnp.maximum(0, 1 - as_inexact(load))
+
+
+def critical_slope(load: Real[ArrayLike, "..."], *, self_coupling: bool = False) -> Float[Array, "..."]:
+    """Gives the slope of the units at zero, above which the origin of x = Jφ(x) is unstable for Hebb's rule.
+
+        s (1 + √load)² = 1 with self-couplings J_ii = load,    s (1 + 2√load) = 1 without
+
+    Without them all eigenvalues of J = ΞᵀΞ/N shift by −load. The largest one, load λ₊ of `marchenko_pastur_edges`,
+    decides at every load: the least, −load or 1 − 2√load, is smaller in size, so that the synchronous map x ← Jφ(x)
+    loses its origin where the flow ẋ = −x + Jφ(x) does. Exact for random patterns and P, N → ∞.
+
+    **Arguments:**
+
+    - `load`: patterns per neuron, positive, of any shape; may be traced.
+    - `self_coupling`: whether the diagonal of the couplings is kept.
+
+    **Returns:** the slope, of the shape of `load`.
+
+    **Raises:** `ValueError` if `load` is not positive and finite.
+
+    **Example:**
+
+    ```python
+    import hopfield_jax as hj
+
+    assert hj.theory.critical_slope(0.25) == 1 / 2
+    assert abs(hj.theory.critical_slope(0.25, self_coupling=True) - 4 / 9) < 1e-6
+    ```
+    """
+    in_domain("load", load, "positive")
+    load = as_inexact(load)
+    _, upper = marchenko_pastur_edges(load)
+    return 1 / (load * upper - (0 if self_coupling else load))

@@ -28,10 +28,9 @@ from ._site import (
     find_folds,
     is_odd,
 )
-from ._storage import AbstractStorage, Hebbian
+from ._storage import HEBBIAN, AbstractStorage, Hebbian
 
 MAXWELL = Maxwell()
-HEBBIAN = Hebbian()
 
 
 class StationaryState(eqx.Module):
@@ -294,7 +293,7 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
     return inner(a[0], jnp.cross(a[1], a[2]))
 
 
-def as_network(units, strength, coupling, branch, self_coupling, storage=HEBBIAN) -> Network:
+def as_network(units, strength, coupling, branch, self_coupling, storage: AbstractStorage = HEBBIAN) -> Network:
     if not isinstance(storage, AbstractStorage):
         fail("storage", "a kind of storage such as `Hebbian()`", type(storage).__name__)
     if not isinstance(branch, AbstractBranch):

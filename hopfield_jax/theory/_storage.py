@@ -58,3 +58,6 @@ class Diluted(AbstractStorage):
     def root_load(self, deviation: Scalar, root_square: Scalar, slope: Scalar) -> Scalar:
         """Δ/√q."""
         return deviation / root_square
+
+
+HEBBIAN = Hebbian()
