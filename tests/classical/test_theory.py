@@ -62,12 +62,14 @@ def test_capacity_of_cyclic_sequences():
         return hj.overlap(patterns[100 % num_patterns][None], state)[0]
 
     loads = jnp.array([0.24, 0.26, 0.27, 0.28, 0.30])
-    found = C.capacity(run, loads, (500, 1000, 2000), num_draws=40, threshold=0.6, key=jr.key(0))
+    sizes = (500, 1000, 2000)
+    found = C.capacity(run, loads, sizes, num_draws=40, threshold=0.6, exponent=1.0, key=jr.key(0))
     print(f"\n{found}\n{np.asarray(found.fraction)}")
-    for exponent in (2 / 3, 1.0):
+    for exponent in (1 / 2, 2 / 3):
         print(C.finite_size(found.num_neurons, found.half, found.half_error, exponent=exponent).describe())
+    # Couplings one way feed nothing back, so that the shift is of order 1/N; N^{-1/2} is two standard errors off.
     assert abs(found.fit.limit - 0.2690616) < 3 * found.fit.limit_error
-    assert found.fit.limit_error < 0.006
+    assert found.fit.limit_error < 0.003
     assert found.fit.chi_squared < 10.8  # one degree of freedom; once in a thousand
 
 
