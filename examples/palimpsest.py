@@ -32,6 +32,11 @@ decays = [8.4, 20.0] if options.quick else [5.0, 6.5, 8.4, 11.0, 15.0, 20.0]
 
 
 # %%
+def largest(function, lower, upper):
+    found = optimize.minimize_scalar(lambda x: -function(x), bounds=(lower, upper), method="bounded")
+    return found.x, -found.fun
+
+
 def oldest(decay):
     def age(y):
         def imbalance(c):
@@ -41,11 +46,11 @@ def oldest(decay):
         c = optimize.brentq(imbalance, 1e-6, 1 - 1e-9)
         return -np.log(2 * y * np.exp(-(y**2)) / (np.pi**0.5 * c * erf(y))) / decay
 
-    return -optimize.minimize_scalar(lambda y: -age(y), bounds=(0.5, 3), method="bounded").fun
+    return largest(age, 0.5, 3.0)[1]
 
 
-best = optimize.minimize_scalar(lambda decay: -oldest(decay), bounds=(4, 16), method="bounded")
-print(f"theory: the best decay is {best.x:.3f}, the oldest memory {-best.fun:.5f} N patterns old")
+best, reach = largest(oldest, 4.0, 16.0)
+print(f"theory: the best decay is {best:.3f}, the oldest memory {reach:.5f} N patterns old")
 
 # %% [markdown]
 # Networks that have learnt N patterns: from which age on is half of them lost, when the network starts from the pattern
@@ -53,18 +58,18 @@ print(f"theory: the best decay is {best.x:.3f}, the oldest memory {-best.fun:.5f
 
 
 # %%
-def simulated(decay):
+def simulated(n, decay):
     def run(age, num_neurons, key):
         patterns = hj.random_patterns(num_neurons, num_neurons, key=key)
         target = patterns[-1 - jnp.round(age * num_neurons).astype(int)]
         network = classical.BinaryNetwork(classical.palimpsest(patterns, decay))
-        return hj.overlap(target[None], jax.lax.fori_loop(0, 20, lambda _, s: network.update(s), target))[0]
+        return hj.overlap(target[None], classical.settle(network, target, num_steps=100))[0]
 
     ages = jnp.linspace(0.015, 0.085, 6)
-    return classical.basin(run, ages, sizes, num_draws=num_draws, name="age", threshold=0.8, key=jax.random.key(0))
+    return classical.basin(run, ages, sizes, num_draws=num_draws, name="age", threshold=0.8, key=jax.random.key(n))
 
 
-found = [simulated(decay) for decay in decays]
+found = [simulated(n, decay) for n, decay in enumerate(decays)]
 print(f"simulation, {num_draws} draws a point, half of the patterns retrieved (m ≥ 0.8) up to age/N")
 for decay, one in zip(decays, found, strict=True):
     cells = ", ".join(f"{h:.4f} ± {e:.4f} (N = {n})" for h, e, n in zip(one.half, one.half_error, sizes, strict=True))
@@ -79,7 +84,7 @@ for n, size in enumerate(sizes):
     axes.errorbar(decays, half, error, fmt="o-", color=plot.COLOURS[n], markersize=4, linewidth=1, label=f"N = {size}")
 limit, error = (np.array([getattr(one.fit, name) for one in found]) for name in ("limit", "limit_error"))
 axes.errorbar(decays, limit, error, fmt="s", color=plot.COLOURS[5], capsize=3, label="extrapolated, $N^{-1/2}$")
-axes.axvline(best.x, color="0.6", linestyle=":", linewidth=1)
+axes.axvline(best, color="0.6", linestyle=":", linewidth=1)
 axes.set(xlabel="decay (ε²/2)", ylabel="age/N of the oldest pattern retrieved", ylim=(0, None))
 axes.set_title("A memory that forgets: its reach against the decay", fontsize="medium")
 axes.legend(frameon=False, fontsize="small")

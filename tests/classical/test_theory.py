@@ -1,6 +1,7 @@
 """Classical numbers from simulation: retrieval, first steps and capacities of large networks (slow)."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +74,11 @@ def test_capacity_of_cyclic_sequences():
     assert found.fit.chi_squared < 10.8  # one degree of freedom; once in a thousand
 
 
+def largest(function, lower, upper) -> tuple[float, float]:
+    found: Any = optimize.minimize_scalar(lambda x: -function(x), bounds=(lower, upper), method="bounded")
+    return found.x, -found.fun
+
+
 def palimpsest_age(decay, depth=np.inf):
     """Age/N up to which a pattern is retrieved: the replica-symmetric theory at T = 0, `depth` N patterns learnt.
 
@@ -92,14 +98,14 @@ def palimpsest_age(decay, depth=np.inf):
         deviation = (2 / np.pi) ** 0.5 * np.exp(-(y**2)) / susceptibility
         return -np.log(2**0.5 * y * deviation / erf(y)) / decay
 
-    return -optimize.minimize_scalar(lambda y: -oldest(y), bounds=(0.5, 3), method="bounded").fun
+    return largest(oldest, 0.5, 3.0)[1]
 
 
 def test_palimpsest_remembers_most_at_its_best_decay():
     """Mézard, Nadal and Toulouse 1986: the oldest pattern retrieved has age 0.049 N at best, at decay ε²/2 = 8.4."""
-    best = optimize.minimize_scalar(lambda decay: -palimpsest_age(decay), bounds=(4, 16), method="bounded")
-    print(f"\ntheory: age {-best.fun:.5f} at decay {best.x:.3f}")
-    assert abs(-best.fun - 0.04895) < 1e-4 and abs((2 * best.x) ** 0.5 - 4.108) < 0.01
+    best, oldest = largest(palimpsest_age, 4.0, 16.0)
+    print(f"\ntheory: age {oldest:.5f} at decay {best:.3f}")
+    assert abs(oldest - 0.04895) < 1e-4 and abs((2 * best) ** 0.5 - 4.108) < 0.01
 
     def age(decay):
         def run(age, num_neurons, key):
@@ -141,7 +147,5 @@ def test_extreme_dilution_has_the_capacity_two_over_pi():
         mean, error = mean_and_error([overlap(num_patterns, key) for key in jr.split(jr.key(num_patterns), num_draws)])
         load = num_patterns / num_neighbours
         print(f"\nα = {load:.4f}: m = {mean:.4f} ± {error:.4f}, theory {low:.4f} to {m:.4f}")
-        if load < 0.55:
-            assert low - 3 * error - 0.01 < mean < m + 3 * error + 0.01
-        else:
-            assert (mean > 0.25) == (load < 2 / np.pi)  # retrieved at 0.5625, with 0.46 to 0.51; not at 0.71875
+        # Beyond 2/π what is left is that of a finite network at its end, where fluctuations die out slowly.
+        assert low - 3 * error - 0.01 < mean < m + 3 * error + (0.01 if load < 2 / np.pi else 0.04)
