@@ -117,7 +117,7 @@ def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: Abst
     state, (overlap, energy, num_flips) = jax.lax.scan(step, cue, jnp.arange(num_steps))
     last = observe(state)
     overlap, energy = (jnp.concatenate([x, y[None]]) for x, y in zip((overlap, energy), last, strict=True))
-    valid = is_sound(network) & jnp.all(jnp.isfinite(cue)) & jnp.all(jnp.isfinite(patterns))
+    valid = is_sound(network, cue, key) & jnp.all(jnp.isfinite(patterns))
     finite = jnp.all(jnp.isfinite(network.field(state))) & jnp.all(jnp.isfinite(overlap))
     result = outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
     blank = lambda x: jnp.where(finite & valid, x, jnp.nan)  # noqa: E731
@@ -178,7 +178,7 @@ def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, k
 
     start = jnp.zeros((), int), cue, jnp.full_like(cue, jnp.nan), jnp.array(False)
     state = jax.lax.while_loop(going, step, start)[1]
-    sound = is_sound(network) & jnp.all(jnp.isfinite(cue)) & jnp.all(jnp.isfinite(network.field(state)))
+    sound = is_sound(network, cue, key) & jnp.all(jnp.isfinite(network.field(state)))
     return jnp.where(sound, state, jnp.nan)
 
 
@@ -194,11 +194,12 @@ def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNG
         fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
     if key is None and order.is_random:
         fail("key", "a random key, as the order is random", None)
-    if key is None and not (is_concrete(network.temperature) and float(network.temperature) == 0):
-        fail("key", "a random key, as the temperature is not zero (or traced)", None)
+    if key is None and is_concrete(network.temperature) and float(network.temperature) != 0:
+        fail("key", "a random key, as the temperature is not zero", None)
     return cue
 
 
-def is_sound(network: BinaryNetwork) -> Array:
-    """Whether every parameter of the network lies in its domain; works on traced values."""
-    return is_valid(network) & is_between(network.coding)
+def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
+    """Whether every number lies in its domain, and there is a key for a temperature; works on traced values."""
+    sound = is_valid(network) & is_between(network.coding) & jnp.all(jnp.isfinite(cue))
+    return sound if key is not None else sound & (network.temperature == 0)

@@ -72,7 +72,7 @@ def as_sparse(matrix):
     return C.SparseCouplings(others, np.take_along_axis(matrix, others, axis=1))
 
 
-@pytest.mark.parametrize("rule", ["hebbian", "sequence", "palimpsest"])
+@pytest.mark.parametrize("rule", ["sequence", "palimpsest"])
 def test_the_three_kinds_of_couplings_agree(rule, key):
     couplings, matrix, _ = RULES[rule]
     state = jr.rademacher(key, (NUM_NEURONS,), jnp.float32)
@@ -85,7 +85,7 @@ def test_the_three_kinds_of_couplings_agree(rule, key):
         np.testing.assert_allclose(kind.local(cache, moved, sites), (matrix @ np.asarray(moved))[sites], atol=1e-5)
 
 
-@pytest.mark.parametrize("num_patterns", [10, 40, 60, 63])
+@pytest.mark.parametrize("num_patterns", [10, 63])
 def test_pseudo_inverse_recalls_exactly_up_to_load_one(num_patterns):
     patterns = hj.random_patterns(num_patterns, 64, key=jr.key(num_patterns))
     update = jax.vmap(C.BinaryNetwork(C.pseudo_inverse(patterns)).update)

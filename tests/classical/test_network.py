@@ -200,6 +200,8 @@ def test_temperatures_thresholds_and_cues_are_traced_and_mapped(key):
     assert np.all(np.asarray(found.state[1]) == -1)  # the threshold silences all
     assert abs(found.overlap[2, -1, 1]) < 0.6 and found.period[2] == 0
     assert (found.result == hj.RESULTS.invalid_parameter)[3] and np.all(np.isnan(found.overlap[3]))
+    without_key = jax.jit(lambda temperature: C.settle(C.BinaryNetwork(C.hebbian(patterns), 0.0, temperature), cues[0]))
+    assert np.array_equal(without_key(0.0), patterns[1]) and np.all(np.isnan(without_key(0.1)))
     alone = run(0.0, 0.0, cues[0])
     np.testing.assert_array_equal(alone.overlap, found.overlap[0])
 
