@@ -25,11 +25,11 @@ sizes, num_draws = ((40, 80), 12) if options.quick else ((100, 200, 400), 50)
 cue_overlap, exponent = 0.9, 0.5
 rules = {
     "Hebb": (classical.hebbian, [0.08, 0.12, 0.15, 0.18, 0.22, 0.3]),
-    "Storkey": (classical.storkey, [0.15, 0.25, 0.3, 0.35, 0.4, 0.5]),
-    "pseudo-inverse": (classical.pseudo_inverse, [0.4, 0.55, 0.65, 0.75, 0.85, 0.95]),
+    "Storkey": (classical.storkey, [0.2, 0.3, 0.36, 0.42, 0.48, 0.6]),
+    "pseudo-inverse": (classical.pseudo_inverse, [0.45, 0.55, 0.6, 0.65, 0.7, 0.8]),
 }
 if options.quick:
-    rules = {name: (rule, [0.3 * loads[0], min(1.0, 2.5 * loads[-1])]) for name, (rule, loads) in rules.items()}
+    rules = {name: (rule, [0.3 * loads[0], min(0.95, 2.5 * loads[-1])]) for name, (rule, loads) in rules.items()}
 
 # %% [markdown]
 # One draw: random patterns, a cue of overlap 0.9 with the first, neurons updated one by one in random order until
@@ -62,8 +62,10 @@ for n, (name, transition) in enumerate(found.items()):
         fmt="o-", color=color, markersize=4, capsize=2, label=name,
     )  # fmt: skip
     plot.finite_size(transition, right, index=n, label=name)
+right.set_ylim(0, 0.9)
 right.axhline(0.1379, color="0.5", linestyle=":", linewidth=1)
 right.annotate("0.138", (float(sizes[0]) ** -exponent, 0.1379), ha="right", va="bottom", fontsize="small", color="0.4")
+right.legend(frameon=False, fontsize="small", loc="upper right")
 left.set(xlabel="load α = P/N", ylabel="fraction retrieved", ylim=(-0.03, 1.03))
 left.set_title(f"N = {sizes[largest]}, cue overlap {cue_overlap}, {num_draws} draws", fontsize="medium")
 left.legend(frameon=False, fontsize="small")
