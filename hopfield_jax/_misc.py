@@ -1,10 +1,13 @@
 """Small numerical helpers that every floor uses."""
 
+import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 import numpy as np
 
-from ._types import Array, ArrayLike, Scalar
+from ._types import Array, ArrayLike, PyTree, Scalar
 
 
 def as_inexact(x: ArrayLike) -> Array:
@@ -41,3 +44,9 @@ def matmul(a: Array, b: Array) -> Array:
 def inner(a: Array, b: Array) -> Scalar:
     """Sum of the products of all entries of two arrays of the same shape, at full precision."""
     return jnp.vdot(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def nondifferentiable(tree: PyTree, message: str) -> PyTree:
+    """`tree` unchanged, but for an error with this message as soon as a derivative through it is asked for."""
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jtu.tree_map(lambda x: eqxi.nondifferentiable(x, msg=message), arrays), rest)

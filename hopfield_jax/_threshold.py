@@ -4,13 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from ._checks import at_least, fail, in_domain, is_concrete
-from ._misc import as_inexact
+from ._misc import as_inexact, nondifferentiable
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
 
@@ -131,8 +130,7 @@ def _bisect(function, lower, upper, num_iterations: int, setting: PyTree) -> Thr
 
     closed = eqx.filter_closure_convert(signed, lower)  # what it closes over, as a pytree
     if is_predicate:
-        arrays, rest = eqx.partition(closed, eqx.is_inexact_array)
-        closed = eqx.combine(jtu.tree_map(lambda x: eqxi.nondifferentiable(x, msg=_NO_GRADIENT), arrays), rest)
+        closed = nondifferentiable(closed, _NO_GRADIENT)
     value, (low, high), _, ends, decided = _search(closed, lower, upper, num_iterations)
     at_lower, at_upper = ends[0] > 0, ends[1] > 0
     valid = jnp.isfinite(lower) & jnp.isfinite(upper) & (lower < upper)

@@ -3,8 +3,10 @@
 import numpy as np
 
 
-def retrieve(patterns: np.ndarray, spins: np.ndarray, num_steps: int, seed: int, cached: bool) -> np.ndarray:
-    """Final spins after `num_steps` rounds in random order, couplings as one matrix without diagonal, T = 0.
+def retrieve(
+    patterns: np.ndarray, spins: np.ndarray, temperature: float, num_steps: int, seed: int, cached: bool
+) -> np.ndarray:
+    """Final spins after `num_steps` rounds in random order, couplings as one matrix without diagonal.
 
     `patterns` has shape (patterns, neurons), `spins` (neurons,). With `cached` the fields are kept and brought up to
     date when a spin flips; else each is a product with a row.
@@ -15,8 +17,9 @@ def retrieve(patterns: np.ndarray, spins: np.ndarray, num_steps: int, seed: int,
     spins, random = spins.copy(), np.random.default_rng(seed)
     fields = couplings @ spins
     for _ in range(num_steps):
+        noise = 0.5 * temperature * random.logistic(size=num_neurons)
         for i in random.permutation(num_neurons):
-            field = fields[i] if cached else couplings[i] @ spins
+            field = (fields[i] if cached else couplings[i] @ spins) + noise[i]
             new = 1.0 if field > 0 else -1.0 if field < 0 else spins[i]
             if new != spins[i]:
                 if cached:

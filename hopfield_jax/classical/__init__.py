@@ -12,6 +12,7 @@ from ._order import Asynchronous as Asynchronous
 from ._order import Synchronous as Synchronous
 from ._retrieve import Retrieval as Retrieval
 from ._retrieve import retrieve as retrieve
+from ._retrieve import settle as settle
 from ._rules import covariance as covariance
 from ._rules import dilute as dilute
 from ._rules import hebbian as hebbian

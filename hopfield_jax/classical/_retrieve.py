@@ -9,12 +9,17 @@ import jax.random as jr
 from jaxtyping import Real
 
 from .._checks import at_least, fail, in_domain, is_concrete, is_valid, patterns_fit, shape_is
-from .._misc import as_inexact
+from .._misc import as_inexact, nondifferentiable
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, Float, Int, PRNGKey
 from ._coding import is_between
 from ._network import BinaryNetwork
 from ._order import SYNCHRONOUS, AbstractOrder
+
+_NO_GRADIENT = (
+    "`network`: no gradient goes through binary units, whose states jump, so that automatic differentiation would give "
+    "a wrong number. Take graded ones (`GradedNetwork`), or `hopfield_jax.dmft.solve`."
+)
 
 
 class Retrieval(eqx.Module):
@@ -76,7 +81,8 @@ def retrieve(
 
     **Returns:** a `Retrieval`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`;
+    `RuntimeError` if a derivative is asked for: states jump.
 
     ```python
     import jax
@@ -89,31 +95,18 @@ def retrieve(
     assert found.period == 1 and found.overlap[-1, 3] == 1
     ```
     """
-    patterns, cue = as_inexact(patterns), as_inexact(cue)
+    patterns = as_inexact(patterns)
     patterns_fit("patterns", patterns)
-    at_least("num_steps", num_steps, 1)
-    run_fits(network, order, key)
+    cue = run_fits(network, cue, num_steps, order, key)
     shape_is("patterns", patterns, (None, network.num_neurons), "(patterns, neurons)")
-    shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
-    in_domain("cue", cue, "finite")
     out = _retrieve(network, patterns, cue, num_steps, order, key)
     return raise_unless_okay(out, out.result) if throw else out
 
 
-def run_fits(network: Any, order: Any, key: PRNGKey | None) -> None:
-    """Raises unless the network, the order and the key do for a run."""
-    if not isinstance(network, BinaryNetwork):
-        fail("network", "a BinaryNetwork", type(network).__name__)
-    if not isinstance(order, AbstractOrder):
-        fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
-    if key is None and order.is_random:
-        fail("key", "a random key, as the order is random", None)
-    if key is None and not (is_concrete(network.temperature) and float(network.temperature) == 0):
-        fail("key", "a random key, as the temperature is not zero (or traced)", None)
-
-
 @eqx.filter_jit
 def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key) -> Retrieval:
+    network, patterns, cue = nondifferentiable((network, patterns, cue), _NO_GRADIENT)
+
     def observe(state: Array) -> tuple[Array, Array]:
         return network.coding.overlap(patterns, state), network.energy(state)
 
@@ -124,7 +117,7 @@ def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: Abst
     state, (overlap, energy, num_flips) = jax.lax.scan(step, cue, jnp.arange(num_steps))
     last = observe(state)
     overlap, energy = (jnp.concatenate([x, y[None]]) for x, y in zip((overlap, energy), last, strict=True))
-    valid = is_sound(network) & jnp.all(jnp.isfinite(cue)) & jnp.all(jnp.isfinite(patterns))
+    valid = is_sound(network, cue, key) & jnp.all(jnp.isfinite(patterns))
     finite = jnp.all(jnp.isfinite(network.field(state))) & jnp.all(jnp.isfinite(overlap))
     result = outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
     blank = lambda x: jnp.where(finite & valid, x, jnp.nan)  # noqa: E731
@@ -133,25 +126,46 @@ def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: Abst
         energy=blank(energy),
         num_flips=num_flips,
         state=blank(state),
-        period=jnp.where(finite & valid, period(network, order, state), 0),
+        period=jnp.where(finite & valid & (network.temperature == 0), order.period(network, state), 0),
         result=result,
     )
 
 
-def is_sound(network: BinaryNetwork) -> Array:
-    """Whether every parameter of the network lies in its domain; works on traced values."""
-    return is_valid(network) & is_between(network.coding)
-
-
-def period(network: BinaryNetwork, order: AbstractOrder, state: Float[Array, " neurons"]) -> Int[Array, ""]:
-    """Of the end of a run: 0 with noise."""
-    return jnp.where(network.temperature == 0, order.period(network, state), 0)
-
-
 def settle(
-    network: BinaryNetwork, cue: Float[Array, " neurons"], num_steps: int, order: AbstractOrder, key: PRNGKey
+    network: BinaryNetwork,
+    cue: Real[ArrayLike, " neurons"],
+    *,
+    num_steps: int = 200,
+    order: AbstractOrder = SYNCHRONOUS,
+    key: PRNGKey | None = None,
 ) -> Float[Array, " neurons"]:
-    """The state after `num_steps` steps, or as soon as it has settled."""
+    r"""Lets a network of binary units run from a cue until nothing changes any more, and returns the last state alone.
+
+    Without noise it stops at a fixed point or, if all neurons are updated at once, in a cycle of two.
+
+    **Arguments:** as in `retrieve`; `num_steps`, after how many it stops in any case.
+
+    **Returns:** the state, shape (neurons,); NaN where traced parameters lie outside their domain.
+
+    **Raises:** as `retrieve`.
+
+    ```python
+    import jax
+    import hopfield_jax as hj
+
+    patterns = hj.random_patterns(10, 400, key=jax.random.key(0))
+    network = hj.classical.BinaryNetwork(hj.classical.hebbian(patterns))
+    cue = hj.flip(patterns[3], 0.2, key=jax.random.key(1))
+    assert (hj.classical.settle(network, cue) == patterns[3]).all()
+    ```
+    """
+    cue = run_fits(network, cue, num_steps, order, key)
+    return _settle(network, cue, num_steps, order, key)
+
+
+@eqx.filter_jit
+def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, key) -> Float[Array, " neurons"]:
+    network, cue = nondifferentiable((network, cue), _NO_GRADIENT)
 
     def going(carry) -> Array:
         t, _, _, settled = carry
@@ -159,8 +173,33 @@ def settle(
 
     def step(carry):
         t, state, before, _ = carry
-        new, num_flips = order.step(network, state, jr.fold_in(key, t))
+        new, num_flips = order.step(network, state, None if key is None else jr.fold_in(key, t))
         return t + 1, new, state, (network.temperature == 0) & order.returns(num_flips, new, before)
 
     start = jnp.zeros((), int), cue, jnp.full_like(cue, jnp.nan), jnp.array(False)
-    return jax.lax.while_loop(going, step, start)[1]
+    state = jax.lax.while_loop(going, step, start)[1]
+    sound = is_sound(network, cue, key) & jnp.all(jnp.isfinite(network.field(state)))
+    return jnp.where(sound, state, jnp.nan)
+
+
+def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNGKey | None) -> Float[Array, " neurons"]:
+    """The cue, unless an argument does not do for a run: then it raises."""
+    if not isinstance(network, BinaryNetwork):
+        fail("network", "a BinaryNetwork", type(network).__name__)
+    cue = as_inexact(cue)
+    shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
+    in_domain("cue", cue, "finite")
+    at_least("num_steps", num_steps, 1)
+    if not isinstance(order, AbstractOrder):
+        fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
+    if key is None and order.is_random:
+        fail("key", "a random key, as the order is random", None)
+    if key is None and is_concrete(network.temperature) and float(network.temperature) != 0:
+        fail("key", "a random key, as the temperature is not zero", None)
+    return cue
+
+
+def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
+    """Whether every number lies in its domain, and there is a key for a temperature; works on traced values."""
+    sound = is_valid(network) & is_between(network.coding) & jnp.all(jnp.isfinite(cue))
+    return sound if key is not None else sound & (network.temperature == 0)

@@ -17,7 +17,7 @@ from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._couplings import AbstractCouplings
 from ._network import BinaryNetwork
 from ._order import AbstractOrder, Asynchronous
-from ._retrieve import is_sound, run_fits, settle
+from ._retrieve import settle
 
 IN_RANDOM_ORDER = Asynchronous()
 
@@ -188,22 +188,20 @@ def recall(
     assert overlap > 0.99
     ```
     """
-    at_least("num_steps", num_steps, 1)
     pattern_key, cue_key, run_key = jr.split(key, 3)
     patterns = random_patterns(num_patterns, num_neurons, key=pattern_key)
     couplings = rule(patterns)
     if not isinstance(couplings, AbstractCouplings):
         fail("rule", "a function of patterns that returns couplings", type(couplings).__name__)
     network = BinaryNetwork(couplings, temperature=temperature)
-    run_fits(network, order, run_key)
     cue_overlap = as_inexact(cue_overlap)
     if is_concrete(cue_overlap) and not abs(float(cue_overlap)) <= 1:
         fail("cue_overlap", "an overlap within [-1, 1]", f"{float(cue_overlap):g}")
     share = 0.5 * (1 - cue_overlap)
     cue = flip(patterns[0], share, key=cue_key)
-    state = settle(network, cue, num_steps, order, run_key)
-    sound = is_sound(network) & jnp.all(jnp.isfinite(network.field(state))) & (share >= 0) & (share <= 1)
-    return jnp.where(sound, network.coding.overlap(patterns[:1], state)[0], jnp.nan)
+    state = settle(network, cue, num_steps=num_steps, order=order, key=run_key)
+    overlap = network.coding.overlap(patterns[:1], state)[0]
+    return jnp.where((share >= 0) & (share <= 1), overlap, jnp.nan)
 
 
 def capacity(

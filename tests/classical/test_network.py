@@ -13,7 +13,6 @@ import pytest
 
 import hopfield_jax as hj
 from hopfield_jax import classical as C
-from hopfield_jax.classical._retrieve import settle
 
 NUM_NEURONS = 24
 
@@ -59,23 +58,23 @@ def test_energy_never_rises_one_by_one_and_all_at_once_end_in_a_cycle_of_two(see
 
 
 def test_without_symmetry_neither_holds():
-    """Two neurons that want the opposite: one copies the other, which avoids it."""
+    # Two neurons of which one copies the other, which avoids it.
     network = C.BinaryNetwork(C.DenseCouplings(jnp.array([[0.0, 1.0], [-1.0, 0.0]])))
     cue = jnp.ones(2)
     at_once = C.retrieve(network, cue[None], cue, num_steps=8)
     assert at_once.period == 0 and np.isnan(at_once.energy[0])
     np.testing.assert_array_equal(at_once.overlap[:, 0], [1, 0, -1, 0, 1, 0, -1, 0, 1])  # a cycle of four
-    one_by_one = C.retrieve(network, cue[None], cue, num_steps=50, order=C.Asynchronous(), key=jr.key(0))
-    assert one_by_one.period == 0 and np.all(one_by_one.num_flips > 0)
-    # A random network: the energy of the symmetric part rises somewhere, and all at once does not settle.
+    # A random network, one by one: the energy of the symmetric part of its couplings rises somewhere.
     random = random_network(jr.key(0), symmetric=False)
     part = C.DenseCouplings((random.couplings.matrix() + random.couplings.matrix().T) / 2, symmetric=True)
-    state, energies = random_state(jr.key(1), C.Spins()), []
-    for t in range(20):
-        state, _ = C.Asynchronous().step(random, state, jr.key(t))
-        energies.append(C.BinaryNetwork(part, random.threshold).energy(state))
-    assert max(np.diff(energies)) > 0.1
-    assert C.retrieve(random, state[None], state, num_steps=50).period == 0
+
+    @jax.jit
+    def energies(state):
+        step = lambda state, key: C.Asynchronous().step(random, state, key)  # noqa: E731
+        after = lambda state, key: (step(state, key)[0], C.BinaryNetwork(part, random.threshold).energy(state))  # noqa: E731
+        return jax.lax.scan(after, state, jr.split(jr.key(2), 20))[1]
+
+    assert np.max(np.diff(energies(random_state(jr.key(1), C.Spins())))) > 0.1
 
 
 def test_a_negative_diagonal_may_raise_the_energy():
@@ -119,7 +118,7 @@ def test_glauber_samples_the_boltzmann_distribution(coding):
     def sample(key):
         start_key, key = jr.split(key)
         start = jnp.where(jr.bernoulli(start_key, 0.5, (n,)), coding.high, coding.low)
-        return settle(network, start, 30, C.Asynchronous(), key)
+        return C.settle(network, start, num_steps=30, order=C.Asynchronous(), key=key)
 
     # Independent chains, each thirty times as long as there are neurons: the χ² of 32 classes has 31 degrees of freedom
     # and exceeds 61.1 once in a thousand. The key is fixed; with half or twice the temperature it is in the hundreds.
@@ -201,8 +200,30 @@ def test_temperatures_thresholds_and_cues_are_traced_and_mapped(key):
     assert np.all(np.asarray(found.state[1]) == -1)  # the threshold silences all
     assert abs(found.overlap[2, -1, 1]) < 0.6 and found.period[2] == 0
     assert (found.result == hj.RESULTS.invalid_parameter)[3] and np.all(np.isnan(found.overlap[3]))
+    without_key = jax.jit(lambda temperature: C.settle(C.BinaryNetwork(C.hebbian(patterns), 0.0, temperature), cues[0]))
+    assert np.array_equal(without_key(0.0), patterns[1]) and np.all(np.isnan(without_key(0.1)))
     alone = run(0.0, 0.0, cues[0])
     np.testing.assert_array_equal(alone.overlap, found.overlap[0])
+
+
+def test_settling_ends_where_retrieval_does(key):
+    patterns = hj.random_patterns(6, 40, key=key)
+    for couplings in (C.hebbian(patterns), C.DenseCouplings(-C.hebbian(patterns).matrix(), symmetric=True)):
+        network = C.BinaryNetwork(couplings)
+        found = C.retrieve(network, patterns, patterns[0], num_steps=60)
+        state = C.settle(network, patterns[0], num_steps=60)
+        assert found.period == (1 if isinstance(couplings, C.OuterProducts) else 2)
+        assert np.array_equal(state, found.state) or np.array_equal(network.update(state), found.state)
+
+
+def test_no_gradient_goes_through_binary_units(key):
+    patterns = hj.random_patterns(3, 20, key=key)
+
+    def overlap(cue):
+        return C.retrieve(C.BinaryNetwork(C.hebbian(patterns)), patterns, cue, num_steps=1, throw=False).overlap[-1, 0]
+
+    with pytest.raises(RuntimeError, match="no gradient goes through binary units"):
+        jax.grad(overlap)(patterns[0])
 
 
 def test_graded_networks_are_hopfields(key):

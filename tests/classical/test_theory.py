@@ -1,6 +1,7 @@
 """Classical numbers from simulation: retrieval, first steps and capacities of large networks (slow)."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,24 @@ def test_first_synchronous_step_with_and_without_self_couplings():
         assert abs(right) < 3 and abs(wrong) > 5
 
 
+def test_the_basin_is_that_of_dynamical_mean_field_theory():
+    """Load 0.1, all neurons at once, T = 0: theory and simulation share nothing but the network."""
+
+    def run(cue_overlap, num_neurons, key):
+        return C.recall(C.hebbian, num_neurons // 10, num_neurons, cue_overlap, order=C.Synchronous(), key=key)
+
+    found = C.basin(run, jnp.linspace(0.1, 0.7, 9), (250, 500, 1000, 2000), num_draws=60, key=jr.key(0))
+    solve = functools.partial(
+        hj.dmft.solve, num_steps=30, num_samples=8192, num_shifts=1, key=jr.key(0), throw=False
+    )  # fmt: skip
+    model = hj.dmft.PlasticNetwork(0.1, hj.dmft.Sign())
+    theory = hj.dmft.basin_boundary(solve, model, threshold=0.9, lower=0.2, upper=0.5, num_iterations=9)
+    print(f"\n{found}\ntheory: {theory.value:.4f}")
+    # The bracket of the theory is 0.0006 wide, and 60 steps move it by less.
+    assert abs(found.fit.limit - theory.value) < 3 * found.fit.limit_error and found.fit.limit_error < 0.012
+    assert found.fit.chi_squared < 13.8  # two degrees of freedom; once in a thousand
+
+
 def test_capacity_of_cyclic_sequences():
     """Synchronous, asymmetric Hebb; theory 0.2690616 at m = 0.835 (r = 1/(1 − C²))."""
 
@@ -62,13 +81,20 @@ def test_capacity_of_cyclic_sequences():
         return hj.overlap(patterns[100 % num_patterns][None], state)[0]
 
     loads = jnp.array([0.24, 0.26, 0.27, 0.28, 0.30])
-    found = C.capacity(run, loads, (500, 1000, 2000), num_draws=40, threshold=0.6, key=jr.key(0))
+    sizes = (500, 1000, 2000)
+    found = C.capacity(run, loads, sizes, num_draws=40, threshold=0.6, exponent=1.0, key=jr.key(0))
     print(f"\n{found}\n{np.asarray(found.fraction)}")
-    for exponent in (2 / 3, 1.0):
+    for exponent in (1 / 2, 2 / 3):
         print(C.finite_size(found.num_neurons, found.half, found.half_error, exponent=exponent).describe())
+    # Couplings one way feed nothing back, so that the shift is of order 1/N; N^{-1/2} is two standard errors off.
     assert abs(found.fit.limit - 0.2690616) < 3 * found.fit.limit_error
-    assert found.fit.limit_error < 0.006
+    assert found.fit.limit_error < 0.003
     assert found.fit.chi_squared < 10.8  # one degree of freedom; once in a thousand
+
+
+def largest(function, lower, upper) -> tuple[float, float]:
+    found: Any = optimize.minimize_scalar(lambda x: -function(x), bounds=(lower, upper), method="bounded")
+    return found.x, -found.fun
 
 
 def palimpsest_age(decay, depth=np.inf):
@@ -90,14 +116,14 @@ def palimpsest_age(decay, depth=np.inf):
         deviation = (2 / np.pi) ** 0.5 * np.exp(-(y**2)) / susceptibility
         return -np.log(2**0.5 * y * deviation / erf(y)) / decay
 
-    return -optimize.minimize_scalar(lambda y: -oldest(y), bounds=(0.5, 3), method="bounded").fun
+    return largest(oldest, 0.5, 3.0)[1]
 
 
 def test_palimpsest_remembers_most_at_its_best_decay():
     """Mézard, Nadal and Toulouse 1986: the oldest pattern retrieved has age 0.049 N at best, at decay ε²/2 = 8.4."""
-    best = optimize.minimize_scalar(lambda decay: -palimpsest_age(decay), bounds=(4, 16), method="bounded")
-    print(f"\ntheory: age {-best.fun:.5f} at decay {best.x:.3f}")
-    assert abs(-best.fun - 0.04895) < 1e-4 and abs((2 * best.x) ** 0.5 - 4.108) < 0.01
+    best, oldest = largest(palimpsest_age, 4.0, 16.0)
+    print(f"\ntheory: age {oldest:.5f} at decay {best:.3f}")
+    assert abs(oldest - 0.04895) < 1e-4 and abs((2 * best) ** 0.5 - 4.108) < 0.01
 
     def age(decay):
         def run(age, num_neurons, key):
@@ -139,7 +165,5 @@ def test_extreme_dilution_has_the_capacity_two_over_pi():
         mean, error = mean_and_error([overlap(num_patterns, key) for key in jr.split(jr.key(num_patterns), num_draws)])
         load = num_patterns / num_neighbours
         print(f"\nα = {load:.4f}: m = {mean:.4f} ± {error:.4f}, theory {low:.4f} to {m:.4f}")
-        if load < 0.55:
-            assert low - 3 * error - 0.01 < mean < m + 3 * error + 0.01
-        else:
-            assert (mean > 0.25) == (load < 2 / np.pi)  # retrieved at 0.5625, with 0.46 to 0.51; not at 0.71875
+        # Beyond 2/π what is left is that of a finite network at its end, where fluctuations die out slowly.
+        assert low - 3 * error - 0.01 < mean < m + 3 * error + (0.01 if load < 2 / np.pi else 0.04)
