@@ -1,6 +1,6 @@
 """Builds the documentation into `site/`: `python docs/build.py` (with the group `docs` of pyproject.toml installed).
 
-Gathers the pages, makes one of each example with the figure that `--quick` gives, has Zensical build all of it, strictly,
+Gathers the pages, makes one of each example with the figure that `--quick` gives, has Zensical build it, strictly,
 and turns formulae into MathML, which browsers show by themselves: the site loads nothing from elsewhere.
 """
 

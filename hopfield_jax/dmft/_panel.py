@@ -264,8 +264,7 @@ class _Judge:
     def origin(self) -> Prediction:
         def number():
             slope = jax.grad(lambda x: self.units.activation(x[None])[0])(jnp.zeros_like(self.model.load))
-            root = jnp.sqrt(self.model.load)
-            largest = jnp.square(1 + root) if self.self_coupling else 1 + 2 * root
+            largest = 1 / theory.critical_slope(self.model.load, self_coupling=self.self_coupling)
             return 1 + self.model.dt * (self.coupling * slope * largest - 1), ""
 
         missing = [(isinstance(self.units, Sign), "sign units have no slope")]

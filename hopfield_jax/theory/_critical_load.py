@@ -9,21 +9,11 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from .._results import RESULTS, raise_unless_okay
-<<<<<<< HEAD
-from .._types import Scalar, ScalarLike
-from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
-from ._site import AbstractBranch, as_number, as_units
-<<<<<<< HEAD
-from ._storage import AbstractStorage, Diluted
-=======
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._phases import branch
 from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
 from ._site import AbstractBranch, Thermal, as_number, as_units
->>>>>>> replica
-=======
-from ._storage import HEBBIAN, AbstractStorage, Diluted
->>>>>>> signal
+from ._storage import HEBBIAN, AbstractStorage, Diluted, Hebbian
 
 _SEVERAL_STATES = (
     "`strength`: the critical state has sites with several states (`multivalued`), between which the history of the "
@@ -54,21 +44,8 @@ def critical_load(
     live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful. On the way
     there the fold becomes a cusp: its `curvature` vanishes, and with it the meaning of load and slopes.
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-    With `Sequence()` storage and sign units it is the maximum of α = erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616.
-    With `Diluted()` storage there is no fold: the overlap falls to zero, continuously for tanh, erf, clip, sign and
-    `Thermal` units, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π. That state is given, without a curvature.
-
-    With `Thermal` units and Hebb's rule this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
-=======
-    With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
->>>>>>> signal
-    rises at first with the temperature (replica symmetry is broken there).
-=======
     With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
     rises at first with the temperature (replica symmetry is broken there); `phase_lines` has it down to T = 0.
->>>>>>> replica
 
     All this for Hebb's rule. With `Sequence()` storage and sign units the load is the maximum of
     erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616. With `Diluted()` storage there is no fold: for tanh, erf, clip, sign
@@ -162,7 +139,7 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         imbalance = network.coupling * averages.output / ratio - deviation
         return jnp.stack([imbalance, network.next_feedback(root_load, averages) - feedback]), root_load
 
-    if isinstance(frozen.units, Thermal):
+    if isinstance(frozen.units, Thermal) and isinstance(frozen.storage, Hebbian):
         start, num_steps, inside = _thermal_fold(frozen)
     else:
         start, num_steps, inside = _first_maximum(frozen, along)
@@ -197,31 +174,8 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         load, x, threshold, jnp.full((), num_steps, int), inside & near, RESULTS.nonlinear_max_steps_reached,
         network.valid(), curvature,
     )  # fmt: skip
-<<<<<<< HEAD
 
 
-<<<<<<< HEAD
-@eqx.filter_jit
-def _end(network: Network, threshold: Scalar) -> StationaryState:
-    """The state without overlap in which a small one neither grows nor falls, m' = (g⟨φz⟩/Δ)m."""
-    frozen = stop_gradient(network)
-    zero = jnp.zeros_like(frozen.coupling)
-
-    def imbalance(network, x):
-        averages = network.averages(zero, x[1], zero)
-        return jnp.stack([-x[0], network.coupling * averages.slope - x[1], -x[2]]), averages
-
-    num_steps = 512
-    x = jnp.stack([zero, frozen.coupling, zero])
-    x = jax.lax.fori_loop(0, num_steps, lambda _, x: x + imbalance(frozen, x)[0], x)
-    x = root(lambda x: imbalance(network, x)[0], x)
-    root_square = network.root_square(imbalance(network, x)[1])
-    load = jnp.square(network.storage.root_load(x[1] / network.coupling, root_square, zero))
-    found = x[1] > 1e-3 * frozen.coupling
-    return network.state(
-        load, x, threshold, jnp.full((), num_steps, int), found, RESULTS.nonlinear_max_steps_reached, network.valid()
-    )
-=======
 def _first_maximum(network: Network, along: Callable) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:
     """Near the first maximum of α(y), the steps on the way there, and whether there is one."""
     dtype = network.coupling.dtype
@@ -247,6 +201,3 @@ def _thermal_fold(network: Network) -> tuple[Float[Array, "3"], int, Bool[Array,
     overlap, deviation = states.fold
     start = jnp.stack([network.coupling * deviation, jnp.zeros_like(deviation), overlap / deviation])
     return start, 0, states.exists
->>>>>>> replica
-=======
->>>>>>> signal

@@ -151,7 +151,7 @@ def test_a_failure_is_said(whole_run, tmp_path):
     _, _, (request, _), (outcome, _) = whole_run
     nan = outcome.theory.overlap.at[2:].set(np.nan)
     broken = eqx.tree_at(lambda o: (o.overlap, o.result), outcome.theory, (nan, hj.RESULTS.not_finite))
-    lines = _present_dmft.describe_outcome(_dmft.Outcome(broken, outcome.network, 1.0, 1.0))
+    lines = _present_dmft.describe_outcome(_dmft.Outcome(broken, outcome.network, None, 1.0, 1.0))
     assert any(re.match(r" +2 +2 +- ", line) for line in lines)
     assert "Agreement: unknown, as one of them ended early." in lines
     assert lines[-1].startswith("theory: ") and len(lines[-1]) > 20

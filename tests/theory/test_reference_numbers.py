@@ -5,6 +5,7 @@ Elsewhere: Amit, Gutfreund and Sompolinsky's at T = 0 and the first steps in `te
 """
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -76,7 +77,8 @@ def test_amari_and_maginu():
             h = math.sqrt(2 / (math.pi * v)) * math.exp(-y * y)
             return v * (1 - h * h) / (1 + 2 * m * m * h)
 
-        capacity = -optimize.minimize_scalar(lambda y: -load(y), bounds=(0.8, 1.6), method="bounded").fun
+        best: Any = optimize.minimize_scalar(lambda y: -load(y), bounds=(0.8, 1.6), method="bounded")
+        capacity = -best.fun
         np.testing.assert_allclose(capacity, 0.1596082, atol=5e-8)
         # The map passes the place where its fixed points have merged in about π/√(1e-3) = 100 steps.
         ends = [hj.theory.okada_hierarchy(capacity * (1 + s), 1.0, num_steps=1000, order=1) for s in (-1e-3, 1e-3)]
@@ -88,7 +90,8 @@ def test_cycle_of_patterns():
         state = hj.theory.critical_load(Sign(), storage=hj.theory.Sequence())
     # y = m/√(2v): v(1 − C²) = α with v = m²/(2y²) and C² = (2/πv)e^{−2y²}.
     load = lambda y: math.erf(y) ** 2 / (2 * y * y) - 2 / math.pi * math.exp(-2 * y * y)  # noqa: E731
-    best = optimize.minimize_scalar(lambda y: -load(y), bounds=(0.7, 1.4), method="bounded", options={"xatol": 1e-9})
+    options: Any = {"xatol": 1e-9}
+    best: Any = optimize.minimize_scalar(lambda y: -load(y), bounds=(0.7, 1.4), method="bounded", options=options)
     np.testing.assert_allclose([float(state.load), load(best.x)], 0.2690616, atol=5e-8)
     # 0.83487079: seven digits end in 08. At a maximum its place is known to half the digits of its height.
     np.testing.assert_allclose([float(state.overlap), math.erf(best.x)], 0.83487079, atol=2e-8)

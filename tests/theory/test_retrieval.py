@@ -136,6 +136,19 @@ def test_stationary_states_solve_their_equations_and_end_the_dynamics(storage, t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("storage", [CYCLE, DILUTED])
+def test_slopes_of_dynamics_and_states(storage, x64):
+    def number(p):
+        dynamics = theory.overlap_dynamics(hj.LogCosh(p[0]), p[1], p[2], storage=storage, num_steps=3, throw=False)
+        state = theory.scsna(hj.LogCosh(p[0]), p[1], storage=storage, throw=False)
+        return jnp.append(dynamics.overlap, state.overlap)
+
+    point = [3.0, 0.15, 0.4]
+    slopes = jax.jit(jax.jacrev(number))(jnp.array(point))
+    np.testing.assert_allclose(slopes, differences(number, point).T, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.slow
 def test_critical_loads_of_sequences_at_temperature(x64):
     def load(temperature):
         return theory.critical_load(theory.Thermal(1 / temperature), storage=CYCLE, throw=False).load
