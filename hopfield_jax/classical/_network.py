@@ -135,7 +135,8 @@ class GradedEnergyNetwork(AbstractEnergyDynamics):
 
     patterns = hj.random_patterns(40, 100, key=jax.random.key(0))  # load 0.4
     network = hj.classical.GradedEnergyNetwork(hj.classical.pseudo_inverse(patterns), hj.Layer(hj.LogCosh(beta=8.0)))
-    assert hj.associative.retrieve(network, patterns, 0.7 * patterns[3]).winner == 3
+    rate = network.vector_field(0.0, 0.7 * patterns[3])
+    assert network.energy(0.7 * patterns[3] + 0.1 * rate) < network.energy(0.7 * patterns[3])
     ```
     """
 

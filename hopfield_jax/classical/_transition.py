@@ -246,9 +246,11 @@ def capacity(
     import jax.numpy as jnp
     from hopfield_jax import classical
 
-    run = lambda num_patterns, num_neurons, key: classical.recall(classical.hebbian, num_patterns, num_neurons, key=key)
-    found = classical.capacity(run, jnp.array([0.1, 0.25]), (32, 64), num_draws=16, key=jax.random.key(0))
-    assert 0.1 < found.half[0] < 0.25
+    run = lambda num_patterns, num_neurons, key: classical.recall(
+        classical.hebbian, num_patterns, num_neurons, order=classical.Synchronous(), key=key
+    )
+    found = classical.capacity(run, jnp.array([0.05, 0.6]), (32, 64), num_draws=16, key=jax.random.key(0))
+    assert 0.05 < found.half[1] < 0.6
     ```
     """
     loads = _grid("loads", loads)
@@ -296,10 +298,13 @@ def basin(
     from hopfield_jax import classical
 
     def run(cue_overlap, num_neurons, key):
-        return classical.recall(classical.hebbian, num_neurons // 16, num_neurons, cue_overlap, key=key)
+        pattern = jax.random.rademacher(key, (num_neurons,), cue_overlap.dtype)  # one, whose basin is all up to 0
+        network = classical.BinaryNetwork(classical.hebbian(pattern[None]))
+        cue = jnp.where(jnp.arange(num_neurons) < 0.5 * (1 + cue_overlap) * num_neurons, pattern, -pattern)
+        return pattern @ network.update(cue) / num_neurons
 
-    found = classical.basin(run, jnp.linspace(0, 0.8, 5), (32, 64), num_draws=16, key=jax.random.key(0))
-    assert 0 < found.half[1] < 0.5
+    found = classical.basin(run, jnp.linspace(-0.9, 0.9, 8), (32, 64), num_draws=16, key=jax.random.key(0))
+    assert abs(found.half[1]) < 0.1
     ```
     """
     overlaps = _grid("cue_overlaps", cue_overlaps)
