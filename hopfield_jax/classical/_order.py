@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least
+from .._checks import at_least, fail
 from .._misc import matmul
 from .._types import Array, Bool, Float, Int, PRNGKey
 from ._network import BinaryNetwork
@@ -15,11 +15,6 @@ from ._network import BinaryNetwork
 
 class AbstractOrder(eqx.Module):
     """The order of updates."""
-
-    @property
-    @abc.abstractmethod
-    def is_random(self) -> bool:
-        """Whether a step needs a key, even without noise."""
 
     @abc.abstractmethod
     def step(
@@ -41,10 +36,6 @@ class AbstractOrder(eqx.Module):
 
 class Synchronous(AbstractOrder):
     """All neurons at once (Little 1974)."""
-
-    @property
-    def is_random(self) -> bool:
-        return False
 
     def step(
         self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
@@ -89,16 +80,14 @@ class Asynchronous(AbstractOrder):
     def __check_init__(self):
         at_least("Asynchronous.block_size", self.block_size, 1)
 
-    @property
-    def is_random(self) -> bool:
-        return True
-
     def step(
         self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
     ) -> tuple[Float[Array, " neurons"], Int[Array, ""]]:
         """Block after block."""
+        if key is None:
+            fail("key", "a random key, as the order is random", None)
         num_neurons, size = network.num_neurons, self.block_size
-        order_key, noise_key = jr.split(jr.key(0) if key is None else key)
+        order_key, noise_key = jr.split(key)
         if self.repeats:
             order = jr.randint(order_key, (num_neurons,), 0, num_neurons)
         else:
@@ -118,7 +107,7 @@ class Asynchronous(AbstractOrder):
                 return jnp.where(is_used, network.output(field + matmul(influence, change), own) - own, 0)
 
             change, _ = jax.lax.while_loop(
-                lambda pair: jnp.any(pair[0] != pair[1]),
+                lambda pair: jnp.any(jnp.abs(pair[0] - pair[1]) > 0),  # ends for NaN as well
                 lambda pair: (changed(pair[0]), pair[0]),
                 (changed(jnp.zeros_like(old)), jnp.zeros_like(old)),
             )

@@ -192,8 +192,6 @@ def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNG
     at_least("num_steps", num_steps, 1)
     if not isinstance(order, AbstractOrder):
         fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
-    if key is None and order.is_random:
-        fail("key", "a random key, as the order is random", None)
     if key is None and is_concrete(network.temperature) and float(network.temperature) != 0:
         fail("key", "a random key, as the temperature is not zero", None)
     return cue

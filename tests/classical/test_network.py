@@ -202,6 +202,8 @@ def test_temperatures_thresholds_and_cues_are_traced_and_mapped(key):
     assert (found.result == hj.RESULTS.invalid_parameter)[3] and np.all(np.isnan(found.overlap[3]))
     without_key = jax.jit(lambda temperature: C.settle(C.BinaryNetwork(C.hebbian(patterns), 0.0, temperature), cues[0]))
     assert np.array_equal(without_key(0.0), patterns[1]) and np.all(np.isnan(without_key(0.1)))
+    failed = jax.jit(run)(0.0, 0.0, cues[0].at[3].set(jnp.nan))  # and it ends
+    assert failed.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(failed.overlap))
     alone = run(0.0, 0.0, cues[0])
     np.testing.assert_array_equal(alone.overlap, found.overlap[0])
 
