@@ -46,3 +46,44 @@ def test_lines_and_map_of_the_replica_phases():
 def test_arguments_of_the_replica_phases_are_checked():
     with pytest.raises(ValueError, match="`diagram`: expected a diagram, lines, or both"):
         plot.replica_phases()
+
+
+def prediction(value, applies=True):
+    return hj.dmft.Prediction("theory", "quantity", np.asarray(value), applies, "" if applies else "holds elsewhere")
+
+
+def panel(**changes):
+    none = prediction(np.nan, applies=False)
+    fields = ("first_step", "other_diagonal", "amari_maginu", "okada", "stationary", "critical_load", "free_energy")
+    return hj.dmft.Panel(**{name: none for name in (*fields, "origin")} | changes)
+
+
+def test_predictions_lie_on_the_trajectory():
+    path = np.array([0.5, 0.8, 0.9])
+    some = panel(
+        first_step=prediction(0.8), other_diagonal=prediction(0.85, applies=False),
+        okada=prediction(path), stationary=prediction(0.95),
+    )  # fmt: skip
+    axes = plot.predictions(some)
+    drawn = [line.get_xydata() for line in axes.lines]
+    np.testing.assert_allclose(drawn[0], [[1, 0.8]])
+    np.testing.assert_allclose(drawn[1], np.stack([np.arange(3), path], axis=1))
+    np.testing.assert_allclose(drawn[2][:, 1], 0.95)
+    assert len(drawn) == 3 and axes.get_xlabel() == "step"
+    assert len(plot.predictions(some, others=True).lines) == 4  # and the one that does not apply
+    below = plt.subplots()[1]
+    below.plot([0, 2], [0.5, 0.9], label="theory")
+    below.set_xlabel("time")
+    assert len(plot.predictions(some, ax=below).lines) == 4 and below.get_xlabel() == "time"
+    plt.close("all")
+
+
+def test_overlaps_at_rest_end_at_the_critical_load():
+    states = jax.vmap(lambda load: hj.theory.scsna(hj.LogCosh(4.0), load, throw=False))(jnp.array([0.05, 0.1, 0.3]))
+    end = hj.theory.critical_load(hj.LogCosh(4.0))
+    axes = plot.stationary(states, end)
+    np.testing.assert_allclose(axes.lines[0].get_xydata()[:, 0], [0.05, 0.1], rtol=1e-6)  # none at 0.3
+    np.testing.assert_allclose(axes.lines[1].get_xdata(), float(end.load))
+    with pytest.raises(ValueError, match="`states`: expected states at several loads"):
+        plot.stationary(end)
+    plt.close("all")
