@@ -213,9 +213,11 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
         point = jtu.tree_map(lambda a, b, c: jnp.where(point.done, c, jnp.where(good, a, b)), made, stay, point)
         return point, (point, kept)
 
+    valid = jnp.all(jnp.isfinite(start)) & (step > 0) & jnp.isfinite(step)
+    valid &= (start[-1] >= lower) & (start[-1] <= upper)
     first, settled = corrected(start, along_p, start[-1], 16)
     tangent = _unit(_tangent(frozen, first, along_p if forward else -along_p))
-    settled &= jnp.all(jnp.isfinite(tangent)) & (start[-1] >= lower) & (start[-1] <= upper)
+    settled &= jnp.all(jnp.isfinite(tangent)) & valid
     begin = _Point(first, tangent, jnp.zeros_like(step), step, ~settled, ~settled)
     end, (points, kept) = jax.lax.scan(advance, begin, None, length=num_steps)
     order = jnp.argsort(~kept, stable=True)
@@ -251,7 +253,9 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
         num_folds=num_folds,
         at_bound=end.done & ~end.lost,
         residual=jnp.max(jnp.where(there, residuals, 0)),
-        result=outcome((unlocated, RESULTS.no_fold), (end.lost, RESULTS.lost_branch)),
+        result=outcome(
+            (unlocated, RESULTS.no_fold), (end.lost, RESULTS.lost_branch), (~valid, RESULTS.invalid_parameter)
+        ),
     )
 
 

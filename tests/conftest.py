@@ -7,6 +7,10 @@ os.environ["MPLBACKEND"] = "Agg"
 # programs that users run (docs/contributing.md).
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
 import hypothesis
 import jax
 import jax.random as jr
@@ -33,6 +37,17 @@ def x64():
     """64-bit mode for one test."""
     with enable_x64():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Forgets compiled programs before there are too many: each takes some of the 65530 memory maps that Linux gives a
+    process, and XLA crashes without any left."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.hookimpl(trylast=True)  # after the deselection by markers

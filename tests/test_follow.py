@@ -115,3 +115,11 @@ def test_arguments_are_checked(change, message):
     arguments = {"function": lambda x, p: x - p, "state": jnp.ones(1), "parameter": 1.0, "upper": 1.0} | change
     with pytest.raises(ValueError, match=message):
         hj.follow(**arguments)
+
+
+def test_traced_arguments_outside_their_domain_end_in_a_code():
+    run = lambda p, step: hj.follow(lambda x, q: x**2 + q - 1, ONE, p, lower=-2.0, step=step, num_steps=8, throw=False)  # noqa: E731
+    for p, step in ((0.0, -0.1), (np.nan, 0.1), (-3.0, 0.1)):
+        branch = jax.jit(run)(p, step)
+        assert branch.result == hj.RESULTS.invalid_parameter and branch.count == 0
+        assert np.all(np.isnan(branch.parameter))

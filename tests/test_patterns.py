@@ -391,3 +391,8 @@ def test_bad_input_is_named(function, args, kwargs, argument, got):
         kwargs = kwargs | {"key": KEY}
     with pytest.raises(ValueError, match=rf"`{argument}`.*expected.*{got}"):
         function(*args, **kwargs)
+
+
+def test_a_traced_bias_out_of_range_gives_no_patterns(key):
+    drawn = jax.jit(lambda bias: hj.biased_patterns(2, 5, bias, key=key))
+    assert np.all(np.isnan(drawn(1.7))) and np.all(np.abs(drawn(-1.0)) == 1)

@@ -108,7 +108,7 @@ def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, ke
     - `bias`: mean of an entry, in [−1, 1]; may be traced.
     - `key`: random key.
 
-    **Returns:** array of ±1 of shape (patterns, neurons).
+    **Returns:** array of ±1 of shape (patterns, neurons); NaN for a traced bias outside [−1, 1].
 
     **Raises:** `ValueError` if a count is below one or `bias` is outside [−1, 1].
 
@@ -127,7 +127,7 @@ def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, ke
     if is_concrete(bias) and abs(float(bias)) > 1:
         fail("bias", "a mean within [-1, 1]", f"{float(bias):g}")
     active = jr.bernoulli(key, (1 + bias) / 2, (num_patterns, num_neurons))
-    return jnp.where(active, 1, -1).astype(default_float())
+    return jnp.where(jnp.abs(bias) <= 1, jnp.where(active, 1, -1), jnp.nan).astype(default_float())
 
 
 def correlated_patterns(num_patterns: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey) -> Patterns:

@@ -1,13 +1,16 @@
 """The classical associative memories: binary units, their couplings and learning rules, capacity and basins."""
 
+from ._coding import AbstractCoding as AbstractCoding
 from ._coding import Bits as Bits
 from ._coding import Spins as Spins
+from ._couplings import AbstractCouplings as AbstractCouplings
 from ._couplings import DenseCouplings as DenseCouplings
 from ._couplings import OuterProducts as OuterProducts
 from ._couplings import SparseCouplings as SparseCouplings
 from ._network import BinaryNetwork as BinaryNetwork
 from ._network import GradedEnergyNetwork as GradedEnergyNetwork
 from ._network import GradedNetwork as GradedNetwork
+from ._order import AbstractOrder as AbstractOrder
 from ._order import Asynchronous as Asynchronous
 from ._order import Synchronous as Synchronous
 from ._retrieve import Retrieval as Retrieval

@@ -4,8 +4,9 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
-from .._checks import Checked, domain, fail, is_concrete
+from .._checks import Checked, describe, domain, fail, is_concrete
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns, Scalar
 
@@ -34,6 +35,16 @@ class AbstractCoding(Checked):
     def variance(self) -> Scalar:
         r"""$v = (\text{high} - a)(a - \text{low})$."""
         return (self.high - self.mean) * (self.mean - self.low)
+
+    def written(self, argument: str, values: Array, *, zero: bool = False) -> None:
+        """Raises unless every entry is one of the two values, or zero if that may be; traced ones are skipped."""
+        allowed = [self.low, self.high] + [0.0] * zero
+        if is_concrete(values) and not np.all(np.isin(np.asarray(values), allowed)):
+            fail(
+                argument,
+                f"entries of {self.low:g} and {self.high:g}, as {type(self).__name__} has them",
+                describe(values),
+            )
 
     def overlap(self, patterns: Patterns, state: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for a state that

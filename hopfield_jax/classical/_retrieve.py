@@ -6,12 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jax.tree_util as jtu
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, is_concrete, is_valid, patterns_fit, shape_is
+from .._checks import all_finite, at_least, fail, in_domain, is_concrete, is_valid, patterns_fit, shape_is
 from .._misc import as_inexact, nondifferentiable
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
-from .._types import Array, ArrayLike, Float, Int, PRNGKey
+from .._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
 from ._coding import is_between
 from ._network import BinaryNetwork
 from ._order import SYNCHRONOUS, AbstractOrder
@@ -29,7 +30,7 @@ class Retrieval(eqx.Module):
 
     - `overlap`: with every pattern, in the network's coding, shape (times, patterns) with times = num_steps + 1.
     - `energy`: shape (times,); NaN unless the couplings are symmetric.
-    - `num_flips`: how many of the updates of each step changed something, shape (steps,).
+    - `num_flips`: how many of the updates of each step changed something, shape (steps,); -1 after a failure.
     - `state`: at the end, shape (neurons,).
     - `period`: of the end without noise: 1 for a fixed point, 2 for a cycle of two, 0 for neither (yet) or with noise.
     - `result`: how it ended. Not to have settled is no failure.
@@ -99,6 +100,7 @@ def retrieve(
     patterns_fit("patterns", patterns)
     cue = run_fits(network, cue, num_steps, order, key)
     shape_is("patterns", patterns, (None, network.num_neurons), "(patterns, neurons)")
+    network.coding.written("patterns", patterns)
     out = _retrieve(network, patterns, cue, num_steps, order, key)
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -106,6 +108,8 @@ def retrieve(
 @eqx.filter_jit
 def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key) -> Retrieval:
     network, patterns, cue = nondifferentiable((network, patterns, cue), _NO_GRADIENT)
+    valid = is_sound(network, cue, key) & jnp.all(jnp.isfinite(patterns))
+    network, cue = harmless(network), harmless(cue)
 
     def observe(state: Array) -> tuple[Array, Array]:
         return network.coding.overlap(patterns, state), network.energy(state)
@@ -117,14 +121,13 @@ def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: Abst
     state, (overlap, energy, num_flips) = jax.lax.scan(step, cue, jnp.arange(num_steps))
     last = observe(state)
     overlap, energy = (jnp.concatenate([x, y[None]]) for x, y in zip((overlap, energy), last, strict=True))
-    valid = is_sound(network, cue, key) & jnp.all(jnp.isfinite(patterns))
     finite = jnp.all(jnp.isfinite(network.field(state))) & jnp.all(jnp.isfinite(overlap))
     result = outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
     blank = lambda x: jnp.where(finite & valid, x, jnp.nan)  # noqa: E731
     return Retrieval(
         overlap=blank(overlap),
         energy=blank(energy),
-        num_flips=num_flips,
+        num_flips=jnp.where(finite & valid, num_flips, -1),
         state=blank(state),
         period=jnp.where(finite & valid & (network.temperature == 0), order.period(network, state), 0),
         result=result,
@@ -166,6 +169,8 @@ def settle(
 @eqx.filter_jit
 def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, key) -> Float[Array, " neurons"]:
     network, cue = nondifferentiable((network, cue), _NO_GRADIENT)
+    sound = is_sound(network, cue, key)
+    network, cue = harmless(network), harmless(cue)
 
     def going(carry) -> Array:
         t, _, _, settled = carry
@@ -178,7 +183,7 @@ def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, k
 
     start = jnp.zeros((), int), cue, jnp.full_like(cue, jnp.nan), jnp.array(False)
     state = jax.lax.while_loop(going, step, start)[1]
-    sound = is_sound(network, cue, key) & jnp.all(jnp.isfinite(network.field(state)))
+    sound &= jnp.all(jnp.isfinite(network.field(state)))
     return jnp.where(sound, state, jnp.nan)
 
 
@@ -189,6 +194,7 @@ def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNG
     cue = as_inexact(cue)
     shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
     in_domain("cue", cue, "finite")
+    network.coding.written("cue", cue, zero=True)
     at_least("num_steps", num_steps, 1)
     if not isinstance(order, AbstractOrder):
         fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
@@ -197,7 +203,12 @@ def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNG
     return cue
 
 
+def harmless(tree: PyTree) -> PyTree:
+    """Zero in the place of what is not finite, so that a run of which nothing is kept comes to its end."""
+    return jtu.tree_map(lambda x: jnp.where(jnp.isfinite(x), x, 0) if eqx.is_inexact_array(x) else x, tree)
+
+
 def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
     """Whether every number lies in its domain, and there is a key for a temperature; works on traced values."""
-    sound = is_valid(network) & is_between(network.coding) & jnp.all(jnp.isfinite(cue))
+    sound = is_valid(network) & is_between(network.coding) & all_finite((network, cue))
     return sound if key is not None else sound & (network.temperature == 0)

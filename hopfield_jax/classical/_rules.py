@@ -126,8 +126,10 @@ def pseudo_inverse(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupli
     $J_{ij} = \frac1N\sum_{\mu\nu}\xi^\mu_i (C^{-1})_{\mu\nu}\xi^\nu_j$, $C_{\mu\nu} = \frac1N\xi^\mu\cdot\xi^\nu$.
 
     With its diagonal, $J$ is the projection on the space of the patterns, so that all of them are fixed points as long
-    as they are linearly independent: up to load 1. They stay so without it, when their basins are larger. Computed from
-    an orthonormal basis (QR), so that the correlations $C$ are never formed.
+    as they are linearly independent: up to load 1. Without it, when their basins are larger, they stay so below load 1,
+    as long as the fields $(1 - J_{ii})\xi_i$ that are left, of about $1 - P/N$, are more than rounding: a handful of
+    patterns below $N$ in float32. Computed from an orthonormal basis (QR), so that the correlations $C$ are never
+    formed.
 
     **Arguments:** `patterns`, shape (patterns, neurons); `self_coupling` as in `hebbian`.
 

@@ -27,7 +27,7 @@ class FiniteSizeFit(eqx.Module):
 
     **Attributes:**
 
-    - `limit`: $a$, the value for $N \to \infty$, and `limit_error`: its standard error (infinite for one size).
+    - `limit`: $a$, the value for $N \to \infty$, and `limit_error`: its standard error.
     - `slope`: $b$. `exponent`: $x$.
     - `chi_squared`: sum of the squared deviations in standard errors. `num_free`: the degrees of freedom it should be
       compared with, sizes − 2.
@@ -118,8 +118,8 @@ class RetrievalTransition(eqx.Module):
     - `fraction`: of the draws whose final overlap reached `threshold`, and `fraction_error`: binomial (the half width
       of Wilson's interval), shape (sizes, values).
     - `half`: where half of the draws are retrieved, of a logistic curve fitted to the fractions, with `half_error`, and
-      `width`: of that curve (from 27 % to 73 %, negative if it falls), shape (sizes,). NaN if no value has more, or
-      none less than half.
+      `width`: half of where it goes from 27 % to 73 % (negative if it falls), shape (sizes,). NaN if no value has
+      more, or none less than half, or a draw is no number.
     - `fit`: `half` extrapolated to infinitely many neurons.
     - `name`: what varies. `num_draws`, `threshold`: as they were given. `result`: how it ended.
     """
@@ -194,6 +194,7 @@ def recall(
     if not isinstance(couplings, AbstractCouplings):
         fail("rule", "a function of patterns that returns couplings", type(couplings).__name__)
     network = BinaryNetwork(couplings, temperature=temperature)
+    shape_is("cue_overlap", cue_overlap, ())
     cue_overlap = as_inexact(cue_overlap)
     if is_concrete(cue_overlap) and not abs(float(cue_overlap)) <= 1:
         fail("cue_overlap", "an overlap within [-1, 1]", f"{float(cue_overlap):g}")
@@ -356,7 +357,8 @@ def _transition(name, sizes, values, overlaps, threshold, exponent, throw) -> Re
     fraction = jnp.mean(overlaps >= threshold.astype(overlaps.dtype), axis=-1, dtype=overlaps.dtype)
     half, half_error, width = jax.vmap(lambda x, y: _logistic_fit(x, y, num_draws))(values, fraction)
     bracketed = (jnp.max(fraction, axis=1) > 0.5) & (jnp.min(fraction, axis=1) < 0.5)
-    half, half_error, width = (jnp.where(bracketed, x, jnp.nan) for x in (half, half_error, width))
+    known = ~jnp.any(jnp.isnan(overlaps), axis=(1, 2))
+    half, half_error, width = (jnp.where(bracketed & known, x, jnp.nan) for x in (half, half_error, width))
     out = RetrievalTransition(
         num_neurons=jnp.asarray(sizes),
         values=values,
@@ -371,7 +373,7 @@ def _transition(name, sizes, values, overlaps, threshold, exponent, throw) -> Re
         threshold=threshold,
         num_draws=num_draws,
         name=name,
-        result=outcome((~jnp.all(bracketed), RESULTS.not_bracketed), (jnp.any(jnp.isnan(overlaps)), RESULTS.undecided)),
+        result=outcome((~jnp.all(bracketed), RESULTS.not_bracketed), (~jnp.all(known), RESULTS.undecided)),
     )
     return raise_unless_okay(out, out.result) if throw else out
 

@@ -22,6 +22,8 @@ from ._network import AbstractPlasticModel, PlasticNetwork
 from ._solve import check_model
 from ._units import Glauber, Sign, is_odd
 
+_RULE = "sites may have several states: history decides, and Maxwell's rule only stands for it"
+
 
 class Prediction(eqx.Module):
     """What one theory says.
@@ -50,10 +52,10 @@ class Panel(eqx.Module):
     - `first_step`: overlap after the first synchronous step; exact.
     - `other_diagonal`: the same with the other convention of the self-couplings, which tells a mistaken convention.
     - `amari_maginu`, `okada`: overlap at every step, to first and to fourth order in the time that is remembered.
-    - `stationary`, `critical_load`: overlap at rest, and the load up to which there is one.
+    - `stationary`, `critical_load`: overlap at rest for a cue in the basin, and the load up to which there is one.
     - `free_energy`: of the retrieval state over that of the spin glass, per neuron; negative where retrieval is the
       global minimum.
-    - `origin`: largest multiplier of small states of the synchronous map; beyond 1 silence is unstable.
+    - `origin`: largest multiplier of small states of graded units in a step; beyond 1 silence is unstable.
     """
 
     first_step: Prediction
@@ -151,9 +153,14 @@ class _Judge:
         self.fixed = (self.plastic, "fixed synapses")
         self.self_coupling = bool(getattr(model, "self_coupling", False))
         self.coupling = getattr(model, "coupling", jnp.ones_like(model.load))
+        self.heat_bath = [
+            (self.thermal and not asynchronous, "spins updated one at a time"),
+            (self.thermal and self.self_coupling, "self-couplings dropped"),
+        ]
 
     def judge(self, theory: str, quantity: str, missing, others, number: Callable[[], Any]) -> Prediction:
-        """`number()` gives a value and perhaps a remark, and is asked only if there is one."""
+        """`number()` gives a value and a remark, and is asked only if there is one; a value that is no more than a
+        branch rule's comes with `_RULE` in its remark."""
         blank = np.full((), np.nan, default_float())
         why = [text for holds, text in self.missing + missing if holds]
         if why:
@@ -161,7 +168,7 @@ class _Judge:
         value, remark = number()
         instead = [text for holds, text in others if holds]
         reason = f"holds with {' and '.join(instead)}" if instead else ""
-        applies = not instead and bool(np.all(np.isfinite(value)))
+        applies = not instead and remark != _RULE and bool(np.all(np.isfinite(value)))
         return Prediction(theory, quantity, np.asarray(value), applies, "; ".join(filter(None, [reason, remark])))
 
     def one_spin_cue(self) -> list[tuple[bool, str]]:
@@ -212,32 +219,43 @@ class _Judge:
             "self_coupling": self.self_coupling and not self.thermal,
         }
         others = [
-            (self.thermal and not self.asynchronous, "spins updated one at a time"),
+            *self.heat_bath,
             (self.plastic and not leaky, "fixed synapses"),
             self.fields,
         ]
         return units, options, others
 
+    def ruled(self, state: theory.StationaryState) -> bool:
+        """Whether sites have several states, or would have them in a retrieval state that Maxwell's rule leaves out.
+        Without plasticity and self-couplings the rule is right."""
+        several = bool(state.multivalued) or (self.plastic and not bool(state.retrieved))
+        return (self.plastic or self.self_coupling) and not self.thermal and several
+
     def stationary(self) -> Prediction:
         units, options, others = self.at_rest()
+        # Of both states, along and against the pattern, the one on the side of the cue.
+        side = float(np.sign(self.cue.overlap)) if isinstance(self.cue, SpinCue) and self.cue.shape == () else 1.0
+        others = [*others, (side == 0, "a cue on the side of the pattern")]
 
         def number():
             state = theory.scsna(units, self.model.load, throw=False, **options)
             if not is_okay(state.result):
                 return state.overlap, describe_result(state.result)
-            if not state.retrieved:
-                return state.overlap, "no retrieval at this load"
-            told = (self.plastic or self.self_coupling) and bool(state.multivalued)
-            return state.overlap, "sites with several states: Maxwell's rule in the place of history" if told else ""
+            value = (side or 1.0) * state.overlap
+            if self.ruled(state):
+                return value, _RULE
+            return value, "" if state.retrieved else "no retrieval at this load"
 
-        return self.judge("Signal to noise (SCSNA)", "overlap at rest", [], others, number)
+        return self.judge("Signal to noise (SCSNA)", "overlap at rest, in the basin", [], others, number)
 
     def critical_load(self) -> Prediction:
         units, options, others = self.at_rest()
 
         def number():
             state = theory.critical_load(units, throw=False, **options)
-            return state.load, "" if is_okay(state.result) else describe_result(state.result)
+            if not is_okay(state.result):
+                return state.load, describe_result(state.result)
+            return state.load, _RULE if self.ruled(state) else ""
 
         return self.judge("Signal to noise (SCSNA)", "critical load", [], others, number)
 
@@ -255,7 +273,7 @@ class _Judge:
 
         others = [
             (not self.binary, "sign units"),
-            (self.thermal and not self.asynchronous, "spins updated one at a time"),
+            *self.heat_bath,
             self.fixed,
             self.fields,
         ]
@@ -267,8 +285,8 @@ class _Judge:
             largest = 1 / theory.critical_slope(self.model.load, self_coupling=self.self_coupling)
             return 1 + self.model.dt * (self.coupling * slope * largest - 1), ""
 
-        missing = [(isinstance(self.units, Sign), "sign units have no slope")]
-        return self.judge("Linear stability", "multiplier of silence", missing, [self.fields], number)
+        missing = [(self.binary, "binary units are never silent")]
+        return self.judge("Linear stability", "multiplier of silence", missing, [self.one_by_one, self.fields], number)
 
 
 def _is_zero(x: Any) -> bool:

@@ -58,6 +58,8 @@ def stationary(states: StationaryState, critical: StationaryState | None = None,
     """
     if np.ndim(states.load) != 1:
         fail("states", "states at several loads, shape (loads,)", f"shape {np.shape(states.load)}")
+    if critical is not None and np.ndim(critical.load):
+        fail("critical", "the end of one curve", f"shape {np.shape(critical.load)}")
     axes = axes_for(ax)
     load, overlap = numbers("states.load", states.load, 1), numbers("states.overlap", states.overlap, 1)
     found = np.isfinite(overlap) & np.asarray(states.retrieved)

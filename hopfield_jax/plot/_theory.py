@@ -42,6 +42,9 @@ def replica_phases(
     handles = []
     if diagram is not None:
         region = np.asarray(diagram.region)
+        if region.ndim != 2:
+            fail("diagram", "regions of shape (temperatures, loads)", f"shape {region.shape}")
+        region = np.ma.masked_less(region, 0)
         norm = BoundaryNorm(np.arange(-0.5, 4), 4)
         axes.pcolormesh(
             *map(np.asarray, (diagram.load, diagram.temperature)),
@@ -51,12 +54,11 @@ def replica_phases(
             shading="nearest",
             rasterized=True,
         )
-        there = np.unique(region)
+        there = np.unique(region.compressed())
         handles += [Patch(facecolor=_TINTS[k], edgecolor=INK, linewidth=0.5, label=_REGIONS[k]) for k in there]
-        axes.set(
-            xlim=(0, float(np.max(diagram.load))),
-            ylim=(float(np.min(diagram.temperature)), float(np.max(diagram.temperature))),
-        )
+        axes.set_xlim(0, float(np.max(diagram.load)))
+        if len(region) > 1:
+            axes.set_ylim(float(np.min(diagram.temperature)), float(np.max(diagram.temperature)))
     if lines is not None:
         temperature = np.asarray(lines.temperature)
         if temperature.ndim != 1:

@@ -138,8 +138,8 @@ def covariance_capacity(activity: ScalarLike, *, resting: ScalarLike = 0.0, thro
     - `resting`: s₀, output of a silent unit; −½ for spins, with which f = ½ is the Hopfield network.
     - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
 
-    **Returns:** a `CovarianceState` whose `load` is the capacity and whose `threshold` is the best one there;
-    differentiable with respect to the activity.
+    **Returns:** a `CovarianceState` whose `load` is the capacity and whose `threshold` is the best one there (a little
+    below a cusp a slightly lower one is needed); differentiable with respect to the activity.
 
     **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
     `throw`.

@@ -21,7 +21,8 @@ class PhaseDiagram(eqx.Module):
     - `overlap`, `free_energy`: of retrieval, shape (temperatures, loads).
     - `glass_free_energy`, `glass_correlation`: of the spin glass, likewise.
     - `paramagnet_free_energy`: likewise.
-    - `region`: 0 paramagnet, 1 spin glass, 2 spin glass with metastable retrieval, 3 retrieval in equilibrium.
+    - `region`: 0 paramagnet, 1 spin glass, 2 spin glass with metastable retrieval, 3 retrieval in equilibrium; -1 where
+      a traced load or temperature lies outside its domain.
     """
 
     load: Float[Array, " loads"]
@@ -101,4 +102,6 @@ def _phase_diagram(loads: Array, temperatures: Array) -> PhaseDiagram:
     overlap, free, correlation, glass, para = jax.lax.map(row, temperatures)
     exists = jnp.isfinite(free)
     region = jnp.where(exists, jnp.where(free < glass, 3, 2), jnp.where(jnp.isfinite(glass), 1, 0))
+    valid = (temperatures >= 0)[:, None] & (loads > 0)[None] & jnp.isfinite(temperatures[:, None] + loads[None])
+    region = jnp.where(valid, region, -1)
     return PhaseDiagram(loads, temperatures, overlap, free, correlation, glass, para, region)

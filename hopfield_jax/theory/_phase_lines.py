@@ -144,7 +144,8 @@ def _crossing(ridge: Ridge, conditions: Callable, points: Float[Array, "ratios u
     i = jnp.argmax(turns)
     share = values[i] / jnp.where(turns[i], values[i] - values[i + 1], 1)
     guess = jax.lax.stop_gradient(points[i] + share * (points[i + 1] - points[i]))
-    x = root(lambda x: evaluate(x)[0], guess)
+    # Where nothing turns, a system whose derivatives are numbers: none of it is used.
+    x = root(lambda x: jnp.where(turns[i], evaluate(x)[0], x - guess), guess)
     rest, load = evaluate(x)
     moved, apart = (jnp.max(jnp.abs(jax.lax.stop_gradient(d))) for d in (x - guess, points[i + 1] - points[i]))
     settled = jnp.max(jnp.abs(rest)) <= 256 * jnp.finfo(load.dtype).eps

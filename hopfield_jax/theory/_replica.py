@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from .._checks import at_least, fail
 from .._follow import Branch, follow
-from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._results import RESULTS, card, describe_result, is_okay, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._phases import AbstractPhase, Retrieval, SiteAverages, imbalance, site_averages, unbalanced
 from ._site import as_number
@@ -204,13 +204,19 @@ def replica_branch(
     load = as_number("load", load, "positive")
     temperature = as_number("temperature", temperature, "nonnegative")
     state = replica_state(load, temperature, phase=phase, throw=throw)
+    found = is_okay(state.result)
     start = jax.lax.stop_gradient(jnp.stack([state.overlap, jnp.sqrt(load * state.noise)]))
-    return follow(
+    inside = jnp.where(found, load, 1)  # else any numbers, of which nothing is kept
+    out = follow(
         lambda x, p: imbalance(phase.num_condensed, x, p, temperature),
-        start,
-        load,
-        lower=load,
+        jnp.where(found, start, 1),
+        inside,
+        lower=inside,
         step=step,
         num_steps=num_steps,
-        throw=throw,
+        throw=False,
     )
+    result = RESULTS.where(found, out.result, state.result)
+    nothing = lambda x: jnp.where(found, x, jnp.full_like(x, jnp.nan if eqx.is_inexact_array(x) else 0))  # noqa: E731
+    out = eqx.tree_at(lambda o: o.result, jax.tree.map(nothing, out), result)
+    return raise_unless_okay(out, out.result) if throw else out

@@ -298,14 +298,16 @@ def as_network(units, strength, coupling, branch, self_coupling, storage: Abstra
         fail("storage", "a kind of storage such as `Hebbian()`", type(storage).__name__)
     if not isinstance(branch, AbstractBranch):
         fail("branch", "a branch rule such as `Maxwell()`", type(branch).__name__)
+    # A traced strength is refused as well: its slope would be another way to ask.
+    plastic = not (is_concrete(strength) and np.all(np.asarray(strength) == 0))
     if isinstance(units, Thermal):
-        if not (is_concrete(strength) and np.all(np.asarray(strength) == 0)):
+        if plastic:
             fail("strength", "0.0 for Thermal units (what plasticity imprints of fluctuating spins is open)", strength)
         if self_coupling:
-            fail("self_coupling", "False for Thermal units (a spin's coupling to itself moves nothing)", self_coupling)
+            fail("self_coupling", "False for Thermal units (what it does in a heat bath is open)", self_coupling)
     if not isinstance(storage, Hebbian):
         name = type(storage).__name__
-        if not (is_concrete(strength) and np.all(np.asarray(strength) == 0)):
+        if plastic:
             fail("strength", f"0.0 with {name} storage (plasticity is for Hebbian storage)", strength)
         if self_coupling:
             fail("self_coupling", f"False with {name} storage (its diagonal is one with the crosstalk)", self_coupling)

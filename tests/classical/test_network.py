@@ -276,3 +276,24 @@ def test_bad_input_of_retrieve_is_named(options, argument):
 def test_bad_networks_are_named(options, argument):
     with pytest.raises(ValueError, match=f"`{argument}`"):
         C.BinaryNetwork(C.hebbian(PATTERNS), **options)
+
+
+@pytest.mark.parametrize("order", [C.Synchronous(), C.Asynchronous()])
+def test_a_traced_cue_that_is_not_finite_ends_in_a_code(key, order):
+    patterns = hj.random_patterns(3, 50, key=key)
+    network = C.BinaryNetwork(C.hebbian(patterns))
+    run = jax.jit(lambda cue: C.retrieve(network, patterns, cue, num_steps=2, order=order, key=key, throw=False))
+    for bad in (jnp.nan, jnp.inf):
+        found = run(patterns[0].at[3].set(bad))
+        assert found.result == hj.RESULTS.invalid_parameter
+        assert np.all(np.isnan(found.overlap)) and np.all(found.num_flips == -1)
+
+
+def test_states_are_written_as_the_coding_has_them(key):
+    coding = C.Bits(0.2)
+    patterns = hj.sparse_patterns(3, 50, 0.2, key=key)
+    network = C.BinaryNetwork(C.covariance(patterns, coding), coding=coding)
+    with pytest.raises(ValueError, match="`cue`: expected entries"):
+        C.retrieve(network, patterns, 2 * patterns[0] - 1, num_steps=1)
+    with pytest.raises(ValueError, match="`patterns`: expected entries"):
+        C.retrieve(network, 2 * patterns - 1, patterns[0], num_steps=1)

@@ -99,3 +99,10 @@ RUN = lambda p, n, key: jnp.zeros(())  # noqa: E731
 def test_bad_input_is_named(call, argument):
     with pytest.raises(ValueError, match=f"`{argument}`"):
         call()
+
+
+def test_draws_that_failed_are_no_answer():
+    run = lambda value, num_neurons, key: jnp.where(jr.uniform(key) < 0.3, jnp.nan, 1.0)  # noqa: E731
+    found = C.basin(run, VALUES, (20, 60), num_draws=8, key=jr.key(0), throw=False)
+    assert found.result == hj.RESULTS.undecided
+    assert np.all(np.isnan(found.half)) and np.isnan(found.fit.limit)

@@ -30,14 +30,20 @@ TRAJECTORIES = {"first_step", "amari_maginu", "okada"}
     [
         ({}, {}, ALWAYS | TRAJECTORIES | {"free_energy"}),
         ({}, {"asynchronous": True}, ALWAYS | {"free_energy"}),
-        ({"self_coupling": True}, {}, ALWAYS | {"first_step", "free_energy"}),
+        ({"self_coupling": True}, {}, {"first_step", "free_energy"}),
         ({"units": hj.LogCosh(4.0)}, {}, ALWAYS | {"first_step", "origin"}),
         ({"units": hj.LogCosh(4.0), "dt": 0.5}, {}, ALWAYS | {"origin"}),
-        ({"kernel": D.LeakyHebbian(0.3, 5.0)}, {}, ALWAYS | {"first_step"}),
+        ({"kernel": D.LeakyHebbian(0.3, 5.0)}, {}, {"first_step"}),
+        (
+            {"units": hj.LogCosh(2.0), "load": 0.05, "kernel": D.LeakyHebbian(0.1, 5.0)},
+            {},
+            ALWAYS | {"first_step", "origin"},
+        ),
         ({"kernel": D.LeakyHebbian(0.0, 5.0)}, {}, ALWAYS | TRAJECTORIES | {"free_energy"}),
         ({"kernel": D.AccumulatingHebbian(0.3)}, {}, {"first_step"}),
-        ({"units": D.Glauber(5.0)}, {}, {"first_step", "origin"}),
-        ({"units": D.Glauber(5.0)}, {"asynchronous": True}, ALWAYS | {"free_energy", "origin"}),
+        ({"units": D.Glauber(5.0)}, {}, {"first_step"}),
+        ({"units": D.Glauber(5.0)}, {"asynchronous": True}, ALWAYS | {"free_energy"}),
+        ({"units": D.Glauber(5.0), "self_coupling": True}, {"asynchronous": True}, set()),
         ({"cue_field": 0.1}, {}, set()),
         ({"units": hj.Softplus(1.0)}, {}, set()),
     ],
@@ -72,8 +78,16 @@ def test_a_number_of_a_neighbouring_model_says_of_which():
     beyond = D.panel(model(load=0.2), CUE, num_steps=3)
     assert beyond.stationary.applies and beyond.stationary.reason == "no retrieval at this load"
     assert not beyond.free_energy.applies and np.isnan(beyond.free_energy.value) and beyond.free_energy.reason
-    plastic = D.panel(model(units=hj.LogCosh(4.0), kernel=D.LeakyHebbian(0.5, 5.0)), CUE, num_steps=3)
-    assert "Maxwell" in plastic.stationary.reason
+    # Where the dynamics retrieves (m = .956 at step 60, from a cue of .8) and Maxwell's rule does not.
+    plastic = D.panel(model(load=0.16, units=hj.LogCosh(4.0), kernel=D.LeakyHebbian(0.5, 5.0)), CUE, num_steps=3)
+    for p in (plastic.stationary, plastic.critical_load):
+        assert not p.applies and "Maxwell" in p.reason
+
+
+def test_the_state_at_rest_is_on_the_side_of_the_cue():
+    along, against, neither = (D.panel(model(load=0.05), D.SpinCue(m), num_steps=3) for m in (0.5, -0.5, 0.0))
+    np.testing.assert_allclose([along.stationary.value, against.stationary.value], [0.99999223, -0.99999223], atol=1e-6)
+    assert against.stationary.applies and not neither.stationary.applies
 
 
 def test_silence_is_unstable_where_the_whole_spectrum_says_so():

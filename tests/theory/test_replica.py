@@ -252,3 +252,21 @@ def test_diagram_is_made_of_states_and_lines(x64):
 def test_arguments_are_checked(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_traced_numbers_outside_their_domain_are_no_phase():
+    diagram = jax.jit(T.phase_diagram)(jnp.array([-0.1, np.nan, 0.05]), jnp.array([0.1, -0.5]))
+    np.testing.assert_array_equal(diagram.region, [[-1, -1, 3], [-1, -1, -1]])
+
+
+def test_a_phase_that_does_not_exist_has_no_branch():
+    branch = T.replica_branch(0.95, throw=False)  # retrieval ends below the load 0.01
+    assert branch.result == hj.RESULTS.no_phase and branch.count == 0 and np.all(np.isnan(branch.parameter))
+
+
+def test_the_line_of_mixtures_has_the_same_slope_in_both_modes(x64):
+    """It is their fold at low temperatures and a parting above."""
+    line = lambda t: T.phase_lines(t).mixture  # noqa: E731
+    t = jnp.array([0.1, 0.3, 0.4])
+    forward = jax.jvp(jax.vmap(line), (t,), (jnp.ones_like(t),))[1]
+    np.testing.assert_allclose(jax.vmap(jax.grad(line))(t), forward, rtol=1e-9)
