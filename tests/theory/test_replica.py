@@ -264,6 +264,7 @@ def test_a_phase_that_does_not_exist_has_no_branch():
     assert branch.result == hj.RESULTS.no_phase and branch.count == 0 and np.all(np.isnan(branch.parameter))
 
 
+@pytest.mark.slow
 def test_the_line_of_mixtures_has_the_same_slope_in_both_modes(x64):
     """It is their fold at low temperatures and a parting above."""
     line = lambda t: T.phase_lines(t).mixture  # noqa: E731
