@@ -7,11 +7,7 @@ from typing import Annotated
 import typer
 
 from . import _main_retrieval, _main_sequential, _main_sweep, _main_tune
-from ._options import (
-    Output,
-    plain_errors,
-    say_where,
-)
+from ._options import Output, plain_errors, say_where
 
 # Plain messages: without rich's boxes they can be copied, searched and read by scripts.
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -53,7 +49,7 @@ def demo(
 
     Stored digits come back from corrupted ones while the energies fall; mean-field theory meets simulation, with fixed
     and with plastic synapses; memories follow each other, for ever or until they collapse; a map says how much is
-    retrieved at any load and strength of plasticity. It takes about two and a half minutes.
+    retrieved at any load and strength of plasticity. It takes about a minute.
 
     \b
     Example

@@ -55,6 +55,8 @@ def save(request: Request, outcome: Outcome) -> list[Path]:
     path, rest = figure.subplots(1, 2)
     plot.predictions(outcome.panel, others=True, ax=path)
     plot.stationary(*outcome.curve, ax=rest)
+    if not outcome.panel.critical_load.applies:
+        rest.set_title("At rest (does not apply: see the table)", fontsize="medium")
     rest.axvline(float(request.model.load), color="0.5", linewidth=1.0, linestyle="--", label="this load")
     rest.legend(frameon=False, fontsize="small")
     figure.savefig(picture := request.output / "theory.png", dpi=150)
