@@ -1,5 +1,7 @@
 """Mean-field theory of retrieval while the synapses are plastic, and direct simulation (Hara and Kabashima 2026)."""
 
+from ._crosstalk import NoiseStatistics as NoiseStatistics
+from ._crosstalk import crosstalk_noise as crosstalk_noise
 from ._cue import GaussianCue as GaussianCue
 from ._cue import SpinCue as SpinCue
 from ._kernels import AbstractPlasticityKernel as AbstractPlasticityKernel
@@ -26,8 +28,6 @@ from ._questions import scan_strength as scan_strength
 from ._response import Novikov as Novikov
 from ._response import Pathwise as Pathwise
 from ._response import Score as Score
-from ._simulate import NoiseStatistics as NoiseStatistics
-from ._simulate import crosstalk_noise as crosstalk_noise
 from ._simulate import simulate as simulate
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve

@@ -1,27 +1,22 @@
-"""Direct simulation of networks with plastic synapses, without a matrix of couplings."""
-
-import functools
-from typing import Any, NamedTuple
+"""Direct simulation of networks with plastic synapses."""
 
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail, is_concrete
-from .._misc import default_float, inner, matmul
-from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
-from .._types import Array, Float, PRNGKey, Scalar
-from ._causal import Block, causal_scan
-from ._cue import AbstractCue, SpinCue
+from .._checks import at_least, fail
+from .._misc import default_float
+from .._results import RESULTS, outcome, raise_unless_okay
+from .._types import Array, PRNGKey
+from ._cue import AbstractCue
 from ._kernels import plastic_weights
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._process import kernel_table
-from ._solve import check_model, keep, prepared
-from ._split import Split
+from ._solve import keep, prepared
+from ._trial import Run, counted, one_trial
 from ._units import Glauber, Sign
 
 
@@ -83,7 +78,7 @@ def simulate(
     assert network.overlap[0] == 0.5 and network.overlap[-1] > 0.9
     ```
     """
-    run = _Run.of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh)
+    run = Run.of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh)
     at_least("num_trials", num_trials, 1)
     at_least("batch_size", batch_size, 1)
     if any(not 0 <= s < num_steps for s in response_times):
@@ -95,226 +90,18 @@ def simulate(
     return raise_unless_okay(out, out.result) if throw else out
 
 
-class NoiseStatistics(eqx.Module):
-    r"""What `hopfield_jax.dmft.crosstalk_noise` returns: the crosstalk noise over the neurons at each time.
-
-    **Attributes:** shape (times,) each
-
-    - `times`; `variance` and `excess_kurtosis` with their standard errors over networks; a Gaussian has 0.
-    - `predicted_variance`: the theory's. `setting`: the conventions. `result`: how it ended.
-    """
-
-    times: Float[Array, " times"]
-    variance: Float[Array, " times"]
-    variance_error: Float[Array, " times"]
-    excess_kurtosis: Float[Array, " times"]
-    excess_kurtosis_error: Float[Array, " times"]
-    predicted_variance: Float[Array, " times"]
-    setting: Setting
-    result: RESULTS
-
-    def __str__(self) -> str:
-        def text():
-            worst = jnp.argmax(jnp.abs(self.excess_kurtosis))
-            return (
-                f"excess kurtosis between {jnp.min(self.excess_kurtosis):.3g} and {jnp.max(self.excess_kurtosis):.3g} "
-                f"(± {self.excess_kurtosis_error[worst]:.1g}), variance/theory between "
-                f"{jnp.min(self.variance / self.predicted_variance):.4g} and "
-                f"{jnp.max(self.variance / self.predicted_variance):.4g}\n  {self.setting}"
-            )
-
-        return card(self, self.times[..., -1], text)
-
-
-def crosstalk_noise(
-    model: AbstractPlasticModel,
-    cue: AbstractCue,
-    theory: OrderParameters,
-    *,
-    num_neurons: int,
-    num_trials: int,
-    key: PRNGKey,
-    max_patterns: int | None = None,
-    batch_size: int = 1,
-    max_bytes: float = 24 * 2.0**30,
-    throw: bool = True,
-) -> NoiseStatistics:
-    r"""Extracts the crosstalk noise of every neuron, $\xi_i[h_i - g m_t\xi_i - \sum_s F_{ts}\phi_i(s)]$ with $h$ the
-    field of the stored patterns, and measures how Gaussian it is.
-
-    Without taking off the theory's feedback $F$ it is not Gaussian even in the limit.
-
-    **Arguments:** as `simulate`, and `theory`, the solution of the same model and cue (nobody checks that it is).
-
-    **Returns:** a `NoiseStatistics`, of the times before the last.
-
-    **Raises:** `ValueError` for arguments that do not fit.
-    """
-    if theory.crosstalk_feedback is None or theory.noise_covariance is None:
-        fail("theory", "a result of `solve`", theory.setting.source)
-    run = _Run.of(model, cue, len(theory.times) - 1, num_neurons, max_patterns, False)
-    run.fits(min(batch_size, num_trials), max_bytes)
-    out = _noise(model, cue, theory, run, key, num_trials, batch_size)
-    return raise_unless_okay(out, out.result) if throw else out
-
-
-class _Run(eqx.Module):
-    """The sizes of a run."""
-
-    num_steps: int = eqx.field(static=True)
-    num_neurons: int = eqx.field(static=True)
-    max_patterns: int = eqx.field(static=True)
-    asynchronous: bool = eqx.field(static=True)
-    split: Split
-
-    @staticmethod
-    def of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh=None) -> "_Run":
-        check_model(model, cue)
-        at_least("num_steps", num_steps, 1)
-        at_least("num_neurons", num_neurons, 2)
-        if is_concrete(model.load):
-            with jax.ensure_compile_time_eval():
-                count = int(model.num_patterns(num_neurons))
-            if max_patterns is not None and max_patterns < count:
-                fail("max_patterns", f"room for the {count} patterns of load {float(model.load):g}", max_patterns)
-            max_patterns = count
-        elif max_patterns is None:
-            fail("max_patterns", "a number, as the load is traced and the number of patterns a shape", None)
-        condensed = cue.shape[0] if cue.shape else 1
-        at_least("max_patterns", max_patterns, condensed)
-        if asynchronous and not isinstance(model.units, Sign | Glauber):
-            fail("asynchronous", "binary units (Sign, Glauber)", type(model.units).__name__)
-        if asynchronous and model.order != 2:
-            fail("asynchronous", "a PlasticNetwork", type(model).__name__)
-        if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
-            fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
-        if asynchronous and mesh is not None:
-            fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
-        split = Split.of(mesh, "num_neurons", num_neurons)
-        return _Run(num_steps, num_neurons, max_patterns, asynchronous, split)
-
-    def fits(self, batch: int, max_bytes: float) -> None:
-        """Raises unless the predicted memory does: patterns (four times while they are drawn) and histories."""
-        size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
-        if (needed := size * jnp.dtype(default_float()).itemsize) > max_bytes:
-            fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB", f"{max_bytes / 2**30:.3g} GiB")
-
-
-class _Network(NamedTuple):
-    """One network, and what is asked of it."""
-
-    model: AbstractPlasticModel
-    patterns: Array
-    condensed: Array
-    direction: Array
-    noise_key: PRNGKey
-    feedback: Array | None
-    probe: tuple[Any, Scalar, Array] | None
-
-
-def _one_trial(model, cue, run: _Run, key: PRNGKey, feedback: Array | None, probe: tuple[Any, Scalar] | None) -> Any:
-    """All observables of one network; with `probe` (time, amplitude) a field along random signs acts at that time."""
-    num_times, dtype = run.num_steps + 1, default_float()
-    pattern_key, cue_key, noise_key, probe_key = jr.split(key, 4)
-    patterns = jr.rademacher(pattern_key, (run.max_patterns, run.num_neurons), dtype)
-    num_patterns = model.num_patterns(run.num_neurons)
-    stored = jnp.arange(run.max_patterns, dtype=num_patterns.dtype) < num_patterns
-    patterns = run.split.along(jnp.where(stored[:, None], patterns, 0))
-    condensed = patterns[: cue.shape[0] if cue.shape else 1]
-    x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
-    probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
-    neurons = jax.ShapeDtypeStruct((run.num_neurons,), dtype)
-    block = Block(
-        constants=_Network(model, patterns, condensed, x, noise_key, feedback, probed),
-        inputs=(kernel_table(model, num_times), *model.fields(num_times)),
-        state=(neurons, neurons),
-        early=jax.ShapeDtypeStruct((1, num_times, run.num_neurons), dtype),
-        late=(),
-    )
-    return causal_scan(_emit, functools.partial(_step, run), (x, phi), [block], split=run.split)[1][0]
-
-
-def _emit(network: _Network, t: Array, state: tuple[Array, Array], inputs: Any) -> Array:
-    """The outputs, which the history keeps."""
-    return state[1][None]
-
-
-def _step(run: _Run, network: _Network, t: Array, state, inputs, early: Array, late: Any) -> Any:
-    (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi) = network, state
-    (kernel_row, a, b), history = inputs, early[0]
-    past = jnp.arange(len(history)) <= t
-    correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
-    stored = model.stored_field(patterns, phi)
-    plastic = matmul(plastic_weights(kernel_row, correlation), history)
-    theta = a * condensed[0] + b * direction
-    overlaps = matmul(condensed, phi) / run.num_neurons
-    energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
-    if not isinstance(model.units, Glauber):
-        energy += jnp.sum(x * phi - model.units.elementwise(x))
-    along = condensed[0] * phi if isinstance(model.units, Glauber) else jnp.sign(condensed[0] * phi)
-    out = {
-        "overlap": overlaps,
-        "correlation": correlation,
-        "energy": energy / run.num_neurons,
-        "error_fraction": jnp.mean(0.5 * (1 - along)),
-    }
-    if feedback is not None:
-        signal = matmul(model.signal(overlaps), condensed)
-        noise = condensed[0] * (stored - matmul(jnp.where(past, feedback[t], 0), history) - signal)
-        centred = noise - jnp.mean(noise)
-        variance = jnp.mean(centred**2)
-        out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
-    if probe is not None:
-        at, amplitude, signs = probe
-        theta += jnp.where(t == at, amplitude, 0) * signs
-        out = {"probe": inner(signs, phi) / run.num_neurons}
-    key = jr.fold_in(noise_key, t)
-    if run.asynchronous:
-        x, phi = _sweep(model, run, patterns.T, history, kernel_row, theta, phi, correlation, key)
-    else:
-        x = (1 - model.dt) * x + model.dt * (stored + plastic + theta)
-        phi = model.units.activation(x)
-        if isinstance(model.units, Glauber):
-            coin = jr.uniform(key, phi.shape, phi.dtype, minval=-1)
-            phi = jnp.where(coin < phi, 1, -1).astype(phi.dtype)
-    return (x, phi), (), out
-
-
-def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, key) -> tuple[Array, Array]:
-    """Every spin once, in random order; fields from running overlaps with patterns and history."""
-    order_key, coin_key = jr.split(key)
-    order = jr.permutation(order_key, run.num_neurons)
-    coins = jr.uniform(coin_key, spins.shape, spins.dtype, minval=-1)
-    size, self_field = run.num_neurons, 0.0 if model.self_coupling else jnp.sum(columns[0] ** 2) / run.num_neurons
-
-    def update(carry, i):
-        x, spins, overlaps, correlation = carry
-        old = spins[i]
-        plastic = inner(plastic_weights(kernel_row, correlation), history[:, i])
-        field = model.coupling * (inner(columns[i], overlaps) - self_field * old) + plastic + theta[i]
-        mean = model.units.activation(field)
-        new = jnp.where(coins[i] < mean, 1, -1) if isinstance(model.units, Glauber) else mean
-        change = (new - old) / size
-        state = x.at[i].set(field), spins.at[i].set(new.astype(spins.dtype))
-        return (*state, overlaps + change * columns[i], correlation + change * history[:, i]), None
-
-    start = spins, spins, matmul(spins, columns) / size, correlation
-    (x, spins, _, _), _ = jax.lax.scan(update, start, order)
-    return x, spins
-
-
 @eqx.filter_jit
-def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size) -> OrderParameters:
+def _simulate(model, cue, run: Run, key, num_trials, response_times, batch_size) -> OrderParameters:
     model, cue, valid = prepared(*run.split.whole((model, cue)))
-    model, cue, valid = _counted(model, cue, run, valid)
+    model, cue, valid = counted(model, cue, run, valid)
     num_times = run.num_steps + 1
 
     def trial(key: PRNGKey) -> dict[str, Array]:
-        out = _one_trial(model, cue, run, key, None, None)
+        out = one_trial(model, cue, run, key, None, None)
         if response_times:
 
             def column(s):
-                probed = lambda a: _one_trial(model, cue, run, key, None, (s, a))["probe"]  # noqa: E731
+                probed = lambda a: one_trial(model, cue, run, key, None, (s, a))["probe"]  # noqa: E731
                 return jax.jvp(probed, (jnp.zeros((), default_float()),), (jnp.ones((), default_float()),))[1]
 
             out["response"] = jax.lax.map(column, jnp.asarray(response_times)).T
@@ -373,41 +160,3 @@ def _simulate(model, cue, run: _Run, key, num_trials, response_times, batch_size
         if f.name not in ("times", "setting", "result") and getattr(o, f.name) is not None
     ]  # fmt: skip
     return run.split.whole(eqx.tree_at(measured, out, keep(measured(out), good)))
-
-
-@eqx.filter_jit
-def _noise(model, cue, theory, run: _Run, key, num_trials, batch_size) -> NoiseStatistics:
-    model, cue, valid = prepared(model, cue)
-    model, cue, valid = _counted(model, cue, run, valid)
-    feedback = theory.crosstalk_feedback.astype(default_float())
-    trial = functools.partial(_one_trial, model, cue, run, feedback=feedback, probe=None)
-    mean, error = mean_and_error(jax.lax.map(lambda k: trial(key=k), jr.split(key, num_trials), batch_size=batch_size))
-    last = slice(run.num_steps)
-    numbers = mean["variance"], error["variance"], mean["kurtosis"], error["kurtosis"]
-    variance, variance_error, kurtosis, kurtosis_error = keep(
-        [x[last] for x in numbers], jnp.broadcast_to(valid, (run.num_steps,))
-    )
-    finite = jnp.all(jnp.isfinite(variance) & jnp.isfinite(kurtosis))
-    return NoiseStatistics(
-        times=theory.times[last],
-        variance=variance,
-        variance_error=variance_error,
-        excess_kurtosis=kurtosis,
-        excess_kurtosis_error=kurtosis_error,
-        predicted_variance=jnp.diagonal(theory.noise_covariance)[last],
-        setting=setting(f"simulation (N = {run.num_neurons}, {num_trials} networks)", model, cue),
-        result=outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
-    )
-
-
-def _counted(model, cue, run: _Run, valid) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
-    """Model and cue closed to gradients with respect to what is counted out in whole patterns and spins."""
-    message = "`{}`: a network has whole {}, so that no gradient goes through their number; differentiate `solve`."
-    load = eqxi.nondifferentiable(model.load, msg=message.format("load", "patterns"))
-    valid &= model.num_patterns(run.num_neurons) <= run.max_patterns
-    if run.asynchronous:
-        valid &= model.dt == 1
-    if isinstance(cue, SpinCue):
-        overlap = eqxi.nondifferentiable(cue.overlap, msg=message.format("overlap", "spins"))
-        cue = eqx.tree_at(lambda c: c.overlap, cue, overlap)
-    return eqx.tree_at(lambda m: m.load, model, load), cue, valid

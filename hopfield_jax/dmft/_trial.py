@@ -1,0 +1,180 @@
+"""One network of finite size from cue to end, without a matrix of couplings."""
+
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+
+from .._checks import at_least, fail, is_concrete
+from .._misc import default_float, inner, matmul
+from .._types import Array, PRNGKey, Scalar
+from ._causal import Block, causal_scan
+from ._cue import AbstractCue, SpinCue
+from ._kernels import plastic_weights
+from ._network import AbstractPlasticModel
+from ._process import kernel_table
+from ._solve import check_model
+from ._split import Split
+from ._units import Glauber, Sign
+
+
+class Run(eqx.Module):
+    """The sizes of a run."""
+
+    num_steps: int = eqx.field(static=True)
+    num_neurons: int = eqx.field(static=True)
+    max_patterns: int = eqx.field(static=True)
+    asynchronous: bool = eqx.field(static=True)
+    split: Split
+
+    @staticmethod
+    def of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh=None) -> "Run":
+        check_model(model, cue)
+        at_least("num_steps", num_steps, 1)
+        at_least("num_neurons", num_neurons, 2)
+        if is_concrete(model.load):
+            with jax.ensure_compile_time_eval():
+                count = int(model.num_patterns(num_neurons))
+            if max_patterns is not None and max_patterns < count:
+                fail("max_patterns", f"room for the {count} patterns of load {float(model.load):g}", max_patterns)
+            max_patterns = count
+        elif max_patterns is None:
+            fail("max_patterns", "a number, as the load is traced and the number of patterns a shape", None)
+        condensed = cue.shape[0] if cue.shape else 1
+        at_least("max_patterns", max_patterns, condensed)
+        if asynchronous and not isinstance(model.units, Sign | Glauber):
+            fail("asynchronous", "binary units (Sign, Glauber)", type(model.units).__name__)
+        if asynchronous and model.order != 2:
+            fail("asynchronous", "a PlasticNetwork", type(model).__name__)
+        if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
+            fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
+        if asynchronous and mesh is not None:
+            fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
+        split = Split.of(mesh, "num_neurons", num_neurons)
+        return Run(num_steps, num_neurons, max_patterns, asynchronous, split)
+
+    def fits(self, batch: int, max_bytes: float) -> None:
+        """Raises unless the predicted memory does: patterns (four times while they are drawn) and histories."""
+        size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
+        if (needed := size * jnp.dtype(default_float()).itemsize) > max_bytes:
+            fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB", f"{max_bytes / 2**30:.3g} GiB")
+
+
+class _Network(NamedTuple):
+    """One network, and what is asked of it."""
+
+    model: AbstractPlasticModel
+    patterns: Array
+    condensed: Array
+    direction: Array
+    noise_key: PRNGKey
+    feedback: Array | None
+    probe: tuple[Any, Scalar, Array] | None
+
+
+def one_trial(model, cue, run: Run, key: PRNGKey, feedback: Array | None, probe: tuple[Any, Scalar] | None) -> Any:
+    """All observables of one network; with `probe` (time, amplitude) a field along random signs acts at that time."""
+    num_times, dtype = run.num_steps + 1, default_float()
+    pattern_key, cue_key, noise_key, probe_key = jr.split(key, 4)
+    patterns = jr.rademacher(pattern_key, (run.max_patterns, run.num_neurons), dtype)
+    num_patterns = model.num_patterns(run.num_neurons)
+    stored = jnp.arange(run.max_patterns, dtype=num_patterns.dtype) < num_patterns
+    patterns = run.split.along(jnp.where(stored[:, None], patterns, 0))
+    condensed = patterns[: cue.shape[0] if cue.shape else 1]
+    x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
+    probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
+    neurons = jax.ShapeDtypeStruct((run.num_neurons,), dtype)
+    block = Block(
+        constants=_Network(model, patterns, condensed, x, noise_key, feedback, probed),
+        inputs=(kernel_table(model, num_times), *model.fields(num_times)),
+        state=(neurons, neurons),
+        early=jax.ShapeDtypeStruct((1, num_times, run.num_neurons), dtype),
+        late=(),
+    )
+    return causal_scan(_emit, functools.partial(_step, run), (x, phi), [block], split=run.split)[1][0]
+
+
+def _emit(network: _Network, t: Array, state: tuple[Array, Array], inputs: Any) -> Array:
+    """The outputs, which the history keeps."""
+    return state[1][None]
+
+
+def _step(run: Run, network: _Network, t: Array, state, inputs, early: Array, late: Any) -> Any:
+    (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi) = network, state
+    (kernel_row, a, b), history = inputs, early[0]
+    past = jnp.arange(len(history)) <= t
+    correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
+    stored = model.stored_field(patterns, phi)
+    plastic = matmul(plastic_weights(kernel_row, correlation), history)
+    theta = a * condensed[0] + b * direction
+    overlaps = matmul(condensed, phi) / run.num_neurons
+    energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
+    if not isinstance(model.units, Glauber):
+        energy += jnp.sum(x * phi - model.units.elementwise(x))
+    along = condensed[0] * phi if isinstance(model.units, Glauber) else jnp.sign(condensed[0] * phi)
+    out = {
+        "overlap": overlaps,
+        "correlation": correlation,
+        "energy": energy / run.num_neurons,
+        "error_fraction": jnp.mean(0.5 * (1 - along)),
+    }
+    if feedback is not None:
+        signal = matmul(model.signal(overlaps), condensed)
+        noise = condensed[0] * (stored - matmul(jnp.where(past, feedback[t], 0), history) - signal)
+        centred = noise - jnp.mean(noise)
+        variance = jnp.mean(centred**2)
+        out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
+    if probe is not None:
+        at, amplitude, signs = probe
+        theta += jnp.where(t == at, amplitude, 0) * signs
+        out = {"probe": inner(signs, phi) / run.num_neurons}
+    key = jr.fold_in(noise_key, t)
+    if run.asynchronous:
+        x, phi = _sweep(model, run, patterns.T, history, kernel_row, theta, phi, correlation, key)
+    else:
+        x = (1 - model.dt) * x + model.dt * (stored + plastic + theta)
+        phi = model.units.activation(x)
+        if isinstance(model.units, Glauber):
+            coin = jr.uniform(key, phi.shape, phi.dtype, minval=-1)
+            phi = jnp.where(coin < phi, 1, -1).astype(phi.dtype)
+    return (x, phi), (), out
+
+
+def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, key) -> tuple[Array, Array]:
+    """Every spin once, in random order; fields from running overlaps with patterns and history."""
+    order_key, coin_key = jr.split(key)
+    order = jr.permutation(order_key, run.num_neurons)
+    coins = jr.uniform(coin_key, spins.shape, spins.dtype, minval=-1)
+    size, self_field = run.num_neurons, 0.0 if model.self_coupling else jnp.sum(columns[0] ** 2) / run.num_neurons
+
+    def update(carry, i):
+        x, spins, overlaps, correlation = carry
+        old = spins[i]
+        plastic = inner(plastic_weights(kernel_row, correlation), history[:, i])
+        field = model.coupling * (inner(columns[i], overlaps) - self_field * old) + plastic + theta[i]
+        mean = model.units.activation(field)
+        new = jnp.where(coins[i] < mean, 1, -1) if isinstance(model.units, Glauber) else mean
+        change = (new - old) / size
+        state = x.at[i].set(field), spins.at[i].set(new.astype(spins.dtype))
+        return (*state, overlaps + change * columns[i], correlation + change * history[:, i]), None
+
+    start = spins, spins, matmul(spins, columns) / size, correlation
+    (x, spins, _, _), _ = jax.lax.scan(update, start, order)
+    return x, spins
+
+
+def counted(model, cue, run: Run, valid) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
+    """Model and cue closed to gradients with respect to what is counted out in whole patterns and spins."""
+    message = "`{}`: a network has whole {}, so that no gradient goes through their number; differentiate `solve`."
+    load = eqxi.nondifferentiable(model.load, msg=message.format("load", "patterns"))
+    valid &= model.num_patterns(run.num_neurons) <= run.max_patterns
+    if run.asynchronous:
+        valid &= model.dt == 1
+    if isinstance(cue, SpinCue):
+        overlap = eqxi.nondifferentiable(cue.overlap, msg=message.format("overlap", "spins"))
+        cue = eqx.tree_at(lambda c: c.overlap, cue, overlap)
+    return eqx.tree_at(lambda m: m.load, model, load), cue, valid
