@@ -25,7 +25,8 @@ AREAS = FLOORS[4]
 FACES = FLOORS[5]
 FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
 STORE_LIBRARIES = {"xarray", "zarr"}  # what functions of sweep may import as well
-SETTINGS = ("cli._doctor", "cli._sweep")  # report jax.config, and set the number of a CPU's devices before JAX starts
+# They report jax.config, and set the number of a CPU's devices before JAX starts.
+SETTINGS = ("cli._doctor", "cli._sweep_request")
 MAX_DEPTH = 8
 
 Package = dict[str, ast.Module]  # syntax trees by dotted name below the package; "" is the package itself

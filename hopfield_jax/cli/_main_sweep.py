@@ -112,10 +112,10 @@ def load(
       hopfield-jax sweep load --simulation --neurons 2000
       hopfield-jax sweep load --cue 0.4 --strengths 64 --loads 64 --executor processes:4
     """
-    from . import _sweep
+    from . import _sweep, _sweep_request
 
     with plain_errors():
-        ways = _sweep.Ways(output, store, fresh, devices, executor, seed)
+        ways = _sweep_request.Ways(output, store, fresh, devices, executor, seed)
         request = _sweep.prepare_load(
             ways,
             strengths=(first_strength, last_strength, strengths),
@@ -174,10 +174,10 @@ def gains(
       hopfield-jax sweep gains --ratio 0.1 --ratio 0.005 --from 2
       hopfield-jax sweep gains --units tanh --beta 2 --points 64
     """
-    from . import _sweep
+    from . import _sweep, _sweep_request
 
     with plain_errors():
-        ways = _sweep.Ways(output, store, fresh, devices, executor, seed)
+        ways = _sweep_request.Ways(output, store, fresh, devices, executor, seed)
         request = _sweep.prepare_gains(
             ways,
             gains=(first, last, points),
@@ -235,10 +235,10 @@ def sequence(
       hopfield-jax sweep sequence --input-coupling 0.05 -p 16 -p 32
       hopfield-jax sweep sequence --draws 32 --executor processes:4
     """
-    from . import _sweep
+    from . import _sweep, _sweep_request
 
     with plain_errors():
-        ways = _sweep.Ways(output, store, fresh, devices, executor, seed)
+        ways = _sweep_request.Ways(output, store, fresh, devices, executor, seed)
         request = _sweep.prepare_sequence(
             ways,
             gains=(first, last, points),

@@ -1,97 +1,22 @@
-"""`hopfield-jax sweep load`, `gains` and `sequence`: a model at every point of a grid (shown by `_present_sweep`)."""
+"""The options of `hopfield-jax sweep load`, `gains` and `sequence`, checked before anything long begins."""
 
-import concurrent.futures as cf
-import contextlib
-import dataclasses
-import json
-import math
-import multiprocessing
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.random as jr
 import numpy as np
 
 from .. import sweep
 from .._checks import at_least, fail, in_domain
 from .._misc import default_float
 from .._patterns import hadamard_patterns
-from .._results import is_okay
-from .._types import PRNGKey
 from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, memory_needed
 from ..sequential import InputDrivenNetwork, cycle
-from ..sweep._store import Store
-from ..theory import critical_load
 from . import _dmft, _sequential
-from ._report import evenly_spaced, named_as_options, writable_folder
+from ._report import evenly_spaced, named_as_options
 from ._sweep_points import LEAST_ROOM, AtGain, Cycles, IsRetrieved, RandomSequence, Retrieval
+from ._sweep_request import OPTIONS, Request, Stage, Ways, check_ways, request_of, store_of
 
-# Points at once on a CPU, and blocks if there are fewer; the same on any number of devices, which then give the same
-# numbers.
-_BLOCK, _BLOCKS = 32, 8
 _MEMORY = 8 * 2.0**30
-_HOST_DEVICES = "jax_num_cpu_devices"
-_OPTIONS = {"overlap": "--cue", "num_patterns": "--memories", "num_neurons": "--neurons", "num_samples": "--samples"}
-_OPTIONS |= {"ratio": "--ratio", "draw": "--draws", "store": "--store", "memories": "--memories"}
-_OPTIONS |= {name: f"--{name.replace('_', '-')}" for name in ("load", "strength", "tau", "beta", "input_coupling")}
-_OPTIONS |= {"tau_fast": "--tau-fast", "gain": "--from"}
-
-
-# --- the request ---
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One sweep. `along`: the axis, both bounds and the halvings where it is one for a boundary; `point` is then the
-    predicate."""
-
-    title: str
-    point: Callable[..., Any]
-    grid: sweep.Grid
-    store: Path
-    describe: Mapping[str, Mapping[str, Any]]
-    along: tuple[str, float, float, int] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Everything that decides the numbers, and where they are computed, checked. `conditions`: what figures say of
-    `parameters`."""
-
-    command: str
-    about: str
-    stages: tuple[Stage, ...]
-    parameters: dict[str, Any]
-    conditions: tuple[str, ...]
-    random: bool
-    seed: int
-    output: Path
-    fresh: bool
-    devices: tuple[Any, ...]
-    executor: str | None
-    units: Any = None
-    random_axes: tuple[str, ...] | None = None
-
-    @property
-    def key(self) -> PRNGKey | None:
-        return jr.key(self.seed) if self.random else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Ways:
-    """What all three commands are asked: where the numbers go, and what computes them."""
-
-    output: Path
-    store: Path | None = None
-    fresh: bool = False
-    devices: int | None = None
-    executor: str | None = None
-    seed: int = 0
 
 
 def prepare_load(
@@ -114,7 +39,7 @@ def prepare_load(
 
     **Raises:** `ValueError` that names the option, what was expected and what was got.
     """
-    devices = _check_ways(ways)
+    devices = check_ways(ways)
     for name, value, smallest in (("--steps", steps, 1), ("--neurons", neurons, 2), ("--networks", networks, 1)):
         at_least(name, value, smallest)
     if samples < 2 or samples & (samples - 1):
@@ -124,7 +49,7 @@ def prepare_load(
     load = evenly_spaced(("--load-from", "--load-to"), "--loads", *loads, domain="nonnegative")
     count = round(neurons * loads[1])
     point = Retrieval(units, beta, cue, tau, steps, samples, neurons, networks if simulation else 0, count)
-    with named_as_options(_OPTIONS):
+    with named_as_options(OPTIONS):
         made = _dmft.UNITS[units][0](beta)
         model = PlasticNetwork(load=loads[1], units=made, kernel=LeakyHebbian(strengths[1], tau))
         SpinCue(cue)
@@ -145,7 +70,7 @@ def prepare_load(
     shown |= {"load": {"long_name": "load", "symbol": "α = P/N"}}
     overlap = {"overlap": {"long_name": "final overlap with the pattern", "symbol": f"$m_{{{steps}}}$"}}
     limit = {"load": {"long_name": f"$m ≥ {threshold:g}$ up to $α_{{max}}$(λ)", "symbol": "α"}}
-    store = _store(ways, "load")
+    store = store_of(ways, "load")
     stages = (
         Stage("overlaps", point, sweep.Grid(strength=strength, load=load), store, shown | overlap),
         Stage(
@@ -167,7 +92,7 @@ def prepare_load(
         f"bisection the load up to which it is retrieved (m ≥ {threshold:g}).\n"
         f"  network    {said}, synapses forget in τ_A = {tau:g}\n  by         {how}"
     )
-    return _request("load", ways, devices, about, stages, parameters, facts, random=True, units=made)
+    return request_of("load", ways, devices, about, stages, parameters, facts, random=True, units=made)
 
 
 def prepare_gains(
@@ -183,13 +108,13 @@ def prepare_gains(
     beta: float | None = None,
 ) -> Request:
     """Checks the options of `sweep gains`, as `prepare_load`."""
-    devices = _check_ways(ways)
+    devices = check_ways(ways)
     at_least("--memories", memories, 2)
     at_least("--neurons", neurons, 2)
     gain = evenly_spaced(("--from", "--to"), "--points", *gains)
     ratio = np.array(sorted(ratios), default_float())
     common, said = _sequence(units, beta, neurons, input_coupling, t1, ratio)
-    with named_as_options(_OPTIONS | {"tau_fast": "--ratio"}):
+    with named_as_options(OPTIONS | {"tau_fast": "--ratio"}):
         _network(common, hadamard_patterns(memories, neurons), ratio)
         grid = sweep.Grid(ratio=ratio, gain=gain)
     _check_steps(common, memories)
@@ -199,7 +124,7 @@ def prepare_gains(
         "period": {"long_name": "settled period", "symbol": "$T$", "units": r"$τ_s$"},
         "transitions": {"long_name": "transitions until the end"},
     }
-    stage = Stage("gains", AtGain(common, memories), grid, _store(ways, "gains"), shown)
+    stage = Stage("gains", AtGain(common, memories), grid, store_of(ways, "gains"), shown)
     parameters = {"gains": gains, "ratios": [float(x) for x in sorted(ratios)], "memories": memories}
     parameters |= {"neurons": neurons, "input_coupling": input_coupling, "t1": t1, "units": units, "beta": common.beta}
     facts = (f"P = {memories} orthogonal memories in a cycle", f"N = {neurons}", f"ε = {input_coupling:g}")
@@ -209,7 +134,7 @@ def prepare_gains(
         f"{gains[0]:g} to {gains[1]:g} and τ_f/τ_s = {', '.join(f'{x:g}' for x in ratio)}; the first memory starts "
         f"with saliency κ.\n  network    {said}, input coupling ε = {input_coupling:g}"
     )
-    return _request("gains", ways, devices, about, (stage,), parameters, facts, random=False)
+    return request_of("gains", ways, devices, about, (stage,), parameters, facts, random=False)
 
 
 def prepare_sequence(
@@ -226,14 +151,14 @@ def prepare_sequence(
     beta: float | None = None,
 ) -> Request:
     """Checks the options of `sweep sequence`, as `prepare_load`."""
-    devices = _check_ways(ways)
+    devices = check_ways(ways)
     at_least("--draws", draws, 1)
     at_least("--neurons", neurons, 2)
     for count in memories:
         at_least("--memories", count, 2)
     gain = evenly_spaced(("--from", "--to"), "--points", *gains)
     common, said = _sequence(units, beta, neurons, input_coupling, t1, np.array([tau_fast]))
-    with named_as_options(_OPTIONS):
+    with named_as_options(OPTIONS):
         _network(common, hadamard_patterns(2, 2), np.array([tau_fast], default_float()))
         grid = sweep.Grid(memories={str(p): int(p) for p in sorted(memories)}, gain=gain, draw=draws)
     _check_steps(common, max(memories))
@@ -244,7 +169,7 @@ def prepare_sequence(
         "success": {"long_name": "share of sequences without an error"},
         "correct": {"long_name": "right transitions before the first error"},
     }
-    stage = Stage("sequences", RandomSequence(common, tau_fast), grid, _store(ways, "sequence"), shown)
+    stage = Stage("sequences", RandomSequence(common, tau_fast), grid, store_of(ways, "sequence"), shown)
     parameters = {"gains": gains, "memories": sorted(memories), "draws": draws, "neurons": neurons}
     parameters |= {"tau_fast": tau_fast, "input_coupling": input_coupling, "t1": t1, "units": units}
     parameters |= {"beta": common.beta, "seed": ways.seed}
@@ -256,33 +181,9 @@ def prepare_sequence(
         f"all gains. A sequence succeeds if every transition goes to the right memory, with the right sign.\n"
         f"  network    {said}, τ_f/τ_s = {tau_fast:g}, input coupling ε = {input_coupling:g}"
     )
-    return _request(
+    return request_of(
         "sequence", ways, devices, about, (stage,), parameters, facts, random=True, random_axes=("memories", "draw")
     )
-
-
-def _check_ways(ways: Ways) -> tuple[Any, ...]:
-    at_least("--seed", ways.seed, 0)
-    if ways.executor is not None:
-        kind, _, where = ways.executor.partition(":")
-        if kind not in ("processes", "dask") or not where or (kind == "processes" and not where.isdecimal()):
-            fail("--executor", "processes:N or dask:ADDRESS", ways.executor)
-        if kind == "processes":
-            at_least("--executor", int(where), 1)
-    return use_devices(ways.devices)
-
-
-def use_devices(count: int | None) -> tuple[Any, ...]:
-    """The local devices to compute on; a CPU is split into as many as are asked for, before JAX uses it."""
-    if count is not None:
-        at_least("--devices", count, 1)
-        if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-            with contextlib.suppress(RuntimeError):  # JAX has begun: there are as many as there are
-                jax.config.update(_HOST_DEVICES, count)
-    found = jax.local_devices()
-    if count is not None and count > len(found):
-        fail("--devices", f"at most {len(found)}, the devices that JAX sees", count)
-    return tuple(found if count is None else found[:count])
 
 
 def _sequence(
@@ -310,147 +211,3 @@ def _check_steps(common: Cycles, memories: int) -> None:
     if needed > _MEMORY:
         said = f"{common.t1:g}, whose {steps:.3g} steps need {needed / 2**30:.3g} GiB"
         fail("--t1", f"a time whose steps fit into {_MEMORY / 2**30:g} GiB of memory", said)
-
-
-def _store(ways: Ways, command: str) -> Path:
-    return ways.output / f"{command}.zarr" if ways.store is None else ways.store
-
-
-def _request(
-    command: str, ways: Ways, devices: tuple[Any, ...], about: str, stages: tuple[Stage, ...], parameters: Any,
-    conditions: tuple[str, ...], **others: Any
-) -> Request:  # fmt: skip
-    made = Request(
-        command, about, stages, parameters, conditions,
-        seed=ways.seed, output=ways.output, fresh=ways.fresh, devices=devices, executor=ways.executor, **others,
-    )  # fmt: skip
-    writable_folder("--output", ways.output)
-    for stage in stages:
-        _check_store(made, stage)
-    return made
-
-
-def _check_store(request: Request, stage: Stage) -> None:
-    """Raises unless the store is new or that of this sweep, with the differences; to start over, that of any sweep."""
-    with named_as_options(_OPTIONS):
-        found = Store.find(stage.store)
-    if found is None or request.fresh:
-        return
-    kept = found.group.attrs.get("parameters")
-    wanted = {"command": f"sweep {request.command}"} | _plain(request.parameters)
-    there = {"command": found.group.attrs.get("command", "none")} | (json.loads(kept) if kept else {})
-    differing = [
-        f"{name.replace('_', ' ')} {wanted.get(name, 'none')}, in the store {there.get(name, 'none')}"
-        for name in {**wanted, **there}
-        if wanted.get(name) != there.get(name)
-    ]
-    if differing:
-        fail("--store", f"a new folder or the store of this sweep (or --fresh) in {stage.store}", "; ".join(differing))
-
-
-def _plain(parameters: Any) -> Any:
-    return json.loads(json.dumps(parameters))
-
-
-# --- the computation ---
-
-
-def plan(request: Request) -> list[tuple[Stage, sweep.Plan, int]]:
-    """Of every sweep what it would take, and how many of its points are there already; nothing is stored."""
-    found = []
-    for stage in request.stages:
-        point = stage.point if stage.along is None else sweep.Bisection(stage.point, *stage.along)
-        made = sweep.plan(
-            point, stage.grid, key=request.key, random_axes=request.random_axes, **_blocks(request, stage)
-        )
-        found.append((stage, made, 0 if request.fresh else num_finished(stage)))
-    return found
-
-
-def num_finished(stage: Stage) -> int:
-    """How many points of a sweep its store holds."""
-    try:
-        return int((sweep.open(stage.store)["point_status"] > 0).sum())
-    except ValueError:
-        return 0
-
-
-def run(request: Request) -> tuple[list[Any], float]:
-    """The datasets of all sweeps, and the seconds with compilation; what is in the stores is not computed again.
-
-    **Raises:** `ValueError` for a store of something else.
-    """
-    started, found = time.perf_counter(), []
-    attributes: dict[str, Any] = {
-        "title": f"hopfield-jax sweep {request.command}",
-        "command": f"sweep {request.command}",
-        "parameters": json.dumps(request.parameters),
-        "conditions": "; ".join(request.conditions),
-    }
-    if request.units is not None:
-        attributes["critical_load"] = _critical_load(request.units)
-    with _executor(request.executor) as executor, named_as_options(_OPTIONS):
-        for stage in request.stages:
-            beside = [other.store.name for other in request.stages if other.along and not stage.along]
-            others = {"boundary": beside[0]} if beside else {}
-            options: dict[str, Any] = {"store": stage.store, "fresh": request.fresh, "key": request.key}
-            options |= {"random_axes": request.random_axes}
-            options |= {"executor": executor, "attributes": attributes | others, "describe": stage.describe}
-            options |= _blocks(request, stage)
-            if stage.along is None:
-                found.append(sweep.run(stage.point, stage.grid, **options))
-            else:
-                names = ("along", "lower", "upper", "num_iterations")
-                found.append(
-                    sweep.boundary(stage.point, stage.grid, **dict(zip(names, stage.along, strict=True)), **options)
-                )
-    return found, time.perf_counter() - started
-
-
-def _blocks(request: Request, stage: Stage) -> dict[str, Any]:
-    if request.devices[0].platform != "cpu":
-        return {"devices": request.devices, "block_size": None}
-    alike = stage.grid.size // math.prod(len(axis) for axis in stage.grid.axes if axis.is_choice)
-    return {"devices": request.devices, "block_size": min(_BLOCK, -(-alike // _BLOCKS))}
-
-
-def _critical_load(units: Any) -> float:
-    """Of the stationary theory with fixed synapses; NaN where it has no fold or does not know the units."""
-    try:
-        state = critical_load(units, throw=False)
-    except (TypeError, ValueError):
-        return math.nan
-    return float(state.load) if bool(is_okay(state.result)) else math.nan
-
-
-@contextlib.contextmanager
-def _executor(asked: str | None) -> Iterator[Any]:
-    """What is named by --executor: a pool of processes, or a Dask scheduler's client."""
-    if asked is None:
-        yield None
-        return
-    kind, _, where = asked.partition(":")
-    if kind == "processes":
-        pool = cf.ProcessPoolExecutor(
-            int(where), mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts
-        )
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return
-    try:
-        import distributed
-    except ModuleNotFoundError:
-        fail("--executor", "Dask to be installed (pip install 'dask[distributed]')", asked)
-    try:
-        client = distributed.Client(where, timeout="10s")
-    except (OSError, ValueError) as error:
-        fail("--executor", "the address of a Dask scheduler", f"{where} ({error})")
-    with client:
-        yield client
-
-
-def _leave_interrupts() -> None:
-    """Of a worker process: Ctrl-C is for the one that it works for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import hopfield_jax as hj
-from hopfield_jax.cli import _present_sweep, _sweep, _sweep_points
+from hopfield_jax.cli import _draw_sweep, _present_sweep, _sweep, _sweep_points, _sweep_request, _sweep_run
 from hopfield_jax.cli._main import app
 from hopfield_jax.sequential import Ending
 from hopfield_jax.sweep import _devices
@@ -45,7 +45,7 @@ def whole(command, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole_load(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sweep, "_critical_load", lambda units: 0.1185389)  # the slow test has the theory's
+        patch.setattr(_sweep_run, "_critical_load", lambda units: 0.1185389)  # the slow test has the theory's
         return whole("load", tmp_path_factory)
 
 
@@ -149,13 +149,13 @@ def test_sequences_leave_what_they_say(whole_sequence):
 
 
 def test_draws_are_the_same_at_all_gains(tmp_path):
-    request = _sweep.prepare_sequence(_sweep.Ways(tmp_path), memories=(4, 8), draws=2)
+    request = _sweep.prepare_sequence(_sweep_request.Ways(tmp_path), memories=(4, 8), draws=2)
     assert request.random_axes == ("memories", "draw")
 
 
 def test_what_is_there_is_not_computed_again(whole_load, monkeypatch):
     printed, out = whole_load
-    monkeypatch.setattr(_sweep, "_critical_load", lambda units: 0.1185389)
+    monkeypatch.setattr(_sweep_run, "_critical_load", lambda units: 0.1185389)
     monkeypatch.setattr(_devices.Worker, "start", lambda *_: pytest.fail("it computed"))
     monkeypatch.setattr(_devices.Worker, "program", lambda *_: pytest.fail("it compiled"))
     again = sweep("load", out, "--resume")
@@ -187,7 +187,7 @@ def cheap(monkeypatch):
         found = {"period": jax.numpy.where(gain > 2, ratio + gain, jax.numpy.nan), "transitions": whole}
         return found | {"collapsed": gain <= 2, "ending": Ending.running, "result": hj.RESULTS.successful}
 
-    monkeypatch.setattr(_sweep.AtGain, "__call__", point)
+    monkeypatch.setattr(_sweep_points.AtGain, "__call__", point)
 
 
 PERIODS = [[np.nan, 4.02, 6.02]]
@@ -232,7 +232,7 @@ def test_a_dry_run_says_what_is_there(whole_load, monkeypatch):
     _, out = whole_load
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     made = hj.sweep.Plan(12, 2, (1, 4), 1, 1, 2**20, 96, 1.0, 0.1)
-    monkeypatch.setattr(_sweep.sweep, "plan", lambda *_, **__: made)
+    monkeypatch.setattr(_sweep_run.sweep, "plan", lambda *_, **__: made)
     result = sweep("load", out, "--dry-run")
     assert result.exit_code == 0 and "12 of 12 points are in" in result.stdout
     assert "boundary: Plan: 12 points" in result.stdout and "about " in result.stdout
@@ -241,7 +241,7 @@ def test_a_dry_run_says_what_is_there(whole_load, monkeypatch):
 
 def forbid(monkeypatch):
     for name in ("run", "boundary", "plan"):
-        monkeypatch.setattr(_sweep.sweep, name, lambda *_, **__: pytest.fail("it began to compute"))
+        monkeypatch.setattr(_sweep_run.sweep, name, lambda *_, **__: pytest.fail("it began to compute"))
 
 
 DIFFERENT = [
@@ -332,7 +332,7 @@ def test_output_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 
 def test_options_make_the_points(tmp_path):
-    ways = _sweep.Ways(tmp_path, seed=4)
+    ways = _sweep_request.Ways(tmp_path, seed=4)
     request = _sweep.prepare_load(ways, simulation=True, neurons=100, networks=2, units="sign", loads=(0.1, 0.5, 2))
     point: Any = request.stages[0].point
     assert (point.networks, point.max_patterns, point.units) == (2, 50, "sign")
@@ -350,11 +350,11 @@ def test_options_make_the_points(tmp_path):
 
 
 def test_blocks_do_not_depend_on_the_devices(tmp_path):
-    request = _sweep.prepare_load(_sweep.Ways(tmp_path))
-    sizes = [_sweep._blocks(request, stage)["block_size"] for stage in request.stages]
+    request = _sweep.prepare_load(_sweep_request.Ways(tmp_path))
+    sizes = [_sweep_run._blocks(request, stage)["block_size"] for stage in request.stages]
     assert sizes == [32, 4]  # of 1024 points and of 32
-    sequences = _sweep.prepare_sequence(_sweep.Ways(tmp_path), memories=(4, 8), draws=4)
-    assert _sweep._blocks(sequences, sequences.stages[0])["block_size"] == 4  # of 7 × 4 a choice
+    sequences = _sweep.prepare_sequence(_sweep_request.Ways(tmp_path), memories=(4, 8), draws=4)
+    assert _sweep_run._blocks(sequences, sequences.stages[0])["block_size"] == 4  # of 7 × 4 a choice
 
 
 class Inline:
@@ -368,7 +368,7 @@ class Inline:
 
 def test_executors_compute_the_same(cheap, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(_sweep, "_executor", lambda name: asked.append(name) or contextlib.nullcontext(Inline()))
+    monkeypatch.setattr(_sweep_run, "_executor", lambda name: asked.append(name) or contextlib.nullcontext(Inline()))
     result = sweep("gains", tmp_path, "--executor", "processes:2")
     assert result.exit_code == 0, result.output + repr(result.exception)
     assert asked == ["processes:2"] and "on         processes:2" in result.stdout
@@ -402,13 +402,13 @@ def general(tmp_path):
 def test_show_draws_any_store(tmp_path, monkeypatch):
     store, drawn = general(tmp_path), []
     for name in ("phase_diagram", "profile"):
-        inner = getattr(_present_sweep.plot, name)
+        inner = getattr(_draw_sweep.plot, name)
 
         def draw(dataset, variable, *, ax, inner=inner, name=name, **axes):
             drawn.append((name, variable, axes))
             return inner(dataset, variable, ax=ax, **axes)
 
-        monkeypatch.setattr(_present_sweep.plot, name, draw)
+        monkeypatch.setattr(_draw_sweep.plot, name, draw)
     monkeypatch.chdir(tmp_path)
     for more in ((), ("--variable", "twice", "--x", "saliency"), ("--x", "replicate", "--y", "gain")):
         result = call("show", store, *more)
