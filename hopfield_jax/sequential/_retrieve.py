@@ -218,13 +218,7 @@ def _retrieve(
         )
         return {"overlap": values[0], "saliency": values[1], "overlap_rate": rates[0], "saliency_rate": rates[1]}
 
-    valid = (start >= 0) & (start < len(network.patterns))
-    for x in (level, margin):
-        valid &= (x >= 0) & (x <= 1)
-    if times is not None:
-        valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= 0) & (times[-1] <= t1.astype(times.dtype))
-    if key is None:
-        valid &= (network.noise_fast == 0) & (network.noise_slow == 0)
+    valid = _is_valid(network, start, t1, key, times, level, margin)
     t1 = jnp.where(valid, t1, jnp.nan)  # nothing is integrated, and the answer is NaN
     state = network.begin(start, saliency=saliency)
     if isinstance(options["solver"], ExactDwell):
@@ -258,28 +252,9 @@ def _retrieve(
     stable = network.escape_level().astype(salient.dtype)
     collapsed = (held < last) & (jnp.max(salient[last]) <= stable)
     chance = tied(found, at_switch) if smooth else jnp.array(False)
-    leader = found["leader"]
-
-    # Why it ended. What was there to follow when the active memory was lost:
-    others = jnp.arange(len(network.patterns), dtype=leader.dtype) != leader
-    able = others & (salient[held] > stable)
-    pushed = able & (size[held] > 1e-4)
-    column = network.transitions[:, leader]
-    # Its own drive, towards which its saliency tends; it is held once it has come there and the drive is enough.
-    drive = network.gain * network.saliency({"slow": matmul(column, network.patterns)})[leader]
-    at_rest = jnp.abs(salient[last, leader.astype(last.dtype)] - drive) < 1e-3 * drive
-    ending = cast(Ending, Ending.running)
-    for reason, why in (
-        (collapsed, Ending.collapse),
-        (collapsed & jnp.any(able) & ~jnp.any(pushed), Ending.not_nucleated),
-        (collapsed & ~jnp.any(column > 0), Ending.end_of_chain),
-        (collapsed & chance, Ending.tie),
-        (~collapsed & (drive >= stable) & at_rest, Ending.no_escape),
-        (collapsed & (found["count"] == 0) & (saliency <= stable), Ending.decayed_at_start),
-        ((found["count"] > 0) & (found["sign"][found["count"]] < 0), Ending.wrong_sign),
-        (~is_okay(path.result), Ending.invalid),
-    ):
-        ending = Ending.where(reason, why, ending)
+    ending = _ending(
+        network, found, size[held], salient[held], salient[last], stable, saliency, collapsed, chance, path.result
+    )
     result = RESULTS.where(is_okay(path.result) & found["overflow"], RESULTS.no_room, path.result)
     going = is_okay(path.result) & (ending == Ending.running) & (found["count"] > 0)
     dwell = jnp.diff(found["times"], prepend=jnp.zeros(1, found["times"].dtype))
@@ -309,6 +284,43 @@ def _retrieve(
             network, saliency=saliency, start=start.astype(saliency.dtype), t1=t1, level=level, margin=margin
         ),
     )
+
+
+def _is_valid(network, start, t1, key, times, level, margin) -> Bool[Array, ""]:
+    """What `retrieve_sequence` cannot see of traced arguments."""
+    valid = (start >= 0) & (start < len(network.patterns))
+    for x in (level, margin):
+        valid &= (x >= 0) & (x <= 1)
+    if times is not None:
+        valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= 0) & (times[-1] <= t1.astype(times.dtype))
+    if key is None:
+        valid &= (network.noise_fast == 0) & (network.noise_slow == 0)
+    return valid
+
+
+def _ending(network, found, size, salient, salient_at_end, stable, first_saliency, collapsed, chance, result) -> Ending:
+    """Why it ended; `size` and `salient` are |overlaps| and saliencies when the last memory was lost."""
+    leader = found["leader"]
+    # What was there to follow.
+    able = (jnp.arange(len(network.patterns), dtype=leader.dtype) != leader) & (salient > stable)
+    pushed = able & (size > 1e-4)
+    column = network.transitions[:, leader]
+    # Its own drive, towards which its saliency tends; it is held once it has come there and the drive is enough.
+    drive = network.gain * network.saliency({"slow": matmul(column, network.patterns)})[leader]
+    at_rest = jnp.abs(salient_at_end[leader.astype(jnp.int32)] - drive) < 1e-3 * drive
+    ending = cast(Ending, Ending.running)
+    for reason, why in (
+        (collapsed, Ending.collapse),
+        (collapsed & jnp.any(able) & ~jnp.any(pushed), Ending.not_nucleated),
+        (collapsed & ~jnp.any(column > 0), Ending.end_of_chain),
+        (collapsed & chance, Ending.tie),
+        (~collapsed & (drive >= stable) & at_rest, Ending.no_escape),
+        (collapsed & (found["count"] == 0) & (first_saliency <= stable), Ending.decayed_at_start),
+        ((found["count"] > 0) & (found["sign"][found["count"]] < 0), Ending.wrong_sign),
+        (~is_okay(result), Ending.invalid),
+    ):
+        ending = Ending.where(reason, why, ending)
+    return ending
 
 
 def conditions(network: InputDrivenNetwork, **numbers: Array) -> Setting:
