@@ -58,7 +58,8 @@ def gather(figures: bool) -> None:
         entries.append((title, f"{script.stem}.md"))
         if figures:
             shutil.copy(figure(script), pages / "examples" / f"{script.stem}.png")
-            text = text.replace("\n```python", f"\n![{title}]({script.stem}.png)\n\n```python", 1)
+            picture = f"![{title}]({script.stem}.png)\n\n*Made with `--quick`: fewer points, larger errors.*"
+            text = text.replace("\n```python", f"\n{picture}\n\n```python", 1)
         (pages / "examples" / f"{script.stem}.md").write_text(text, encoding="utf-8")
     listed = "".join(f"- [{title}]({page})\n" for title, page in entries)
     (pages / "examples" / "index.md").write_text(

@@ -56,7 +56,5 @@ for ax, (load, cue) in zip(axes, settings, strict=True):
     ax.errorbar(seen.strength, seen.overlap, seen.overlap_error, fmt="o", color="C0", markersize=4)
     ax.errorbar(seen.strength, seen.cue_overlap, seen.cue_overlap_error, fmt="s", color="C1", markersize=4)
     ax.set_xscale("log")
-    ax.set_title(
-        f"α = {load}, $m_0$ = {cue}; points: {num_trials} networks of {num_neurons} neurons", fontsize="medium"
-    )
+    ax.title.set_text(f"α = {load}, $m_0$ = {cue}; points: {num_trials} networks of {num_neurons} neurons")
 figure.savefig(options.output, dpi=150)

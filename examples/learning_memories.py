@@ -101,7 +101,7 @@ figure, axes = plt.subplots(1, 3, figsize=(13.5, 4), layout="constrained")
 for ax, name in zip(axes, reference, strict=False):
     theory = NORMS if name == "cyclic" else COUNTS
     times, one = np.arange(2001), {k: v[0] for k, v in reference[name].items()}
-    plot.learning(times, one["simulation"], one[theory], ax)
+    plot.learning(times, one["simulation"], one[theory], ax=ax)
     ax.set_title(f"{name.capitalize()} protocol and {theory}", fontsize="medium")
 betas = np.geomspace(0.01, 0.5, 6 if options.quick else 15)
 for i, sigma in enumerate((0.4, 1.0, 2.0)):

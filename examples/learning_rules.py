@@ -29,7 +29,8 @@ rules = {
     "pseudo-inverse": (classical.pseudo_inverse, [0.45, 0.55, 0.6, 0.65, 0.7, 0.8]),
 }
 if options.quick:
-    rules = {name: (rule, [0.3 * loads[0], min(0.95, 2.5 * loads[-1])]) for name, (rule, loads) in rules.items()}
+    few = lambda x: [0.3 * x[0], x[1], x[-1], min(0.95, 2.5 * x[-1])]  # noqa: E731
+    rules = {name: (rule, few(loads)) for name, (rule, loads) in rules.items()}
 
 # %% [markdown]
 # One draw: random patterns, a cue of overlap 0.9 with the first, neurons updated one by one in random order until
@@ -61,7 +62,7 @@ for n, (name, transition) in enumerate(found.items()):
         transition.values[largest], transition.fraction[largest], transition.fraction_error[largest],
         fmt="o-", color=color, markersize=4, capsize=2, label=name,
     )  # fmt: skip
-    plot.finite_size(transition, right, index=n, label=name)
+    plot.finite_size(transition, ax=right, index=n, label=name)
 right.set_ylim(0, 0.9)
 right.axhline(0.1379, color="0.5", linestyle=":", linewidth=1)
 right.annotate("0.138", (float(sizes[0]) ** -exponent, 0.1379), ha="right", va="bottom", fontsize="small", color="0.4")

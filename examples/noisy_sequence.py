@@ -82,10 +82,11 @@ for name, x, y in (
 left.axhline(rows[0, 0], color="0.5", linewidth=0.8, label="no noise")
 for ax in (left, middle):
     ax.set(xscale="log", xlabel="noise strength (standard deviation of a free unit)")
-    ax.legend(fontsize="small", loc="lower left")
 left.set(ylabel=r"mean dwell time / $\tau_s$")
 left.set_title(f"κ = {gain:g}, input coupling 0.01, {num_runs} runs a point", fontsize="medium")
 middle.set(ylabel="share of runs", ylim=(-0.03, 1.03))
+for ax in (left, middle):
+    ax.legend(fontsize="small", loc="best")
 middle.set_title(f"Runs in the right order until t = {t1:g}", fontsize="medium")
 
 # %% [markdown]

@@ -54,5 +54,7 @@ for ax, load in zip(axes, loads, strict=True):
     ax.set(xlabel="step", title=f"α = {load:g}", ylim=(0.2, 1.02))
 axes[0].set_ylabel("overlap with the pattern")
 axes[0].legend(fontsize="small", title="lines: theory")
-figure.suptitle(f"Theory (lines) and {num_trials} networks of {num_neurons} neurons, $m_0$ = {cue}, β = 4, τ_A = 5")
+figure.suptitle(
+    f"Theory and {num_trials} networks of {num_neurons} neurons, $m_0$ = {cue}, β = 4, $τ_A$ = 5", fontsize="medium"
+)
 figure.savefig(options.output, dpi=150)

@@ -57,5 +57,5 @@ print(
 
 # %%
 ax = plot.thresholds(strengths, found, xlabel="strength λ of the plasticity", ylabel="smallest retrieved cue $m_0^*$")
-ax.set_title(f"α = {load}, β = 4, τ_A = 5, {num_steps} steps, theory", fontsize="medium")
+ax.title.set_text(f"Basin of attraction at α = {load}")
 plt.gcf().savefig(options.output, dpi=150)

@@ -73,6 +73,6 @@ for load in (0.85 * boundary, 1.15 * boundary):
 # %%
 ax = plot.thresholds(strengths, found, xlabel="strength λ of the plasticity", ylabel="largest load $α_{max}$")
 ax.axhline(0.1379, color="0.5", linestyle=":", label="0.138: sign units at rest, no plasticity")
-ax.set_title(f"$m_0$ = {cue}, β = 4, τ_A = 5, {num_steps} steps, theory", fontsize="medium")
+ax.title.set_text(f"Largest load from a cue of $m_0$ = {cue}")
 ax.legend(fontsize="small")
 plt.gcf().savefig(options.output, dpi=150)

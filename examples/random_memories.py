@@ -64,7 +64,7 @@ for (num_neurons, _), m in measured.items():
 
 # %%
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
-plot.spectrum(large.eigenvalues, float(large.load), left)
+plot.spectrum(large.eigenvalues, float(large.load), ax=left)
 for i, num_neurons in enumerate(sizes):
     here = [m for (size, _), m in measured.items() if size == num_neurons]
     x = [m.load[0] for m in here]

@@ -54,7 +54,7 @@ def follow(num_patterns):
 
 
 figure, axes = plt.subplots(
-    len(couplings), 1, figsize=(7.5, len(couplings) * (1 + 0.5 * len(sizes))), layout="constrained", sharex=True
+    len(couplings), 1, figsize=(7.5, len(couplings) * (1.4 + 0.5 * len(sizes))), layout="constrained", sharex=True
 )
 shares, mean = np.zeros((2, len(couplings), len(sizes), len(gains)))
 print(f"N = {num_neurons}, τ_f/τ_s = {ratio}, HardTanh, {num_draws} draws of patterns, the same at all gains and ε")
@@ -85,11 +85,11 @@ for ax, coupling, share, right in zip(axes, couplings, shares, mean, strict=True
     print(f"ε = {coupling:.2f}: share {share.mean():.3f} over all cells, from the sign of Γ + ε alone {expected:.3f}")
     ax.set_xticks(range(len(gains)), [f"{gain:g}" for gain in gains])
     ax.set_yticks(range(len(sizes)), [str(p) for p in sizes])
-    ax.set(ylabel="random patterns P")
+    ax.set(ylabel="patterns P")
     ax.set_title(
         f"input coupling ε = {coupling:g}; the signs of Γ + ε alone would give {expected:.2f}", fontsize="medium"
     )
 axes[-1].set_xlabel("gain κ")
-figure.colorbar(image, ax=axes).set_label(f"share with {wanted} right transitions (right ones on average)")
+figure.colorbar(image, ax=axes).set_label(f"share with {wanted} right transitions\n(right ones on average)")
 figure.suptitle(f"Random memories: N = {num_neurons}, $\\tau_f/\\tau_s$ = {ratio}, {num_draws} draws a cell")
 figure.savefig(options.output, dpi=150)

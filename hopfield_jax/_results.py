@@ -1,7 +1,8 @@
 """How a computation ended, and the trajectory every integration returns."""
 
+import math
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import diffrax as dfx
 import equinox as eqx
@@ -222,3 +223,12 @@ def describe_result(result: RESULTS) -> str:
     if jnp.ndim(okay) == 0:
         return "ok" if okay else RESULTS[result]
     return f"{int(jnp.sum(okay))} of {okay.size} ok"
+
+
+def with_error(value: Any, error: Any) -> str:
+    """A number to the second digit of its standard error, as 0.138 ± 0.012."""
+    value, error = float(value), float(error)
+    if not (math.isfinite(value) and 0 < error < math.inf):
+        return f"{value:.4g} ± {error:.2g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -129,12 +129,12 @@ def _drawings(batch, statistics):
     one = jax.tree.map(lambda x: x[1], batch)
     return {
         "images": lambda ax: plot.images(ROWS, ROWS, ROWS, (2, 3), ax),
-        "energy": lambda ax: plot.energy(one, ax),
-        "energies": lambda ax: plot.energy(batch, ax),
-        "overlaps": lambda ax: plot.overlaps(one, ax),
-        "scores": lambda ax: plot.scores({"half": {"a": scored, "b": scored}, "top": {"b": scored}}, ax),
-        "spectrum": lambda ax: plot.spectrum(np.array([0.0, 1.6, 3.0, 9.0]), 0.2, ax),
-        "learning": lambda ax: plot.learning(TIMES, np.ones((5, 2)), np.zeros((5, 2)), ax),
+        "energy": lambda ax: plot.energy(one, ax=ax),
+        "energies": lambda ax: plot.energy(batch, ax=ax),
+        "overlaps": lambda ax: plot.overlaps(one, ax=ax),
+        "scores": lambda ax: plot.scores({"half": {"a": scored, "b": scored}, "top": {"b": scored}}, ax=ax),
+        "spectrum": lambda ax: plot.spectrum(np.array([0.0, 1.6, 3.0, 9.0]), 0.2, ax=ax),
+        "learning": lambda ax: plot.learning(TIMES, np.ones((5, 2)), np.zeros((5, 2)), ax=ax),
         "order_parameters": lambda ax: plot.order_parameters(order(), order("simulation"), ax=ax),
         "two_times": lambda ax: plot.two_times(order(), ax=ax),
         "feedback": lambda ax: plot.feedback(order(), ax=ax),

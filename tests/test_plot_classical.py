@@ -28,15 +28,15 @@ def test_transition_draws_fractions_fits_and_limit(found):
         x, y = np.asarray(curve.get_xydata()).T
         np.testing.assert_allclose(y, 1 / (1 + np.exp(-(x - float(half)) / float(width))), atol=1e-6)
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert (
-        any(f"N → ∞: {found.fit.limit:.4f}" in label for label in labels) and axes.get_xlabel() == "cue overlap $m_0$"
-    )
+    limit, error = next(label for label in labels if "→" in label).removeprefix("N → ∞: ").split(" ± ")
+    assert abs(float(error) / found.fit.limit_error - 1) < 0.06  # two digits of the error, and the value as far
+    assert abs(float(limit) - found.fit.limit) < 0.06 * float(error) and axes.get_xlabel() == "cue overlap $m_0$"
     plt.close("all")
 
 
 def test_finite_size_draws_the_line_to_the_limit(found):
     _, given = plt.subplots()
-    axes = plot.finite_size(found, given, index=1, label="made up")
+    axes = plot.finite_size(found, ax=given, index=1, label="made up")
     assert axes is given
     line = next(line for line in axes.lines if line.get_linestyle() == "-")
     x, y = np.asarray(line.get_xydata()).T

@@ -7,7 +7,7 @@ from jaxtyping import Int as IntOf
 
 from .._checks import fail, in_domain, is_concrete
 from .._misc import as_inexact
-from .._results import card, is_okay
+from .._results import card, is_okay, with_error
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._retrieve import Retrieval
 
@@ -112,10 +112,11 @@ class RetrievalScore(eqx.Module):
             self.num_failed,
             lambda: (
                 f"{self.retrieved.size} cues\n"
-                f"  retrieved {self.fraction:.4f} ± {self.fraction_error:.1g} (right winner and similarity of at least "
-                f"{self.threshold:g}), right winner {self.recognised_fraction:.4f} ± {self.recognised_error:.1g}\n"
-                f"  similarity {self.mean_similarity:.4f} ± {self.similarity_error:.1g}, "
-                f"overlap {self.mean_overlap:.4f} ± {self.overlap_error:.1g}\n"
+                f"  retrieved {with_error(self.fraction, self.fraction_error)} (right winner and similarity of at "
+                f"least {self.threshold:g}), "
+                f"right winner {with_error(self.recognised_fraction, self.recognised_error)}\n"
+                f"  similarity {with_error(self.mean_similarity, self.similarity_error)}, "
+                f"overlap {with_error(self.mean_overlap, self.overlap_error)}\n"
                 f"  {self.mean_steps:.1f} steps, energy drop {self.mean_energy_drop:.4g} "
                 f"(largest rise {jnp.nanmax(self.energy_rise):.1e})\n"
                 f"  {self.num_unsettled} not at rest, {self.num_failed} failed"

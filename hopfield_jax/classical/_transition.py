@@ -12,7 +12,7 @@ from jaxtyping import Real
 from .._checks import at_least, fail, in_domain, increasing, is_concrete, shape_is
 from .._misc import as_inexact, default_float, matmul
 from .._patterns import flip, random_patterns
-from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay, with_error
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._couplings import AbstractCouplings
 from ._network import BinaryNetwork
@@ -46,7 +46,7 @@ class FiniteSizeFit(eqx.Module):
     def describe(self) -> str:
         """The numbers, without the title."""
         return (
-            f"{self.limit:.4f} ± {self.limit_error:.2g} for N → ∞ ({self.slope:+.3g} N^(-{self.exponent:.3g})), "
+            f"{with_error(self.limit, self.limit_error)} for N → ∞ ({self.slope:+.3g} N^(-{self.exponent:.3g})), "
             f"χ² = {self.chi_squared:.2f} with {self.num_free} degrees of freedom"
         )
 
@@ -142,7 +142,7 @@ class RetrievalTransition(eqx.Module):
     def __str__(self) -> str:
         def text():
             sizes = ", ".join(
-                f"{half:.4f} ± {error:.1g} (N = {n})"
+                f"{with_error(half, error)} (N = {n})"
                 for half, error, n in zip(self.half, self.half_error, self.num_neurons, strict=True)
             )
             return (

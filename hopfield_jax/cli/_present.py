@@ -200,7 +200,7 @@ def _figures(request: Request, outcomes: Sequence[Outcome]) -> list[Path]:
     last = max(_settling_time(o.first) for o in outcomes)
     for row, corruption in zip(panels, corruptions, strict=True):
         for n, (ax, name) in enumerate(zip(row, names, strict=True)):
-            plot.energy(of[corruption, name].first, ax, color=plot.COLOURS[n])
+            plot.energy(of[corruption, name].first, ax=ax, color=plot.COLOURS[n])
             ax.set(xlim=(0, last), title=f"{name}, {corruption} {request.amounts[corruption]:g}")
             ax.title.set_fontsize("medium")
     title = f"Energy along the {request.num_patterns} retrievals of the first draw, median thick; {setting}"
@@ -213,7 +213,7 @@ def _figures(request: Request, outcomes: Sequence[Outcome]) -> list[Path]:
         f"{corruption} {request.amounts[corruption]:g}": {name: of[corruption, name].score for name in names}
         for corruption in corruptions
     }
-    plot.scores(labelled, ax)
+    plot.scores(labelled, ax=ax)
     figure.suptitle(f"{setting}, {request.draws} draws", fontsize="medium")
     files.append(_write(figure, request.output / "scores.png"))
     return files

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._results import RESULTS, Setting, card, describe_result
+from .._results import RESULTS, Setting, card, describe_result, with_error
 from .._types import Array, Float, PyTree, Scalar
 
 
@@ -69,7 +69,7 @@ class OrderParameters(eqx.Module):
             last, error = jnp.atleast_1d(self.overlap[-1])[0], jnp.atleast_1d(self.overlap_error[-1])[0]
             first = jnp.atleast_1d(self.overlap[0])[0]
             lines = [
-                f"{len(self.times) - 1} steps: overlap {first:.4f} -> {last:.4f} ± {error:.1g}, overlap with the cue "
+                f"{len(self.times) - 1} steps: overlap {first:.4f} -> {with_error(last, error)}, overlap with the cue "
                 f"{self.cue_overlap[-1]:.4f}, energy {self.energy[0]:.4g} -> {self.energy[-1]:.4g}",
                 str(self.setting),
             ]

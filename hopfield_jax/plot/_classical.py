@@ -3,13 +3,14 @@
 import numpy as np
 
 from .._checks import fail
+from .._results import with_error
 from ..classical import RetrievalTransition
 from ._style import FAINT, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
 _SYMBOLS = {"load": "load α = P/N", "cue overlap": "cue overlap $m_0$"}
 
 
-def transition(found: RetrievalTransition, ax: Axes | None = None) -> Axes:
+def transition(found: RetrievalTransition, *, ax: Axes | None = None) -> Axes:
     """Draws the fraction of networks that retrieve against load or cue overlap, a colour a size.
 
     Points with their binomial errors, the fitted logistic curves, and the value for infinitely many neurons with its
@@ -27,7 +28,7 @@ def transition(found: RetrievalTransition, ax: Axes | None = None) -> Axes:
     for n, size in enumerate(np.asarray(found.num_neurons)):
         half, error, width = (float(getattr(found, name)[n]) for name in ("half", "half_error", "width"))
         bars = np.asarray(found.fraction_error[n])
-        label = f"N = {size}: {half:.4f} ± {error:.1g}"
+        label = f"N = {size}: {with_error(half, error)}"
         axes.errorbar(
             values[n], fraction[n], bars, fmt="o", color=colour(n), markersize=4, elinewidth=1, capsize=2, label=label
         )
@@ -37,14 +38,14 @@ def transition(found: RetrievalTransition, ax: Axes | None = None) -> Axes:
     limit, error = float(found.fit.limit), float(found.fit.limit_error)
     if np.isfinite(limit) and np.isfinite(error):
         axes.axvspan(limit - error, limit + error, color=FAINT, alpha=0.6, linewidth=0)
-        axes.axvline(limit, color=INK, linewidth=1.2, linestyle="--", label=f"N → ∞: {limit:.4f} ± {error:.1g}")
+        axes.axvline(limit, color=INK, linewidth=1.2, linestyle="--", label=f"N → ∞: {with_error(limit, error)}")
     axes.set_ylim(-0.03, 1.03)
     finish(axes, title=f"Retrieval against {found.name}", x=_label(found), y="fraction retrieved", legend=True)
     return say_facts(axes, [f"{found.num_draws} draws a point", f"retrieved from m = {float(found.threshold):g}"])
 
 
 def finite_size(
-    found: RetrievalTransition, ax: Axes | None = None, *, index: int = 0, label: str | None = None
+    found: RetrievalTransition, *, ax: Axes | None = None, index: int = 0, label: str | None = None
 ) -> Axes:
     """Draws where half of the networks retrieve against the size, and the line to infinitely many neurons.
 
@@ -65,7 +66,7 @@ def finite_size(
     small = numbers("found.num_neurons", found.num_neurons, 1) ** -exponent
     half, bars = numbers("found.half", found.half, 1), numbers("found.half_error", found.half_error, 1)
     x = np.array([0.0, small.max()])
-    named = f"{limit:.4f} ± {error:.1g}" if label is None else f"{label}: {limit:.4f} ± {error:.1g}"
+    named = f"{with_error(limit, error)}" if label is None else f"{label}: {with_error(limit, error)}"
     axes.plot(x, limit + float(fit.slope) * x, color=colour(index), linewidth=1.5)
     axes.errorbar(small, half, bars, fmt="o", color=colour(index), markersize=4, elinewidth=1.2, capsize=2, label=named)
     axes.errorbar([0.0], [limit], [error], fmt="s", color=colour(index), markersize=5, elinewidth=1.2, capsize=3)

@@ -14,8 +14,15 @@ from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers,
 
 _TIME = "time t (units of the neurons' time constant)"
 _STEPS = [1, 2, 5, 10]  # of the ticks: updates are whole numbers more often than quarters
-_SYMBOLS = {"cue.overlap": "m₀", "load": "α", "coupling": "g", "kernel.strength": "λ", "kernel.tau": "τ", "dt": "dt"}
-_SYMBOLS |= {"num_steps": "T", "threshold": "retrieved from m ="}
+_SAID = {
+    "cue.overlap": "m₀ =",
+    "load": "α =",
+    "coupling": "g =",
+    "kernel.strength": "λ =",
+    "kernel.tau": "τ =",
+    "dt": "dt =",
+}
+_SAID |= {"num_steps": "T =", "threshold": "retrieved: m ≥"}
 _USUAL = {"coupling": 1.0, "cue_field": 0.0, "pattern_field": 0.0}  # said only where they are something else
 # Of each (times, times) quantity its name, and whether it is zero unless s < t.
 _QUANTITIES = {
@@ -304,7 +311,7 @@ def _describe(setting: Setting) -> list[str]:
     parts, rest = dict(setting.parts), {name: float(x) for name, x in one.items()}
     rest = {name: x for name, x in rest.items() if x != _USUAL.get(name)}
     beta = [f"β = {rest.pop('units.beta'):.4g}"] if "units.beta" in rest else []
-    said = [f"{symbol} = {rest.pop(name):.4g}" for name, symbol in _SYMBOLS.items() if name in rest]
+    said = [f"{symbol} {rest.pop(name):.4g}" for name, symbol in _SAID.items() if name in rest]
     said += [" ".join([parts["units"], "units", *beta])]
     said += ["no plasticity" if parts["kernel"] == "none" else f"{parts['kernel']} synapses"]
     said += [f"{name} = {x:.4g}" for name, x in rest.items()]

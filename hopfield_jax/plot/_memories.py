@@ -9,7 +9,7 @@ from ..theory import marchenko_pastur_density, marchenko_pastur_edges
 from ._style import ACCENT, COLOURS, INK, Axes, axes_for, colour, finish, numbers
 
 
-def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: Real[ArrayLike, ""], ax: Axes | None = None) -> Axes:
+def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: Real[ArrayLike, ""], *, ax: Axes | None = None) -> Axes:
     r"""Draws the non-zero eigenvalues of $\Xi^\top\Xi$ beside Marchenko and Pastur's density and its edges.
 
     **Arguments:**
@@ -45,6 +45,7 @@ def learning(
     times: Real[ArrayLike, " times"],
     similarity: Real[ArrayLike, "times patterns"],
     theory: Real[ArrayLike, "times patterns"] | None = None,
+    *,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the cosine between each memory and what it learns: simulation solid, theory dashed, one colour a memory.

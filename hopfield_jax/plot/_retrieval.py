@@ -9,7 +9,7 @@ from ..associative import Retrieval, RetrievalScore
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
 
 
-def energy(retrieval: Retrieval, ax: Axes | None = None, *, color: str | None = None) -> Axes:
+def energy(retrieval: Retrieval, *, ax: Axes | None = None, color: str | None = None) -> Axes:
     """Draws the energy along one retrieval, or along each of a batch with their median as a thick line.
 
     **Arguments:**
@@ -34,7 +34,7 @@ def energy(retrieval: Retrieval, ax: Axes | None = None, *, color: str | None = 
     return finish(axes, title=title, x="time t (units of τ)", y="energy E")
 
 
-def overlaps(retrieval: Retrieval, ax: Axes | None = None) -> Axes:
+def overlaps(retrieval: Retrieval, *, ax: Axes | None = None) -> Axes:
     """Draws the overlap with every pattern along one retrieval, the winner's in colour.
 
     **Arguments:**
@@ -60,7 +60,7 @@ def overlaps(retrieval: Retrieval, ax: Axes | None = None) -> Axes:
     return finish(axes, title=title, x="time t (units of τ)", y="overlap m", legend=True)
 
 
-def scores(scores: Mapping[str, Mapping[str, RetrievalScore]], ax: Axes | None = None) -> Axes:
+def scores(scores: Mapping[str, Mapping[str, RetrievalScore]], *, ax: Axes | None = None) -> Axes:
     """Draws the fraction retrieved with its binomial error, a group of bars a corruption, a bar a network.
 
     The faint part of a bar reaches up to the fraction whose winner is right, however similar.
