@@ -1,5 +1,6 @@
 """Branches of solutions: pseudo-arclength continuation of fixed length, and the folds on the way."""
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -172,54 +173,14 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
     equations = eqx.filter_closure_convert(equations, start)
     frozen = jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, equations)
     lower, upper, step = jax.lax.stop_gradient((lower, upper, step))
-    along_p = jnp.zeros_like(start).at[-1].set(1)
-    accuracy = jnp.sqrt(jnp.finfo(start.dtype).eps)
-
-    def corrected(w, normal, target, num_steps):
-        """The solution with normal·w = target, and whether Newton's method settled there."""
-
-        def improve(_, carry):
-            w, _ = carry
-            jacobian, value = _linearised(frozen, w)
-            change = jnp.linalg.solve(
-                jnp.concatenate([jacobian, normal[None]]), jnp.append(value, inner(normal, w) - target)
-            )
-            return w - change, jnp.max(jnp.abs(change))
-
-        w, change = jax.lax.fori_loop(0, num_steps, improve, (w, jnp.zeros_like(target)))
-        return w, change <= accuracy * (1 + jnp.max(jnp.abs(w)))
-
-    def advance(point: _Point, _):
-        w, tangent = point.w, point.tangent
-        ahead = w + point.step * tangent
-        bound = jnp.clip(ahead[-1], lower, upper)
-        leaves = bound != ahead[-1]
-        ahead = jnp.where(leaves, w + (bound - w[-1]) / jnp.where(leaves, tangent[-1], 1) * tangent, ahead)
-        normal = jnp.where(leaves, along_p, tangent)
-        new, settled = corrected(ahead, normal, inner(normal, ahead), 5)
-        new = new.at[-1].set(jnp.where(leaves, bound, new[-1]))
-        turned = _unit(_tangent(frozen, new, tangent))
-        cosine = inner(turned, tangent)
-        good = settled & (cosine > 0.7) & (new[-1] >= lower) & (new[-1] <= upper)
-        good &= jnp.max(jnp.abs(new - ahead)) <= point.step
-        scale = jnp.where(good, jnp.where(cosine > 0.98, 1.5, jnp.where(cosine < 0.92, 0.6, 1)), 0.5)
-        next_step = jnp.minimum(point.step * scale.astype(w.dtype), 4 * step)
-        lost = ~good & (next_step < 1e-6 * step)
-        made = _Point(
-            new, turned, point.arclength + inner(turned, new - w), next_step, point.done | leaves, jnp.array(False)
-        )
-        stay = _Point(w, tangent, point.arclength, next_step, point.done | lost, point.lost | lost)
-        kept = good & ~point.done
-        point = jtu.tree_map(lambda a, b, c: jnp.where(point.done, c, jnp.where(good, a, b)), made, stay, point)
-        return point, (point, kept)
-
+    along_p = _along_parameter(start)
     valid = jnp.all(jnp.isfinite(start)) & (step > 0) & jnp.isfinite(step)
     valid &= (start[-1] >= lower) & (start[-1] <= upper)
-    first, settled = corrected(start, along_p, start[-1], 16)
+    first, settled = _corrected(frozen, start, along_p, start[-1], 16)
     tangent = _unit(_tangent(frozen, first, along_p if forward else -along_p))
     settled &= jnp.all(jnp.isfinite(tangent)) & valid
     begin = _Point(first, tangent, jnp.zeros_like(step), step, ~settled, ~settled)
-    end, (points, kept) = jax.lax.scan(advance, begin, None, length=num_steps)
+    end, (points, kept) = jax.lax.scan(functools.partial(_advance, frozen, lower, upper, step), begin, length=num_steps)
     order = jnp.argsort(~kept, stable=True)
     points = jtu.tree_map(lambda a, b: jnp.concatenate([a[None], b[order]]), begin, points)
     count = jnp.where(settled, 1 + jnp.sum(kept), 0)
@@ -257,6 +218,52 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
             (unlocated, RESULTS.no_fold), (end.lost, RESULTS.lost_branch), (~valid, RESULTS.invalid_parameter)
         ),
     )
+
+
+def _along_parameter(w):
+    return jnp.zeros_like(w).at[-1].set(1)
+
+
+def _corrected(function, w, normal, target, num_steps):
+    """The solution with normal·w = target, and whether Newton's method settled there."""
+
+    def improve(_, carry):
+        w, _ = carry
+        jacobian, value = _linearised(function, w)
+        change = jnp.linalg.solve(
+            jnp.concatenate([jacobian, normal[None]]), jnp.append(value, inner(normal, w) - target)
+        )
+        return w - change, jnp.max(jnp.abs(change))
+
+    accuracy = jnp.sqrt(jnp.finfo(w.dtype).eps)
+    w, change = jax.lax.fori_loop(0, num_steps, improve, (w, jnp.zeros_like(target)))
+    return w, change <= accuracy * (1 + jnp.max(jnp.abs(w)))
+
+
+def _advance(function, lower, upper, step, point: _Point, _):
+    """One step along the branch, or a shorter one the next time; whether it was kept."""
+    w, tangent = point.w, point.tangent
+    ahead = w + point.step * tangent
+    bound = jnp.clip(ahead[-1], lower, upper)
+    leaves = bound != ahead[-1]
+    ahead = jnp.where(leaves, w + (bound - w[-1]) / jnp.where(leaves, tangent[-1], 1) * tangent, ahead)
+    normal = jnp.where(leaves, _along_parameter(w), tangent)
+    new, settled = _corrected(function, ahead, normal, inner(normal, ahead), 5)
+    new = new.at[-1].set(jnp.where(leaves, bound, new[-1]))
+    turned = _unit(_tangent(function, new, tangent))
+    cosine = inner(turned, tangent)
+    good = settled & (cosine > 0.7) & (new[-1] >= lower) & (new[-1] <= upper)
+    good &= jnp.max(jnp.abs(new - ahead)) <= point.step
+    scale = jnp.where(good, jnp.where(cosine > 0.98, 1.5, jnp.where(cosine < 0.92, 0.6, 1)), 0.5)
+    next_step = jnp.minimum(point.step * scale.astype(w.dtype), 4 * step)
+    lost = ~good & (next_step < 1e-6 * step)
+    made = _Point(
+        new, turned, point.arclength + inner(turned, new - w), next_step, point.done | leaves, jnp.array(False)
+    )
+    stay = _Point(w, tangent, point.arclength, next_step, point.done | lost, point.lost | lost)
+    kept = good & ~point.done
+    point = jtu.tree_map(lambda a, b, c: jnp.where(point.done, c, jnp.where(good, a, b)), made, stay, point)
+    return point, (point, kept)
 
 
 def _linearised(function, w):
