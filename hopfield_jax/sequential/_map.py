@@ -1,5 +1,6 @@
 """The map on the saliencies of all memories, for any transitions."""
 
+import functools
 import operator
 from collections.abc import Callable
 
@@ -161,53 +162,11 @@ def _follow(
     saliency = jnp.where(valid, saliency, 2)
     leads = jnp.any((matrix > 0) & ~jnp.eye(num_patterns, dtype=bool), axis=0)
 
-    def step(carry, i):
-        active, saliency, time, end_time, ending = carry
-        target, others = drive[:, active], jnp.arange(num_patterns, dtype=jnp.int32) != active
-
-        def at(t: Scalar) -> Array:
-            return target + (saliency - target) * jnp.exp(-t)
-
-        def largest(t: Scalar) -> Scalar:
-            return jnp.max(jnp.where(others, at(t), -jnp.inf))
-
-        stable, held = saliency[active] > 1, target[active] >= 1
-        leaves = stable & ~held
-        ratio = (saliency[active] - target[active]) / jnp.where(leaves, 1 - target[active], 1)
-        crossing = jnp.log(jnp.where(leaves, ratio, 1))
-        wait = _switch_time(crossing, largest, delay) if callable(delay) else jnp.maximum(crossing + delay, 0)
-        found = jnp.isfinite(wait)
-        dwell = jnp.where(found, wait, 0)
-        now, best = at(dwell), largest(dwell)
-        follows = found & (best > jnp.maximum(1, now[active]))
-        tied = jnp.sum(others & (now >= best * (1 - 8 * jnp.finfo(dtype).eps))) > 1
-
-        going = ending == Ending.running
-        stop = Ending.where(follows, Ending.running, Ending.collapse)
-        stop = Ending.where(~follows & ~leads[active], Ending.end_of_chain, stop)
-        stop = Ending.where(follows & tied, Ending.tie, stop)
-        stop = Ending.where(jnp.isnan(wait), Ending.invalid, stop)
-        stop = Ending.where(held, Ending.no_escape, stop)
-        stop = Ending.where(stable, stop, Ending.decayed_at_start)
-        ending = Ending.where(going, stop, ending)
-        ends = going & (ending != Ending.running)
-        end_time = jnp.where(ends, jnp.where(held & stable, jnp.inf, time + crossing), end_time)
-        # The last step only looks whether there is another transition.
-        switches = going & ~ends & (i < max_transitions)
-        successor = jnp.argmax(jnp.where(others, now, -jnp.inf)).astype(active.dtype)
-        carry = (
-            jnp.where(switches, successor, active),
-            jnp.where(switches, now, saliency),
-            jnp.where(switches, time + dwell, time),
-            end_time,
-            ending,
-        )
-        outputs = jnp.where(switches, successor, -1), time + dwell, dwell, now
-        return carry, (outputs[0], *(jnp.where(switches, x, jnp.nan) for x in outputs[1:]))
-
     ending = Ending.where(valid, Ending.running, Ending.invalid)
     carry = jnp.where(valid, start, 0), saliency, jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype), ending
-    carry, (order, times, dwells, saliencies) = jax.lax.scan(step, carry, jnp.arange(max_transitions + 1))
+    carry, (order, times, dwells, saliencies) = jax.lax.scan(
+        functools.partial(_next, drive, leads, delay, max_transitions), carry, jnp.arange(max_transitions + 1)
+    )
     _, _, _, end_time, ending = carry
     valid &= ending != Ending.invalid
     return SaliencyRun(
@@ -220,6 +179,52 @@ def _follow(
         collapsed=ending == Ending.collapse,
         ending=ending,
     )
+
+
+def _next(drive, leads, delay, max_transitions: int, carry, i):
+    """One memory, until another follows or none does."""
+    active, saliency, time, end_time, ending = carry
+    target, others = drive[:, active], jnp.arange(len(drive), dtype=jnp.int32) != active
+
+    def at(t: Scalar) -> Array:
+        return target + (saliency - target) * jnp.exp(-t)
+
+    def largest(t: Scalar) -> Scalar:
+        return jnp.max(jnp.where(others, at(t), -jnp.inf))
+
+    stable, held = saliency[active] > 1, target[active] >= 1
+    leaves = stable & ~held
+    ratio = (saliency[active] - target[active]) / jnp.where(leaves, 1 - target[active], 1)
+    crossing = jnp.log(jnp.where(leaves, ratio, 1))
+    wait = _switch_time(crossing, largest, delay) if callable(delay) else jnp.maximum(crossing + delay, 0)
+    found = jnp.isfinite(wait)
+    dwell = jnp.where(found, wait, 0)
+    now, best = at(dwell), largest(dwell)
+    follows = found & (best > jnp.maximum(1, now[active]))
+    tied = jnp.sum(others & (now >= best * (1 - 8 * jnp.finfo(drive.dtype).eps))) > 1
+
+    going = ending == Ending.running
+    stop = Ending.where(follows, Ending.running, Ending.collapse)
+    stop = Ending.where(~follows & ~leads[active], Ending.end_of_chain, stop)
+    stop = Ending.where(follows & tied, Ending.tie, stop)
+    stop = Ending.where(jnp.isnan(wait), Ending.invalid, stop)
+    stop = Ending.where(held, Ending.no_escape, stop)
+    stop = Ending.where(stable, stop, Ending.decayed_at_start)
+    ending = Ending.where(going, stop, ending)
+    ends = going & (ending != Ending.running)
+    end_time = jnp.where(ends, jnp.where(held & stable, jnp.inf, time + crossing), end_time)
+    # The last step only looks whether there is another transition.
+    switches = going & ~ends & (i < max_transitions)
+    successor = jnp.argmax(jnp.where(others, now, -jnp.inf)).astype(active.dtype)
+    carry = (
+        jnp.where(switches, successor, active),
+        jnp.where(switches, now, saliency),
+        jnp.where(switches, time + dwell, time),
+        end_time,
+        ending,
+    )
+    outputs = jnp.where(switches, successor, -1), time + dwell, dwell, now
+    return carry, (outputs[0], *(jnp.where(switches, x, jnp.nan) for x in outputs[1:]))
 
 
 def _switch_time(crossing: Scalar, largest: Callable, delay: Callable) -> Scalar:
