@@ -7,6 +7,8 @@ from ._couplings import AbstractCouplings as AbstractCouplings
 from ._couplings import DenseCouplings as DenseCouplings
 from ._couplings import OuterProducts as OuterProducts
 from ._couplings import SparseCouplings as SparseCouplings
+from ._finite_size import FiniteSizeFit as FiniteSizeFit
+from ._finite_size import finite_size as finite_size
 from ._network import BinaryNetwork as BinaryNetwork
 from ._network import GradedEnergyNetwork as GradedEnergyNetwork
 from ._network import GradedNetwork as GradedNetwork
@@ -23,9 +25,7 @@ from ._rules import palimpsest as palimpsest
 from ._rules import pseudo_inverse as pseudo_inverse
 from ._rules import sequence as sequence
 from ._rules import storkey as storkey
-from ._transition import FiniteSizeFit as FiniteSizeFit
 from ._transition import RetrievalTransition as RetrievalTransition
 from ._transition import basin as basin
 from ._transition import capacity as capacity
-from ._transition import finite_size as finite_size
 from ._transition import recall as recall
