@@ -69,6 +69,19 @@ def step(quick):
     table("Step of continuous time", ["dt", "m at t = 4"], rows)
 
 
+def steps(quick):
+    """Updates until the network rests (fixed synapses), against the stationary theory, which has no time."""
+    rows = []
+    for load in (0.1, 0.11):
+        rest = float(hj.theory.scsna(hj.LogCosh(4.0), load).overlap)
+        for num_steps in (10, 20) if quick else (10, 20, 40, 80):
+            model, options = network(load, 0.0), {"num_samples": 1024 if quick else 8192, "key": KEY}
+            run = D.solve(model, D.SpinCue(0.6), num_steps=num_steps, num_shifts=8, **options)
+            end, error = float(run.overlap[-1]), float(run.overlap_error[-1])
+            rows.append([f"{load:g}", f"{num_steps}", f"{end:.5f} ± {error:.5f}", f"{end - rest:+.5f}"])
+    table("Number of steps", ["α", "steps", "m at the last", "from the state at rest"], rows)
+
+
 def sizes(quick):
     """Networks of finite size against the theory at the same P/N (α = 0.1, m₀ = 0.5, β = 4, λ = 0.3)."""
     rows = []
@@ -125,5 +138,5 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="small sizes")
     quick = parser.parse_args().quick
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {jnp.zeros(()).dtype}")
-    for part in (paths, jitter, step, sizes, sequences, statics):
+    for part in (paths, jitter, step, steps, sizes, sequences, statics):
         part(quick)

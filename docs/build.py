@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 WORK, CACHE, SITE = ROOT / "build" / "docs", ROOT / "build" / "figures", ROOT / "site"
 CELL = re.compile(r"^# %%( \[markdown\])?[^\n]*\n", re.MULTILINE)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
+EXAMPLE = re.compile(r"^<!-- example: (\w+) -->$", re.MULTILINE)
 GATHERED = {"changelog.md": "CHANGELOG.md", "benchmarks.md": "benchmarks/README.md"}
 
 
@@ -43,6 +44,13 @@ def figure(script: Path) -> Path:
     return picture
 
 
+def shown(name: str, title: str, figures: bool) -> str:
+    """What stands on a page for an example: its figure with its question below, both links."""
+    link = f"../examples/{name}"
+    picture = f"[![{title}]({link}.png)]({link}.md)\n\n" if figures else ""
+    return f"{picture}*Example: [{title}]({link}.md)*"
+
+
 def gather(figures: bool) -> None:
     """All pages and the configuration in one folder."""
     shutil.rmtree(WORK, ignore_errors=True)
@@ -51,23 +59,25 @@ def gather(figures: bool) -> None:
     for page, source in GATHERED.items():
         (pages / page).write_text((ROOT / source).read_text(encoding="utf-8"), encoding="utf-8")
     (pages / "examples").mkdir()
-    entries = []
+    titles = {}
     for script in sorted((ROOT / "examples").glob("*.py")):
         text = markdown(script.read_text(encoding="utf-8"))
-        title = text[2 : text.index("\n")]
-        entries.append((title, f"{script.stem}.md"))
+        titles[script.stem] = title = text[2 : text.index("\n")]
         if figures:
             shutil.copy(figure(script), pages / "examples" / f"{script.stem}.png")
             picture = f"![{title}]({script.stem}.png)\n\n*Made with `--quick`: fewer points, larger errors.*"
             text = text.replace("\n```python", f"\n{picture}\n\n```python", 1)
         (pages / "examples" / f"{script.stem}.md").write_text(text, encoding="utf-8")
-    listed = "".join(f"- [{title}]({page})\n" for title, page in entries)
+    listed = "".join(f"- [{title}]({name}.md)\n" for name, title in titles.items())
     (pages / "examples" / "index.md").write_text(
         f"# Examples\n\nOne question and one figure each; with `--quick` a small version runs.\n\n{listed}",
         encoding="utf-8",
     )
+    for page in (path for kind in ("questions", "theory") for path in (pages / kind).glob("*.md")):
+        text = EXAMPLE.sub(lambda found: shown(found[1], titles[found[1]], figures), page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
     config = (ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8")
-    nav = "".join(f"      - examples/{page}\n" for page in ("index.md", *(page for _, page in entries)))
+    nav = "".join(f"      - examples/{page}\n" for page in ("index.md", *(f"{name}.md" for name in titles)))
     config, count = re.subn(r"( +- Examples:) \[\][^\n]*\n", rf"\1\n{nav}", config)
     assert count == 1
     (WORK / "mkdocs.yml").write_text(config, encoding="utf-8")

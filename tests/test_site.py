@@ -34,6 +34,14 @@ def test_the_site_has_all_pages(site):
     assert {"changelog", "benchmarks"} <= pages
 
 
+def test_every_example_is_linked_from_the_page_of_its_question_or_theory(site):
+    pages = [page.read_text() for kind in ("questions", "theory") for page in (site / kind).rglob("*.html")]
+    names = [script.stem for script in (ROOT / "examples").glob("*.py")]
+    assert [
+        name for name in names if not any(f'<em>Example: <a href="../../examples/{name}/">' in p for p in pages)
+    ] == []
+
+
 def test_formulae_are_mathml_and_nothing_is_loaded_from_elsewhere(site):
     text = {page: page.read_text() for page in site.rglob("*.html")}
     assert "<math" in text[site / "theory" / "dmft" / "index.html"]
