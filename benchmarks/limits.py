@@ -96,10 +96,10 @@ def _bandwidth(size: float, rounds: int) -> float:
 
 def limits(quick: bool, float64: Callable) -> Limits:
     """Measures them: some ten seconds."""
-    size, rounds = (1024, 3) if quick else (2048, 6)
+    size, rounds = (1024, 5) if quick else (2048, 15)
     with float64(False):
         narrow = _product(size, rounds)
-        sets = {s * MIB: _bandwidth(s * MIB, 3 * rounds) for s in ((4, 64) if quick else (1, 4, 16, 64, 256))}
+        sets = {s * MIB: _bandwidth(s * MIB, 15) for s in ((4, 64) if quick else (1, 4, 16, 64, 256))}
     with float64(True):
         wide = _product(size, rounds)
     return Limits(narrow, wide, sets)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import Call, Missing
+from problems import Call, Missing
 
 SCRIPT = Path(__file__).parent / "baselines" / "hamux_retrieval.py"
 

@@ -13,7 +13,8 @@ import jax
 import limits
 import numpy as np
 import report
-from measure import Row, Scaling, float64, measure
+from measure import Row, float64, measure
+from problems import Scaling
 
 PICTURE = Path(__file__).parent / "scaling.png"
 

@@ -3,7 +3,7 @@
 import dataclasses
 from types import ModuleType
 
-from measure import Bench, Scaling
+from problems import Bench, Scaling
 
 from . import associative, classical, gradients, plastic, sequences, sweeps, theory
 

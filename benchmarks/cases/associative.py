@@ -1,6 +1,7 @@
 """Associative networks: one update, retrieval of many cues, stiff networks."""
 
 import functools
+from typing import Any
 
 import diffrax as dfx
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import other_process
 from baselines import numpy_retrieval, scipy_networks
 from limits import Work
-from measure import Baseline, Bench, Call, Problem, Scaling, largest
+from problems import Baseline, Bench, Call, Problem, Scaling, largest
 
 import hopfield_jax as hj
 
@@ -37,6 +38,7 @@ def scalings(options) -> list[Scaling]:
 
 def update(batch: int, size: int) -> Bench:
     """Two products with the patterns."""
+    beta = 5 / size  # a softmax that is neither flat nor all on one pattern
 
     def make() -> Problem:
         patterns = hj.random_patterns(size, size, key=jr.key(0))
@@ -44,14 +46,14 @@ def update(batch: int, size: int) -> Bench:
         states += jr.normal(jr.key(1), states.shape)
 
         def ours(patterns, states):
-            network = A.AdiabaticNetwork(A.MemoryMap(patterns), hidden=hj.LogSumExp(beta=0.1))
+            network = A.AdiabaticNetwork(A.MemoryMap(patterns), hidden=hj.LogSumExp(beta=beta))
             return jax.vmap(network.update)(states)
 
         def products(patterns, states):
             return jnp.matmul(jnp.matmul(states, patterns.T, precision=HIGHEST), patterns, precision=HIGHEST)
 
         def by_numpy(patterns, states):
-            weights = 0.1 * (states @ patterns.T)
+            weights = beta * (states @ patterns.T)
             weights = np.exp(weights - weights.max(axis=1, keepdims=True))
             return weights / weights.sum(axis=1, keepdims=True) @ patterns
 
@@ -60,8 +62,8 @@ def update(batch: int, size: int) -> Bench:
         return Problem(
             Call(ours, given),
             (
-                # float32: the softmax carries the rounding of β Ξ v, about 1e-5, into states of order one.
-                Baseline("NumPy", Call(by_numpy, host, compiled=False), largest, 1e-4),
+                # float32: rounding of β Ξ v, about 1e-6, in states of order one.
+                Baseline("NumPy", Call(by_numpy, host, compiled=False), largest, 1e-5),
                 Baseline("its two products alone, in JAX (a bound)", Call(products, given)),
             ),
         )
@@ -85,7 +87,12 @@ def retrieval(num_cues: int, size: int, num_steps: int = 10, beta: float = 0.1) 
 
         def ours(patterns, cues):
             network = A.AdiabaticNetwork(A.MemoryMap(patterns), hidden=hj.LogSumExp(beta=beta))
-            steps = {"solver": dfx.Euler(), "dt0": 1.0, "t1": float(num_steps), "num_times": num_steps + 1}
+            steps: dict[str, Any] = {
+                "solver": dfx.Euler(),
+                "dt0": 1.0,
+                "t1": float(num_steps),
+                "num_times": num_steps + 1,
+            }
             found = jax.vmap(lambda cue: A.retrieve(network, patterns, cue, throw=False, **steps))(cues)
             return {name: getattr(found, name) for name in ("overlap", "similarity", "energy", "winner", "output")}
 
@@ -111,7 +118,7 @@ def descent(num_cues: int, size: int, interpreter: str | None, num_steps: int = 
             times = jnp.arange(num_steps + 1.0)
 
             def run(cue):
-                steps = {"solver": dfx.Euler(), "dt0": 1.0, "t1": float(num_steps), "saveat": times}
+                steps: dict[str, Any] = {"solver": dfx.Euler(), "dt0": 1.0, "t1": float(num_steps), "saveat": times}
                 path = hj.integrate(network, cue, throw=False, **steps)
                 return path.final, jax.vmap(network.energy)(path.values)
 

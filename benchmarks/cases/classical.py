@@ -7,7 +7,7 @@ import jax.random as jr
 import numpy as np
 from baselines import numpy_glauber, numpy_synchronous
 from limits import Work
-from measure import Baseline, Bench, Call, Problem, Scaling, largest
+from problems import Baseline, Bench, Call, Problem, Scaling, largest
 
 import hopfield_jax as hj
 
@@ -49,14 +49,14 @@ def asynchronous(num_neurons: int, num_steps: int, kind: str = "outer products",
 
         def run(couplings, patterns, cue, key):
             network = C.BinaryNetwork(couplings, temperature=temperature)
-            options = {"num_steps": num_steps, "order": C.Asynchronous(), "key": key, "throw": False}
+            options: dict[str, Any] = {"num_steps": num_steps, "order": C.Asynchronous(), "key": key, "throw": False}
             found = C.retrieve(network, patterns, cue, **options)
             return found.state, found.overlap, found.energy
 
         matrix = np.asarray(hebbian.matrix(), float)
 
         def apart(ours, theirs) -> float:
-            """Of the energies a neuron, which are self-averaging: they fluctuate by about √(T²c/N) with c of order 1."""
+            """Of energies a neuron, which are self-averaging: they fluctuate by about √(T²c/N), c of order 1."""
             state = [np.asarray(x, float) for x in (ours[0], theirs)]
             return abs(float(np.subtract(*(-0.5 * s @ matrix @ s / num_neurons for s in state))))
 
@@ -80,7 +80,7 @@ def plain(num_neurons: int, num_steps: int = 5) -> Bench:
         patterns, cue = _case(num_neurons)
 
         def run(couplings, cue, key):
-            options = {"num_steps": num_steps, "order": C.Asynchronous(), "key": key, "throw": False}
+            options: dict[str, Any] = {"num_steps": num_steps, "order": C.Asynchronous(), "key": key, "throw": False}
             return C.retrieve(C.BinaryNetwork(couplings), cue[None], cue, **options).state
 
         return Problem(Call(run, (C.hebbian(patterns), cue, jr.key(3))))

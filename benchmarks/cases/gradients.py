@@ -1,10 +1,12 @@
 """What derivatives of mean-field theory cost, beside the solution itself."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from measure import Baseline, Bench, Call, Problem, Scaling
+from problems import Baseline, Bench, Call, Problem, Scaling
 
 import hopfield_jax as hj
 
@@ -27,7 +29,7 @@ def _final(num_steps: int, num_samples: int):
     def final(strength, kernel):
         table = jnp.where(lags > 0, strength * kernel[np.clip(lags - 1, 0, 99)], 0)
         model = D.PlasticNetwork(0.12, hj.LogCosh(beta=4.0), kernel=D.TableKernel(table))
-        sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 2}
+        sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 2}
         return D.solve(model, D.SpinCue(0.4), key=jr.key(0), throw=False, **sizes).overlap[-1]
 
     return final, (jnp.asarray(0.5), 0.2 * 0.8 ** jnp.arange(100.0))

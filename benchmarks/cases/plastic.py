@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from baselines import numpy_plastic
 from limits import Work
-from measure import Baseline, Bench, Call, Problem, Scaling, largest
+from problems import Baseline, Bench, Call, Problem, Scaling, largest
 
 import hopfield_jax as hj
 
@@ -50,7 +51,7 @@ def clark(num_samples: int, num_shifts: int) -> Bench:
         cue = D.GaussianCue(amplitude, math.sqrt(1.2**2 - amplitude**2))
 
         def overlap(model, cue, key):
-            sizes = {"num_steps": 99, "num_samples": num_samples, "num_shifts": num_shifts}
+            sizes: dict[str, Any] = {"num_steps": 99, "num_samples": num_samples, "num_shifts": num_shifts}
             return D.solve(model, cue, key=key, throw=False, **sizes).overlap
 
         # Errors of quasi-random paths fall about as 1/M; the largest of eight keys was 3.5e-4 with 4096 of them.
@@ -70,8 +71,8 @@ def clark(num_samples: int, num_shifts: int) -> Bench:
 
 
 def _theory_work(num_steps: int, num_paths: float, strata: int) -> Work:
-    """Histories of outputs are read twice a step and those of the noise once: products of two operations an entry, each
-    over half of the steps on average; a third of them again where they do not fit the cache is left out."""
+    """Histories of outputs are read twice a step and those of the noise once: two operations an entry, over half of the
+    steps on average. Bytes: each history once a step."""
     entries = strata * num_paths * num_steps**2 / 2
     return Work(flops=2 * entries * 3, bytes=4 * entries * 2)
 
@@ -81,7 +82,7 @@ def theory(num_steps: int, num_samples: int) -> Bench:
         model, cue = D.PlasticNetwork(0.1, hj.LogCosh(BETA), kernel=D.LeakyHebbian(STRENGTH, TAU)), D.SpinCue(0.5)
 
         def run(model, cue, key):
-            sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 1}
+            sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 1}
             return D.solve(model, cue, key=key, throw=False, **sizes).overlap
 
         return Problem(Call(run, (model, cue, jr.key(0))))
@@ -95,7 +96,7 @@ def diagram(side: int, num_steps: int, num_samples: int = 2048) -> Bench:
     def make() -> Problem:
         def final(strength, load, key):
             model = D.PlasticNetwork(load, hj.LogCosh(BETA), kernel=D.LeakyHebbian(strength, TAU))
-            sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 1}
+            sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 1}
             return D.solve(model, D.SpinCue(0.6), key=key, throw=False, **sizes).overlap[-1]
 
         def points(strengths, loads, key):
@@ -115,7 +116,12 @@ def _simulate(num_neurons: int, num_steps: int):
 
     def run(strength, key):
         model = D.PlasticNetwork(0.12, hj.LogCosh(BETA), kernel=D.LeakyHebbian(strength, TAU))
-        sizes = {"num_steps": num_steps, "num_neurons": num_neurons, "num_trials": 1, "max_patterns": num_patterns}
+        sizes: dict[str, Any] = {
+            "num_steps": num_steps,
+            "num_neurons": num_neurons,
+            "num_trials": 1,
+            "max_patterns": num_patterns,
+        }
         return D.simulate(model, D.SpinCue(0.4), key=key, throw=False, **sizes).overlap
 
     return run, num_patterns

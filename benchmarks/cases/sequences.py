@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from baselines import scipy_networks
 from limits import Work
-from measure import Baseline, Bench, Call, Problem, Scaling, largest
+from problems import Baseline, Bench, Call, Problem, Scaling, largest
 
 import hopfield_jax as hj
 

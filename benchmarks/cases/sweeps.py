@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from measure import Baseline, Bench, Call, Problem, Scaling, largest
+from problems import Baseline, Bench, Call, Problem, Scaling, largest
 
 import hopfield_jax as hj
 

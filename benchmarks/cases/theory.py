@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 from baselines import numpy_replica
-from measure import Baseline, Bench, Call, Problem, Scaling
+from problems import Baseline, Bench, Call, Problem, Scaling
 
 import hopfield_jax as hj
 
