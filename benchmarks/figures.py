@@ -20,12 +20,14 @@ def draw(curves: list[dict], rows: list[Row], about: dict, path: Path) -> None:
               for other in row.others if (ratio := row.ratio(other)) is not None]  # fmt: skip
     columns = 3
     lines = -(-len(titles) // columns)
-    figure = plt.figure(figsize=(12, 3.4 * lines + 0.8 + 0.27 * len(ratios)), layout="constrained")
-    grid = figure.add_gridspec(lines + 1, columns, height_ratios=[3.4] * lines + [0.8 + 0.27 * len(ratios)])
+    heights = 3.4 * lines, 0.8 + 0.22 * len(ratios)
+    figure = plt.figure(figsize=(12, sum(heights)), layout="constrained")
+    upper, lower = np.ravel(figure.subfigures(2, 1, height_ratios=heights))  # pyright: ignore[reportArgumentType,reportCallIssue]
     for number, title in enumerate(titles):
-        ax = figure.add_subplot(grid[number // columns, number % columns])
+        ax = upper.add_subplot(lines, columns, number + 1)
         _panel(ax, title, [curve for curve in curves if curve["panel"] == title])
-    _bars(figure.add_subplot(grid[lines, :]), ratios)
+    if ratios:
+        _bars(lower.subplots(), ratios)
     figure.suptitle(f"{about['device']}, {about['cores']} cores, {about['date']}", fontsize="medium")
     figure.savefig(path, dpi=80)
     plt.close(figure)

@@ -7,8 +7,9 @@ a line of JSON; then runs once more for every line on its standard input, and an
 import json
 import sys
 import time
+from typing import Any
 
-import hamux
+import hamux  # pyright: ignore[reportMissingImports]
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +47,7 @@ program = jax.jit(retrieve).lower(patterns, cues).compile()
 took = time.perf_counter() - began
 state, energy = jax.block_until_ready(program(patterns, cues))
 np.savez(sys.argv[2], state=state, energy=energy)
-memory = program.memory_analysis()
+memory: Any = program.memory_analysis()
 planned = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
 print(json.dumps({"compile": took, "planned": planned, "jax": jax.__version__, "hamux": hamux.__version__}), flush=True)
 for _ in sys.stdin:

@@ -96,7 +96,7 @@ def retrieval(num_cues: int, size: int, num_steps: int = 10, beta: float = 0.1) 
             found = jax.vmap(lambda cue: A.retrieve(network, patterns, cue, throw=False, **steps))(cues)
             return {name: getattr(found, name) for name in ("overlap", "similarity", "energy", "winner", "output")}
 
-        by_numpy = functools.partial(numpy_retrieval.retrieve, beta=np.float32(beta), num_steps=num_steps)
+        by_numpy = functools.partial(numpy_retrieval.retrieve, beta=beta, num_steps=num_steps)
         host = tuple(np.asarray(x) for x in given)
         # float32: energies are about `size` large, with rounding of 1e-6 of that.
         side = Call(by_numpy, host, compiled=False)
