@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 
 def slow_fast(patterns: np.ndarray, visible: np.ndarray, beta: float, tau: float, t1: float, tolerance: float):
@@ -31,7 +32,17 @@ def last_dwell(patterns: np.ndarray, gain: float, tau: float, coupling: float, t
 
     start = np.concatenate([(1 + coupling) * gain * patterns[0], gain * patterns[0]])
     solution = solve_ivp(rate, (0, t1), start, method=method, rtol=1e-6, atol=1e-8, dense_output=True)
-    times = np.linspace(0, t1, 200_001)
-    overlap = np.abs(patterns @ np.clip(solution.sol(times)[:num_neurons], -1, 1)) / num_neurons
-    switches = times[1:][np.diff(overlap.argmax(axis=0)) != 0]
-    return switches[-1] - switches[-2]
+
+    def overlaps(times):
+        return np.abs(patterns @ np.clip(solution.sol(times)[:num_neurons], -1, 1))
+
+    times = np.linspace(0, t1, 1001)
+    leader = overlaps(times).argmax(axis=0)
+
+    def switch(i: int) -> float:
+        """The time after the i-th at which the next leader has as large an overlap as the last."""
+        ahead = lambda t: np.subtract(*overlaps(t)[leader[[i + 1, i]]])  # noqa: E731
+        return float(brentq(ahead, times[i], times[i + 1]))  # pyright: ignore[reportArgumentType]
+
+    before, last = (switch(i) for i in np.flatnonzero(np.diff(leader))[-2:])
+    return last - before

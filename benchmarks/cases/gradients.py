@@ -44,8 +44,8 @@ def forward(num_steps: int, num_samples: int) -> Bench:
 
     def make() -> Problem:
         final, (strength, kernel) = _final(num_steps, num_samples)
-        step = jnp.asarray(0.02)
-        # float32: rounding of 1e-6 or more by the difference of 0.04, and the curvature over it.
+        step = jnp.asarray(0.005)
+        # float32: rounding of some 1e-6 by the difference of 0.01, and the curvature over it.
         differences = Call(lambda s, k: (final(s + step, k) - final(s - step, k)) / (2 * step), (strength, kernel))
         return Problem(
             Call(lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)), (strength, kernel)),
