@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,8 @@ def retrieval(interpreter: str | None, patterns, cues, beta: float, num_steps: i
         given, answer = Path(folder) / "given.npz", Path(folder) / "answer.npz"
         np.savez(given, patterns=patterns, cues=cues, beta=beta, num_steps=num_steps)
         command = [interpreter, str(SCRIPT), str(given), str(answer)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        room = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # on a GPU this process has most of its memory
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=room)
         assert process.stdin is not None and process.stdout is not None
         ask, heard = process.stdin, process.stdout
         try:

@@ -17,7 +17,11 @@ ROOT = Path(__file__).parent.parent
 WORK, CACHE, SITE = ROOT / "build" / "docs", ROOT / "build" / "figures", ROOT / "site"
 CELL = re.compile(r"^# %%( \[markdown\])?[^\n]*\n", re.MULTILINE)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
-GATHERED = {"changelog.md": "CHANGELOG.md", "benchmarks.md": "benchmarks/README.md"}
+GATHERED = {
+    "changelog.md": "CHANGELOG.md",
+    "benchmarks.md": "benchmarks/README.md",
+    "scaling.png": "benchmarks/scaling.png",
+}
 
 
 def markdown(script: str) -> str:
@@ -49,7 +53,7 @@ def gather(figures: bool) -> None:
     pages = WORK / "docs"
     shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("*.py", "*.yml"))
     for page, source in GATHERED.items():
-        (pages / page).write_text((ROOT / source).read_text(encoding="utf-8"), encoding="utf-8")
+        shutil.copy(ROOT / source, pages / page)
     (pages / "examples").mkdir()
     entries = []
     for script in sorted((ROOT / "examples").glob("*.py")):
