@@ -23,16 +23,20 @@ def scalings(options) -> list[Scaling]:
 
 
 def _final(num_steps: int, num_samples: int):
-    """The last overlap, as a function of a strength and of the kernel's hundred lags."""
+    """The last overlap, as a function of a strength and of the kernel's hundred lags.
+
+    Plasticity is weak, because strong one makes jumps that no derivative sees, and the cue is well inside the basin,
+    because its edge magnifies rounding: in both cases differences would be no check.
+    """
     lags = np.subtract.outer(np.arange(num_steps + 1), np.arange(num_steps + 1))
 
     def final(strength, kernel):
         table = jnp.where(lags > 0, strength * kernel[np.clip(lags - 1, 0, 99)], 0)
-        model = D.PlasticNetwork(0.12, hj.LogCosh(beta=4.0), kernel=D.TableKernel(table))
+        model = D.PlasticNetwork(0.1, hj.LogCosh(beta=4.0), kernel=D.TableKernel(table))
         sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 2}
-        return D.solve(model, D.SpinCue(0.4), key=jr.key(0), throw=False, **sizes).overlap[-1]
+        return D.solve(model, D.SpinCue(0.6), key=jr.key(0), throw=False, **sizes).overlap[-1]
 
-    return final, (jnp.asarray(0.5), 0.2 * 0.8 ** jnp.arange(100.0))
+    return final, (jnp.asarray(0.1), 0.2 * 0.8 ** jnp.arange(100.0))
 
 
 def _relative(a, b) -> float:
@@ -44,14 +48,14 @@ def forward(num_steps: int, num_samples: int) -> Bench:
 
     def make() -> Problem:
         final, (strength, kernel) = _final(num_steps, num_samples)
-        step = jnp.asarray(0.005)
-        # float32: rounding of some 1e-6 by the difference of 0.01, and the curvature over it.
+        step = jnp.asarray(0.01)
+        # float32: rounding of some 1e-6 by a difference of 1e-3, and the curvature over it.
         differences = Call(lambda s, k: (final(s + step, k) - final(s - step, k)) / (2 * step), (strength, kernel))
         return Problem(
             Call(lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)), (strength, kernel)),
             (
                 Baseline("the solution alone", Call(final, (strength, kernel)), lambda a, b: _relative(a[0], b), 1e-4),
-                Baseline("central difference", differences, lambda a, b: _relative(a[1], b), 2e-2),
+                Baseline("central difference", differences, lambda a, b: _relative(a[1], b), 5e-3),
             ),
         )
 
