@@ -1,5 +1,6 @@
 """The figure: times against sizes, and what baselines take."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ def draw(curves: list[dict], rows: list[Row], about: dict, path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from PIL import Image
 
     titles = list(dict.fromkeys(curve["panel"] for curve in curves))
     ratios = [(f"{row.what}, {row.size}\nby {other.name}", ratio) for row in rows if not row.failed
@@ -29,8 +31,11 @@ def draw(curves: list[dict], rows: list[Row], about: dict, path: Path) -> None:
     if ratios:
         _bars(lower.subplots(), ratios)
     figure.suptitle(f"{about['device']}, {about['cores']} cores, {about['date']}", fontsize="medium")
-    figure.savefig(path, dpi=80)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=80)
     plt.close(figure)
+    with Image.open(picture) as image:  # few colours make a small file, which is kept in the repository
+        image.convert("RGB").quantize(128).save(path, optimize=True)
 
 
 def _panel(ax, title: str, curves: list[dict]) -> None:
@@ -47,6 +52,9 @@ def _panel(ax, title: str, curves: list[dict]) -> None:
             ax.loglog(x, reference, ":", color=colour, alpha=0.7, label=f"slope {curve['order']:g}")
         if any(curve["least"]):
             ax.loglog(x, curve["least"], "--", color=colour, alpha=0.7, label="its work at the measured limit")
+    places = sorted({x for curve in curves for x in curve["x"]})
+    ax.set_xticks(places, [f"{x:g}" for x in places])
+    ax.minorticks_off()
     ax.set_title(title, fontsize="medium")
     ax.set_xlabel(curves[0]["xlabel"])
     ax.set_ylabel(curves[0]["label"] if curves[0]["rate"] else "s")
