@@ -135,7 +135,9 @@ def measure(bench: Bench, limits: Limits | None, budget: float = 5.0) -> Row:
         for release in ended:
             release()
     if bench.marginal and len(row.others) and (smaller := row.others[0].times) is not None:
-        row.times.seconds = [a - b for a, b in zip(row.times.seconds, smaller.seconds, strict=True)]
+        row.times.seconds = [row.times.fastest - smaller.fastest]
+        if row.times.fastest <= 0:
+            row.failed = "the difference of two runs is lost in the noise"
     if bench.work is not None and limits is not None and row.times.seconds:
         row.rate, row.share = limits.share(bench.work, row.times.fastest, row.times.planned)
     return row

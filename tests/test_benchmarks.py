@@ -1,5 +1,7 @@
 """The machinery of `benchmarks/`: results are compared before they are timed, and a failed row does not end a run."""
 
+import time
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -77,3 +79,15 @@ def test_the_table_is_written_between_its_marks(tmp_path):
     page.write_text("no marks")
     with pytest.raises(ValueError, match="expected the lines"):
         write_readme("", page)
+
+
+def test_a_marginal_time_is_the_difference_of_two_runs():
+    def waiting(seconds):
+        return Call(lambda: time.sleep(seconds), compiled=False)
+
+    def row(ours, smaller):
+        problem = Problem(waiting(ours), (Baseline("smaller", waiting(smaller)),))
+        return measure(Bench("wait", "Wait", "", lambda: problem, count=2, marginal=True), LIMITS, budget=0.2)
+
+    assert row(0.06, 0.02).each == pytest.approx(0.02, abs=0.015)  # sleeping takes longer on a busy machine
+    assert "lost in the noise" in row(0.0, 0.02).failed

@@ -28,7 +28,7 @@ def benches(options) -> list[Bench]:
 
 def scalings(options) -> list[Scaling]:
     steps, paths = ((10, 20), (512, 1024)) if options.quick else ((25, 50, 100, 200, 400), (2048, 8192, 32768))
-    sizes = (500, 1000) if options.quick else (1000, 2000, 4000, 8000, 16000)
+    sizes = (1000, 2000) if options.quick else (1000, 2000, 4000, 8000, 16000)
     middle = (20, 1024) if options.quick else (100, 8192)
     panel = "Plastic network, a step, P = 0.12 N"
     return [
