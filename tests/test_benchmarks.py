@@ -89,5 +89,5 @@ def test_a_marginal_time_is_the_difference_of_two_runs():
         problem = Problem(waiting(ours), (Baseline("smaller", waiting(smaller)),))
         return measure(Bench("wait", "Wait", "", lambda: problem, count=2, marginal=True), LIMITS, budget=0.2)
 
-    assert row(0.06, 0.02).each == pytest.approx(0.02, abs=0.015)  # sleeping takes longer on a busy machine
+    assert 0.01 < row(0.06, 0.02).each < 0.05  # 0.02, but that sleeping takes longer on a busy machine
     assert "lost in the noise" in row(0.0, 0.02).failed
