@@ -18,7 +18,11 @@ WORK, CACHE, SITE = ROOT / "build" / "docs", ROOT / "build" / "figures", ROOT / 
 CELL = re.compile(r"^# %%( \[markdown\])?[^\n]*\n", re.MULTILINE)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 EXAMPLE = re.compile(r"^<!-- example: (\w+) -->$", re.MULTILINE)
-GATHERED = {"changelog.md": "CHANGELOG.md", "benchmarks.md": "benchmarks/README.md"}
+GATHERED = {
+    "changelog.md": "CHANGELOG.md",
+    "benchmarks.md": "benchmarks/README.md",
+    "scaling.png": "benchmarks/scaling.png",
+}
 
 
 def markdown(script: str) -> str:
@@ -57,7 +61,7 @@ def gather(figures: bool) -> None:
     pages = WORK / "docs"
     shutil.copytree(ROOT / "docs", pages, ignore=shutil.ignore_patterns("*.py", "*.yml"))
     for page, source in GATHERED.items():
-        (pages / page).write_text((ROOT / source).read_text(encoding="utf-8"), encoding="utf-8")
+        shutil.copy(ROOT / source, pages / page)
     (pages / "examples").mkdir()
     titles = {}
     for script in sorted((ROOT / "examples").glob("*.py")):

@@ -1,0 +1,84 @@
+"""What derivatives of mean-field theory cost, beside the solution itself."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from problems import Baseline, Bench, Call, Problem, Scaling
+
+import hopfield_jax as hj
+
+D = hj.dmft
+
+
+def benches(options) -> list[Bench]:
+    sizes = ((10, 1024),) if options.quick else ((30, 8192), (100, 8192))
+    return [kind(*size) for size in sizes for kind in (forward, reverse)]
+
+
+def scalings(options) -> list[Scaling]:
+    return []
+
+
+def _final(num_steps: int, num_samples: int):
+    """The last overlap, as a function of a strength and of the kernel's hundred lags.
+
+    Plasticity is weak, because strong one makes jumps that no derivative sees, and the cue is well inside the basin,
+    because its edge magnifies rounding: in both cases differences would be no check.
+    """
+    lags = np.subtract.outer(np.arange(num_steps + 1), np.arange(num_steps + 1))
+
+    def final(strength, kernel):
+        table = jnp.where(lags > 0, strength * kernel[np.clip(lags - 1, 0, 99)], 0)
+        model = D.PlasticNetwork(0.1, hj.LogCosh(beta=4.0), kernel=D.TableKernel(table))
+        sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 2}
+        return D.solve(model, D.SpinCue(0.6), key=jr.key(0), throw=False, **sizes).overlap[-1]
+
+    return final, (jnp.asarray(0.1), 0.2 * 0.8 ** jnp.arange(100.0))
+
+
+def _relative(a, b) -> float:
+    return float(abs(a - b) / abs(b))
+
+
+def forward(num_steps: int, num_samples: int) -> Bench:
+    """One derivative; it is checked against a central difference."""
+
+    def make() -> Problem:
+        final, (strength, kernel) = _final(num_steps, num_samples)
+        step = jnp.asarray(0.01)
+        # float32: rounding of some 1e-6 by a difference of 1e-3, and the curvature over it.
+        differences = Call(lambda s, k: (final(s + step, k) - final(s - step, k)) / (2 * step), (strength, kernel))
+        return Problem(
+            Call(lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)), (strength, kernel)),
+            (
+                Baseline("the solution alone", Call(final, (strength, kernel)), lambda a, b: _relative(a[0], b), 1e-4),
+                Baseline("central difference", differences, lambda a, b: _relative(a[1], b), 5e-3),
+            ),
+        )
+
+    return Bench("gradient", "One derivative, forward mode", _size(num_steps, num_samples), make)
+
+
+def reverse(num_steps: int, num_samples: int) -> Bench:
+    """A hundred derivatives; their product with the kernel is checked against forward mode, along the kernel."""
+
+    def make() -> Problem:
+        final, (strength, kernel) = _final(num_steps, num_samples)
+        along = Call(lambda s, k: jax.jvp(lambda k: final(s, k), (k,), (k,))[1], (strength, kernel))
+        return Problem(
+            Call(jax.value_and_grad(final, argnums=1), (strength, kernel)),
+            (
+                Baseline("the solution alone", Call(final, (strength, kernel)), lambda a, b: _relative(a[0], b), 1e-4),
+                # float32: two orders of summation over a hundred lags and thousands of paths.
+                Baseline("one derivative, forward", along, lambda a, b: _relative(a[1] @ np.asarray(kernel), b), 1e-2),
+            ),
+        )
+
+    return Bench("gradient", "100 derivatives, reverse mode", _size(num_steps, num_samples), make)
+
+
+def _size(num_steps: int, num_samples: int) -> str:
+    return f"{num_steps} steps, 2 × {num_samples} paths"
