@@ -5,8 +5,9 @@ Construction then checks concrete values and raises `ValueError`; verbs check tr
 with `RESULTS.invalid_parameter` and NaN.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -31,6 +32,17 @@ _KINDS = ("a number", "a vector", "a matrix", "an array of three axes")
 def fail(argument: str, expected: str, got: object) -> NoReturn:
     """Raises the one error format: which argument, what was expected, what was got."""
     raise ValueError(f"`{argument}`: expected {expected}, got {got}.")
+
+
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Around imports of the libraries of an extra: says what to install where one is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        install = f"pip install 'hopfield-jax[{name}]'"
+        raise ModuleNotFoundError(f"{missing} is missing; this needs `{install}`.", name=missing) from None
 
 
 def is_concrete(x: object) -> bool:

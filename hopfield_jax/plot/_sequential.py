@@ -135,9 +135,9 @@ def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
     **Raises:** `ValueError` for a batch of runs.
     """
     _is_one("run", run.num_transitions.ndim, run.num_transitions.shape)
+    axes = axes_for(ax, (4.8, 3.8))
     from matplotlib.colors import ListedColormap
 
-    axes = axes_for(ax, (4.8, 3.8))
     count, tau = int(run.num_transitions), float(run.setting.numbers["tau_slow"])
     gain = float(run.setting.numbers["gain"])
     upper = float(fixed_points(gain).upper) if 4 <= gain < math.inf else math.nan
