@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 from scipy.stats import t as student
 
-from .._checks import at_least, fail, is_concrete
+from .._checks import at_least, fail, is_concrete, kind
 from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, Setting, card, describe_result, outcome, raise_unless_okay
@@ -147,7 +147,7 @@ def optimal_strength(
     ```
     """
     if not hasattr(model.kernel, "strength"):
-        fail("model", "a kernel with a strength", type(model.kernel).__name__)
+        fail("model", "a kernel with a strength", kind(model.kernel))
     at_least("num_strengths", num_strengths, 3)
     at_least("num_rounds", num_rounds, 1)
     at_least("num_repeats", num_repeats, 1)

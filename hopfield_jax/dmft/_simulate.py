@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail, is_concrete
+from .._checks import at_least, fail, is_concrete, kind
 from .._misc import default_float, inner, matmul
 from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey, Scalar
@@ -89,7 +89,7 @@ def simulate(
     if any(not 0 <= s < num_steps for s in response_times):
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):
-        fail("response_times", "units with a derivative", type(model.units).__name__)
+        fail("response_times", "units with a derivative", kind(model.units))
     run.fits(min(batch_size, num_trials), max_bytes)
     out = run.split.local(_simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size))
     return raise_unless_okay(out, out.result) if throw else out
@@ -183,9 +183,9 @@ class _Run(eqx.Module):
         condensed = cue.shape[0] if cue.shape else 1
         at_least("max_patterns", max_patterns, condensed)
         if asynchronous and not isinstance(model.units, Sign | Glauber):
-            fail("asynchronous", "binary units (Sign, Glauber)", type(model.units).__name__)
+            fail("asynchronous", "binary units (Sign, Glauber)", kind(model.units))
         if asynchronous and model.order != 2:
-            fail("asynchronous", "a PlasticNetwork", type(model).__name__)
+            fail("asynchronous", "a PlasticNetwork", kind(model))
         if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
             fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
         if asynchronous and mesh is not None:
