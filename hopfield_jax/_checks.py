@@ -62,7 +62,7 @@ def describe(x: Any) -> str:
     return f"{values.size} numbers of shape {values.shape}{seen}"
 
 
-def kind(x: object) -> str:
+def kind(x: Any) -> str:
     """What an object of a wrong kind is, for an error message."""
     if isinstance(x, type):
         return f"the class {x.__name__} (an instance of it is made by calling it)"
