@@ -53,10 +53,10 @@ def is_concrete(x: object) -> bool:
 def describe(x: Any) -> str:
     """A value for an error message: the number itself, or an array's shape with its extremes."""
     values = np.asarray(x)
-    if values.ndim == 0:
-        return str(values[()])  # in its own precision: a float32 of 0.1 is no 0.10000000149011612
     if values.size <= 4:
-        return np.array2string(values, separator=", ", formatter={"float_kind": str}).replace("\n", "")
+        if jnp.issubdtype(values.dtype, jnp.floating):  # a float32 of 0.1 is no 0.10000000149011612
+            values = np.reshape([float(str(number)) for number in values.ravel()], values.shape)
+        return str(values.tolist())
     bad = int(np.sum(~np.isfinite(values)))
     seen = f", {bad} of them not finite" if bad else f", from {values.min():g} to {values.max():g}"
     return f"{values.size} numbers of shape {values.shape}{seen}"
@@ -84,11 +84,10 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
     shape = jnp.shape(value)
     if len(shape) != len(expected) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
         wanted = "(" + ", ".join("any" if e is None else str(e) for e in expected) + ("," * (len(expected) == 1)) + ")"
-        if names and all(e is None for e in expected):
+        if names and expected and all(e is None for e in expected):
             wanted, names = names, ""
-        is_batch = len(shape) == len(expected) + 1 and all(
-            e in (None, s) for e, s in zip(expected, shape[1:], strict=True)
-        )
+        is_batch = expected and len(shape) == len(expected) + 1
+        is_batch = is_batch and all(e in (None, s) for e, s in zip(expected, shape[1:], strict=True))
         hint = " (`jax.vmap` maps over a batch)" if is_batch else ""
         fail(argument, f"shape {wanted}{' ' + names if names else ''}", f"shape {shape}{hint}")
 

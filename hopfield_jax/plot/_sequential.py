@@ -171,7 +171,10 @@ def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
         bar.update_ticks()
     axes.set(xlim=(low, high), ylim=(tau * low, tau * high))
     finish(
-        axes, title="A memory stays until its saliency is used up", x="log Z, saliency at take-over", y="dwell time"
+        axes,
+        title="A memory stays until its saliency is used up",
+        x="log Z, saliency at take-over",
+        y="dwell time (units of the time constants)",
     ).legend(frameon=False, fontsize="small", loc="upper left")
     return say_facts(axes, _conditions(run.setting))
 
@@ -220,7 +223,7 @@ def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
         axes.set_yticks([])
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)
-    finish(axes, title="Where sequences go on, and how fast", x="gain κ", y="period")
+    finish(axes, title="Where sequences go on, and how fast", x="gain κ", y="period (units of the time constants)")
     axes.yaxis.label.set_color(colour(0))
     top = axes
     if np.any(stopped):
