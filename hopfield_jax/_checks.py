@@ -86,10 +86,11 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
         wanted = "(" + ", ".join("any" if e is None else str(e) for e in expected) + ("," * (len(expected) == 1)) + ")"
         if names and expected and all(e is None for e in expected):
             wanted, names = names, ""
-        is_batch = expected and len(shape) == len(expected) + 1
+        wanted = f"shape {wanted}{' ' + names if names else ''}" if expected or names else "a number"
+        is_batch = len(shape) == len(expected) + 1 and (expected or wanted == "a number")
         is_batch = is_batch and all(e in (None, s) for e, s in zip(expected, shape[1:], strict=True))
         hint = " (`jax.vmap` maps over a batch)" if is_batch else ""
-        fail(argument, f"shape {wanted}{' ' + names if names else ''}", f"shape {shape}{hint}")
+        fail(argument, wanted, f"shape {shape}{hint}")
 
 
 def at_least(argument: str, value: object, smallest: int) -> None:

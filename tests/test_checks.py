@@ -17,6 +17,7 @@ NETWORK = hj.associative.AdiabaticNetwork(hj.associative.MemoryMap(PATTERNS))
     "call, said",
     [
         (lambda: hj.associative.MemoryMap(PATTERNS[0]), r"expected shape \(patterns, neurons\), got shape \(4,\)"),
+        (lambda: hj.theory.phase_lines(PATTERNS[0]), r"expected a number, got shape \(4,\) \(`jax.vmap` maps over"),
         (lambda: hj.associative.retrieve(NETWORK, PATTERNS, PATTERNS), r"`cue`.*`jax.vmap` maps over a batch"),
     ],
 )
