@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hopfield_jax as hj
-from hopfield_jax._checks import describe
+from hopfield_jax._checks import describe, shape_is
 from hopfield_jax._misc import as_inexact
 
 PATTERNS = jnp.ones((2, 4))
@@ -17,7 +17,7 @@ NETWORK = hj.associative.AdiabaticNetwork(hj.associative.MemoryMap(PATTERNS))
     "call, said",
     [
         (lambda: hj.associative.MemoryMap(PATTERNS[0]), r"expected shape \(patterns, neurons\), got shape \(4,\)"),
-        (lambda: hj.theory.phase_lines(PATTERNS[0]), r"expected a number, got shape \(4,\) \(`jax.vmap` maps over"),
+        (lambda: shape_is("beta", PATTERNS[0], ()), r"expected a number, got shape \(4,\) \(`jax.vmap` maps over"),
         (lambda: hj.associative.retrieve(NETWORK, PATTERNS, PATTERNS), r"`cue`.*`jax.vmap` maps over a batch"),
     ],
 )
