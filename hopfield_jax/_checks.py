@@ -5,8 +5,9 @@ Construction then checks concrete values and raises `ValueError`; verbs check tr
 with `RESULTS.invalid_parameter` and NaN.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -33,6 +34,17 @@ def fail(argument: str, expected: str, got: object) -> NoReturn:
     raise ValueError(f"`{argument}`: expected {expected}, got {got}.")
 
 
+@contextlib.contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Around imports of the libraries of an extra: says what to install where one is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        install = f"pip install 'hopfield-jax[{name}]'"
+        raise ModuleNotFoundError(f"{missing} is missing; this needs `{install}`.", name=missing) from None
+
+
 def is_concrete(x: object) -> bool:
     """Whether the values of `x` may be looked at now (models are also built inside traced code)."""
     return not isinstance(x, jax.core.Tracer)
@@ -42,10 +54,19 @@ def describe(x: Any) -> str:
     """A value for an error message: the number itself, or an array's shape with its extremes."""
     values = np.asarray(x)
     if values.size <= 4:
+        if jnp.issubdtype(values.dtype, jnp.floating):  # a float32 of 0.1 is no 0.10000000149011612
+            values = np.reshape([float(str(number)) for number in values.ravel()], values.shape)
         return str(values.tolist())
     bad = int(np.sum(~np.isfinite(values)))
     seen = f", {bad} of them not finite" if bad else f", from {values.min():g} to {values.max():g}"
     return f"{values.size} numbers of shape {values.shape}{seen}"
+
+
+def kind(x: Any) -> str:
+    """What an object of a wrong kind is, for an error message."""
+    if isinstance(x, type):
+        return f"the class {x.__name__} (an instance of it is made by calling it)"
+    return f"an array of shape {jnp.shape(x)}" if eqx.is_array_like(x) and jnp.ndim(x) else type(x).__name__
 
 
 def in_domain(argument: str, value: Any, name: str) -> None:
@@ -63,7 +84,13 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
     shape = jnp.shape(value)
     if len(shape) != len(expected) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
         wanted = "(" + ", ".join("any" if e is None else str(e) for e in expected) + ("," * (len(expected) == 1)) + ")"
-        fail(argument, f"shape {wanted}{' ' + names if names else ''}", f"shape {shape}")
+        if names and expected and all(e is None for e in expected):
+            wanted, names = names, ""
+        wanted = f"shape {wanted}{' ' + names if names else ''}" if expected or names else "a number"
+        is_batch = len(shape) == len(expected) + 1 and (expected or wanted == "a number")
+        is_batch = is_batch and all(e in (None, s) for e, s in zip(expected, shape[1:], strict=True))
+        hint = " (`jax.vmap` maps over a batch)" if is_batch else ""
+        fail(argument, wanted, f"shape {shape}{hint}")
 
 
 def at_least(argument: str, value: object, smallest: int) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import Checked, domain, fail
+from ._checks import Checked, domain, fail, kind
 from ._generating import AbstractGeneratingFunction
 from ._misc import as_inexact, inner
 from ._types import Array, Float, PyTree, Scalar, State
@@ -38,7 +38,7 @@ class Layer(Checked):
 
     def __check_init__(self):
         if not isinstance(self.units, AbstractGeneratingFunction):
-            fail("Layer.units", "a generating function", type(self.units).__name__)
+            fail("Layer.units", "a generating function", kind(self.units))
 
     def drive(self, x: Array) -> Array:
         """The input, in the shape of the state `x`."""

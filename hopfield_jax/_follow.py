@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import at_least, fail, in_domain, is_concrete, shape_is
+from ._checks import at_least, fail, in_domain, is_concrete, kind, shape_is
 from ._misc import as_inexact, inner
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
@@ -135,7 +135,7 @@ def follow(
     Keller, in Applications of Bifurcation Theory (Academic Press, 1977), p. 359.
     """
     if not callable(function):
-        fail("function", "a function of a state and a parameter", type(function).__name__)
+        fail("function", "a function of a state and a parameter", kind(function))
     state = as_inexact(state)
     shape_is("state", state, (None,), "(n,)")
     for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step)):

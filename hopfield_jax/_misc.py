@@ -23,7 +23,7 @@ def as_inexact(x: ArrayLike) -> Array:
     if isinstance(x, np.ndarray) and x.ndim and jnp.issubdtype(x.dtype, jnp.floating):
         return jnp.asarray(x, dtype=jax.dtypes.canonicalize_dtype(x.dtype))
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
-        raise ValueError(f"expected real numbers, got an array of type {x.dtype}")
+        raise ValueError(f"expected real numbers, got {f'an array of type {x.dtype}' if x.ndim else repr(x.item())}")
     return jnp.asarray(x, dtype=default_float())
 
 

@@ -10,7 +10,7 @@ import lineax as lx
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.flatten_util import ravel_pytree
 
-from ._checks import all_finite, at_least, fail, in_domain
+from ._checks import all_finite, at_least, fail, in_domain, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
 from ._integrate import as_args, as_state
@@ -101,7 +101,7 @@ def linearise(
     **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
     """
     if not isinstance(model, AbstractDynamics):
-        fail("model", "a dynamics with a vector field", type(model).__name__)
+        fail("model", "a dynamics with a vector field", kind(model))
     y = as_state("y", model, y)
     size = sum(x.size for x in jtu.tree_leaves(y))
     if symmetric is None:
@@ -277,6 +277,8 @@ def check_descent(
 
     **Returns:** a `DescentReport`.
     """
+    if not isinstance(model, AbstractEnergyDynamics):
+        fail("model", "an energy network", kind(model))
     y = as_state("y", model, y)
     at_least("num_directions", num_directions, 1)
     return _check_descent(model, y, args, num_directions, jax.random.key(0) if key is None else key)

@@ -10,7 +10,7 @@ import jax.tree_util as jtu
 import lineax as lx
 import optimistix as optx
 
-from ._checks import fail, in_domain, is_concrete
+from ._checks import fail, in_domain, is_concrete, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._integrate import Event, as_args, as_state, integrate, tolerances
 from ._misc import as_inexact
@@ -90,7 +90,7 @@ def steady_state(
     **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
     """
     if not isinstance(model, AbstractDynamics):
-        fail("model", "a dynamics with a vector field", type(model).__name__)
+        fail("model", "a dynamics with a vector field", kind(model))
     y0, args = as_state("y0", model, y0), as_args(args)
     rtol, atol = tolerances(y0)
     tolerance = as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_inexact(tolerance)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import at_least, fail, in_domain, is_concrete
+from ._checks import at_least, fail, in_domain, is_concrete, kind
 from ._misc import as_inexact, nondifferentiable
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
@@ -101,7 +101,7 @@ def bisect(
     ```
     """
     if not callable(function):
-        fail("function", "a function of one number", type(function).__name__)
+        fail("function", "a function of one number", kind(function))
     at_least("num_iterations", num_iterations, 1)
     lower, upper = as_inexact(lower), as_inexact(upper)
     for name, x in (("lower", lower), ("upper", upper)):

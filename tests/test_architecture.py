@@ -25,6 +25,7 @@ AREAS = FLOORS[4]
 FACES = FLOORS[5]
 FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
 STORE_LIBRARIES = {"xarray", "zarr"}  # what functions of sweep may import as well
+SLOW_LIBRARIES = {"scipy.stats", "scipy.interpolate"}  # longer to import than the package itself
 # They report jax.config, and set the number of a CPU's devices before JAX starts.
 SETTINGS = ("cli._doctor", "cli._sweep_request")
 MAX_DEPTH = 8
@@ -180,6 +181,7 @@ import sys, {PACKAGE}
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized(), "a backend was initialised"
 assert not {FACE_LIBRARIES | STORE_LIBRARIES} & set(sys.modules), "a library of plot, cli or sweep was imported"
+assert not {SLOW_LIBRARIES} & set(sys.modules), "a library that takes long to import was imported"
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT.parent)
 

@@ -69,9 +69,16 @@ PUBLIC = public_objects()
 EXAMPLES = {name: code for name, value in PUBLIC.items() if (code := list(blocks(documentation(value))))}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_run(page, tmp_path, monkeypatch):
     execute(str(page.relative_to(ROOT)), list(blocks(page.read_text())), tmp_path, monkeypatch)
+
+
+def test_readme_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    code = list(blocks((ROOT / "README.md").read_text()))
+    execute("README.md", code, tmp_path, monkeypatch)
+    said = [line[2:] for _, block in code for line in block.splitlines() if line.startswith("# ")]
+    assert capsys.readouterr().out.splitlines() == said
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -339,9 +339,9 @@ def test_a_batch_of_scans_is_refused():
     "arguments, options, message",
     [
         ((-1.0, 2.0), {}, "`gain`: expected finite and positive, got -1"),
-        ((np.ones(2), 2.0), {}, r"`gain`: expected shape \(\), got shape \(2,\)"),
+        ((np.ones(2), 2.0), {}, r"`gain`: expected a number, got shape \(2,\)"),
         ((5.0, np.nan), {}, "`saliency`: expected finite numbers, got nan"),
-        ((5.0, np.ones(2)), {}, r"`saliency`: expected shape \(\)"),
+        ((5.0, np.ones(2)), {}, r"`saliency`: expected a number"),
         ((5.0, 5.0), {"num_transitions": 0}, "`num_transitions`: expected a whole number of at least 1, got 0"),
     ],
 )

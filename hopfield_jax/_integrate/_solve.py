@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid
+from .._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid, kind
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
@@ -95,8 +95,15 @@ def integrate(
     ```
     """
     if not isinstance(model, AbstractDynamics):
-        fail("model", "a dynamics with a vector field", type(model).__name__)
+        fail("model", "a dynamics with a vector field", kind(model))
     at_least("max_steps", max_steps, 1)
+    for name, given, a_kind, wanted in (
+        ("solver", solver, dfx.AbstractSolver, "a solver of diffrax such as `diffrax.Tsit5()`"),
+        ("event", event, Event, "an `Event`"),
+        ("noise", noise, Noise, "a `Noise`"),
+    ):
+        if given is not None and not isinstance(given, a_kind):
+            fail(name, wanted, kind(given))
     t0, t1 = as_inexact(t0), as_inexact(t1)
     for name, t in (("t0", t0), ("t1", t1)):
         if t.ndim:

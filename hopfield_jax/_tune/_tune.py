@@ -13,7 +13,7 @@ import optax
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
 
-from .._checks import at_least, describe, fail, in_domain, is_concrete
+from .._checks import at_least, describe, fail, in_domain, is_concrete, kind
 from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
@@ -152,6 +152,8 @@ def tune(
     assert found.at_bound["y"]
     ```
     """
+    if not isinstance(parameters, Mapping):
+        fail("parameters", "a dictionary of numbers or arrays by name", kind(parameters))
     start = {name: as_inexact(x) for name, x in parameters.items()}
     if not start:
         fail("parameters", "at least one parameter", "none")

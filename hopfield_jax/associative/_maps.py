@@ -30,7 +30,11 @@ class MemoryMap(Checked):
     def __call__(self, g: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$\Xi g + b$; `g` has shape (neurons,)."""
         if g.shape != self.patterns.shape[1:]:
-            fail("y", f"a visible state of shape {self.patterns.shape[1:]}, as the patterns have", f"shape {g.shape}")
+            fail(
+                "y",
+                f"a visible state of shape {self.patterns.shape[1:]}, as the patterns have (a batch: `jax.vmap`)",
+                f"shape {g.shape}",
+            )
         return matmul(self.patterns, g) + self.bias
 
 

@@ -19,6 +19,7 @@ from .._checks import (
     in_domain,
     is_concrete,
     is_valid,
+    kind,
     patterns_fit,
     shape_is,
 )
@@ -123,7 +124,7 @@ def learn(
     ```
     """
     if not isinstance(rule, SoftmaxPlasticity):
-        fail("rule", "a SoftmaxPlasticity", type(rule).__name__)
+        fail("rule", "a SoftmaxPlasticity", kind(rule))
     memories, observed, dwell = as_inexact(memories), as_inexact(observed), as_inexact(dwell)
     patterns_fit("memories", memories)
     patterns_fit("observed", observed)
@@ -229,7 +230,7 @@ class LearningNetwork(AbstractDynamics):
         neurons, memories = y["neurons"], y["memories"]
         network = self.build(memories, self.stimulus(t))
         if not isinstance(network, AbstractDynamics):
-            fail("build", "a function that returns a dynamics", type(network).__name__)
+            fail("build", "a function that returns a dynamics", kind(network))
         visible = self.read if self.read is not None else _visible
         return {
             "neurons": network.vector_field(t, neurons, args),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Real
 
-from .._checks import Checked, domain, fail, in_domain, patterns_fit, shape_is
+from .._checks import Checked, domain, fail, in_domain, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
 from .._misc import as_inexact, inner, matmul
@@ -62,7 +62,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         self.hidden = LogSumExp() if hidden is None else hidden
         for name, units in (("visible", self.visible), ("hidden", self.hidden)):
             if not isinstance(units, AbstractGeneratingFunction):
-                fail(name, "a generating function", type(units).__name__)
+                fail(name, "a generating function", kind(units))
         self.input = as_inexact(input)
         self.tau_visible = as_inexact(tau_visible)
 
@@ -141,11 +141,14 @@ class LayeredNetwork(AbstractEnergyDynamics):
         layers: Mapping[str, Layer],
         synapses: Mapping[str, tuple[Callable, tuple[str, ...]]],
     ):
+        for name, given in (("layers", layers), ("synapses", synapses)):
+            if not isinstance(given, Mapping):
+                fail(name, "a dictionary with a name for each", kind(given))
         if not layers:
             fail("layers", "at least one layer", "none")
         for name, layer in layers.items():
             if not isinstance(layer, Layer):
-                fail(f"layers[{name!r}]", "a Layer", type(layer).__name__)
+                fail(f"layers[{name!r}]", "a Layer", kind(layer))
         if not synapses:
             fail("synapses", "at least one synapse", "none")
         if shared := set(layers) & set(synapses):
@@ -263,7 +266,7 @@ def graded_network(
 
 def _callable(argument: str, value: Any) -> Callable:
     if not callable(value):
-        fail(argument, "a function of the activations", type(value).__name__)
+        fail(argument, "a function of the activations", kind(value))
     return value
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import at_least, fail, patterns_fit, shape_is
+from .._checks import at_least, fail, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
 from .._misc import as_inexact
@@ -96,7 +96,7 @@ def retrieve(
     ```
     """
     if not isinstance(network, AbstractEnergyDynamics):
-        fail("network", "an energy network", type(network).__name__)
+        fail("network", "an energy network", kind(network))
     patterns = as_inexact(patterns)
     patterns_fit("patterns", patterns)
     at_least("num_times", num_times, 2)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import Checked, domain, fail
+from .._checks import Checked, domain, fail, kind
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._misc import as_inexact, inner
 from .._types import Array, Float, PRNGKey, Scalar
@@ -51,9 +51,9 @@ class BinaryNetwork(Checked):
 
     def __check_init__(self):
         if not isinstance(self.couplings, AbstractCouplings):
-            fail("BinaryNetwork.couplings", "couplings, of `hebbian` for example", type(self.couplings).__name__)
+            fail("BinaryNetwork.couplings", "couplings, of `hebbian` for example", kind(self.couplings))
         if not isinstance(self.coding, AbstractCoding):
-            fail("BinaryNetwork.coding", "`Spins()` or `Bits(mean)`", type(self.coding).__name__)
+            fail("BinaryNetwork.coding", "`Spins()` or `Bits(mean)`", kind(self.coding))
         if self.threshold.ndim and self.threshold.shape != (self.num_neurons,):
             fail("BinaryNetwork.threshold", f"one number or shape ({self.num_neurons},)", self.threshold.shape)
 
@@ -160,6 +160,6 @@ class GradedEnergyNetwork(AbstractEnergyDynamics):
 def _graded_fits(network: GradedNetwork | GradedEnergyNetwork) -> None:
     name = type(network).__name__
     if not isinstance(network.couplings, AbstractCouplings):
-        fail(f"{name}.couplings", "couplings, of `hebbian` for example", type(network.couplings).__name__)
+        fail(f"{name}.couplings", "couplings, of `hebbian` for example", kind(network.couplings))
     if not isinstance(network.layer, Layer):
-        fail(f"{name}.layer", "a `hopfield_jax.Layer`", type(network.layer).__name__)
+        fail(f"{name}.layer", "a `hopfield_jax.Layer`", kind(network.layer))

@@ -9,7 +9,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Real
 
-from .._checks import all_finite, at_least, fail, in_domain, is_concrete, is_valid, patterns_fit, shape_is
+from .._checks import all_finite, at_least, fail, in_domain, is_concrete, is_valid, kind, patterns_fit, shape_is
 from .._misc import as_inexact, nondifferentiable
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
@@ -190,14 +190,14 @@ def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, k
 def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNGKey | None) -> Float[Array, " neurons"]:
     """The cue, unless an argument does not do for a run: then it raises."""
     if not isinstance(network, BinaryNetwork):
-        fail("network", "a BinaryNetwork", type(network).__name__)
+        fail("network", "a BinaryNetwork", kind(network))
     cue = as_inexact(cue)
     shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
     in_domain("cue", cue, "finite")
     network.coding.written("cue", cue, zero=True)
     at_least("num_steps", num_steps, 1)
     if not isinstance(order, AbstractOrder):
-        fail("order", "`Synchronous()` or `Asynchronous()`", type(order).__name__)
+        fail("order", "`Synchronous()` or `Asynchronous()`", kind(order))
     if key is None and is_concrete(network.temperature) and float(network.temperature) != 0:
         fail("key", "a random key, as the temperature is not zero", None)
     return cue

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, is_concrete, patterns_fit, shape_is
+from .._checks import at_least, fail, in_domain, is_concrete, kind, patterns_fit, shape_is
 from .._misc import as_inexact, matmul
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
@@ -56,7 +56,7 @@ def covariance(
     ```
     """
     if not isinstance(coding, AbstractCoding):
-        fail("coding", "`Spins(mean)` or `Bits(mean)`", type(coding).__name__)
+        fail("coding", "`Spins(mean)` or `Bits(mean)`", kind(coding))
     patterns = _patterns(patterns)
     weights = jnp.broadcast_to(1 / coding.variance, patterns.shape[:1]).astype(patterns.dtype)
     return OuterProducts((patterns - coding.mean).T, weights=weights, self_coupling=self_coupling)
@@ -221,7 +221,7 @@ def dilute(
     ```
     """
     if not isinstance(couplings, AbstractCouplings):
-        fail("couplings", "couplings, of `hebbian` for example", type(couplings).__name__)
+        fail("couplings", "couplings, of `hebbian` for example", kind(couplings))
     num_neurons = couplings.num_neurons
     at_least("num_neighbours", num_neighbours, 1)
     if num_neighbours >= num_neurons:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, increasing, is_concrete, shape_is
+from .._checks import at_least, fail, in_domain, increasing, is_concrete, kind, shape_is
 from .._misc import as_inexact, default_float, matmul
 from .._patterns import flip, random_patterns
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay, with_error
@@ -107,7 +107,7 @@ def recall(
     patterns = random_patterns(num_patterns, num_neurons, key=pattern_key)
     couplings = rule(patterns)
     if not isinstance(couplings, AbstractCouplings):
-        fail("rule", "a function of patterns that returns couplings", type(couplings).__name__)
+        fail("rule", "a function of patterns that returns couplings", kind(couplings))
     network = BinaryNetwork(couplings, temperature=temperature)
     shape_is("cue_overlap", cue_overlap, ())
     cue_overlap = as_inexact(cue_overlap)

@@ -7,6 +7,7 @@ def main() -> None:
     """Runs the command line; says what to install where its libraries are missing."""
     try:
         from ._main import app
+
+        app(prog_name="hopfield-jax")
     except ModuleNotFoundError as error:
         sys.exit(f"hopfield-jax: {error.name} is missing; the command line needs `pip install 'hopfield-jax[cli]'`.")
-    app(prog_name="hopfield-jax")

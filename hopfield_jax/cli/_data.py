@@ -63,8 +63,10 @@ def _array(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
         fail("SOURCES", "a .npy array of numbers", f"{path} ({_reason(error)})")
+    except (ValueError, EOFError):
+        fail("SOURCES", "a .npy array of numbers, as `numpy.save` writes it", f"{path}, which is something else")
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
         fail("SOURCES", "a .npy array of real numbers", f"{path} of {getattr(values, 'dtype', type(values).__name__)}")
     if values.ndim not in (2, 3) or 0 in values.shape:

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-_PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "optimistix", "lineax", "numpy")
+_PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "optimistix", "lineax", "optax", "jaxtyping")
+_LIBRARIES = ("numpy", "scipy", "matplotlib", "xarray", "zarr", "typer")
 
 
 def doctor_lines() -> list[str]:
@@ -35,7 +36,7 @@ def doctor_lines() -> list[str]:
 
 def _versions() -> Iterator[tuple[str, object]]:
     yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *_LIBRARIES):
         try:
             yield package, importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -44,7 +45,8 @@ def _versions() -> Iterator[tuple[str, object]]:
 
 def _devices() -> Iterator[tuple[str, object]]:
     for device in jax.devices():
-        yield str(device.id), f"{device.platform}, {device.device_kind}"
+        kind = "" if device.device_kind == device.platform else f", {device.device_kind}"
+        yield str(device.id), f"{device.platform}{kind}"
 
 
 def _precision() -> Iterator[tuple[str, object]]:
@@ -61,7 +63,7 @@ def _memory() -> Iterator[tuple[str, object]]:
         if "bytes_limit" in stats:
             yield f"device {device.id}", f"{_size(stats['bytes_limit'])}, {_size(stats.get('bytes_in_use'))} in use"
         else:
-            yield f"device {device.id}", "the backend does not tell"
+            yield f"device {device.id}", "the backend does not say"
 
 
 def _cache() -> Iterator[tuple[str, object]]:

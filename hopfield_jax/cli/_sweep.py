@@ -46,7 +46,7 @@ def prepare_load(
         fail("--samples", "a power of two, at least 2", samples)
     in_domain("--threshold", threshold, "probability")
     strength = evenly_spaced(("--strength-from", "--strength-to"), "--strengths", *strengths, domain="finite")
-    load = evenly_spaced(("--load-from", "--load-to"), "--loads", *loads, domain="nonnegative")
+    load = evenly_spaced(("--load-from", "--load-to"), "--loads", *loads)
     count = round(neurons * loads[1])
     point = Retrieval(units, beta, cue, tau, steps, samples, neurons, networks if simulation else 0, count)
     with named_as_options(OPTIONS):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, domain, fail, is_concrete
+from .._checks import Checked, domain, fail, is_concrete, kind
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Scalar
 
@@ -75,7 +75,7 @@ class FunctionKernel(AbstractPlasticityKernel):
 
     def __check_init__(self):
         if not callable(self.fn):
-            fail("FunctionKernel.fn", "a function of two times", type(self.fn).__name__)
+            fail("FunctionKernel.fn", "a function of two times", kind(self.fn))
 
     def table(self, num_times: int, dt: Scalar) -> Float[Array, "times times"]:
         r"""$\lambda\,dt\,k(t, s)$ below the diagonal."""

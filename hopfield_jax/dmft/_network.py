@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete
+from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete, kind
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Int, Scalar
 from ._kernels import AbstractPlasticityKernel
@@ -277,7 +277,7 @@ def _model_fits(model: AbstractPlasticModel) -> None:
     name = type(model).__name__
     units_fit(f"{name}.units", model.units)
     if not isinstance(model.kernel, AbstractPlasticityKernel | None):
-        fail(f"{name}.kernel", "a plasticity kernel or None", type(model.kernel).__name__)
+        fail(f"{name}.kernel", "a plasticity kernel or None", kind(model.kernel))
     if is_concrete(model.dt):
         in_domain(f"{name}.dt", model.dt, "positive")
         if float(model.dt) > 1:

@@ -2,15 +2,14 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
-from scipy.stats import t as student
 
-from .._checks import at_least, fail, is_concrete
+from .._checks import at_least, fail, is_concrete, kind
 from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, Setting, card, describe_result, outcome, raise_unless_okay
@@ -147,7 +146,7 @@ def optimal_strength(
     ```
     """
     if not hasattr(model.kernel, "strength"):
-        fail("model", "a kernel with a strength", type(model.kernel).__name__)
+        fail("model", "a kernel with a strength", kind(model.kernel))
     at_least("num_strengths", num_strengths, 3)
     at_least("num_rounds", num_rounds, 1)
     at_least("num_repeats", num_repeats, 1)
@@ -188,8 +187,11 @@ def optimal_strength(
     )  # fmt: skip
 
 
-def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) -> CubicHermiteSpline | None:
-    """One curve a repeat, through the strengths at which all repeats are finite."""
+def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) -> Any:
+    """One curve a repeat, a cubic spline through the strengths at which all repeats are finite; `None` for fewer than
+    two."""
+    from scipy.interpolate import CubicHermiteSpline  # here, as it takes longer to import than the rest of the library
+
     fine = np.all(np.isfinite(values) & np.isfinite(gradients), axis=1)
     if fine.sum() < 2:
         return None
@@ -206,7 +208,7 @@ def _slopes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(*both), np.maximum(*both)
 
 
-def _best(curves: CubicHermiteSpline) -> tuple[float, np.ndarray, np.ndarray]:
+def _best(curves: Any) -> tuple[float, np.ndarray, np.ndarray]:
     """Where the mean curve is highest; the strengths looked at, and all curves there."""
     grid = np.unique(np.concatenate([np.linspace(*ends, _FINE) for ends in itertools.pairwise(curves.x)]))
     heights = curves(grid)
@@ -224,8 +226,10 @@ def _answer(strengths, values, gradients, lower, upper, setting, throw) -> Optim
         below = heights[top] - heights
         error, value, low, high = np.inf, heights[top].mean(), lower, upper
         if repeats > 1:
+            from scipy.stats import t
+
             error = heights[top].std(ddof=1) / np.sqrt(repeats)
-            limit = student.ppf(0.975, repeats - 1) * below.std(axis=1, ddof=1) / np.sqrt(repeats)
+            limit = t.ppf(0.975, repeats - 1) * below.std(axis=1, ddof=1) / np.sqrt(repeats)
             worse = below.mean(axis=1) > limit
             low = grid[np.flatnonzero(worse[:top])[-1] + 1] if worse[:top].any() else grid[0]
             high = grid[top + np.flatnonzero(worse[top:])[0] - 1] if worse[top:].any() else grid[-1]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import fail, is_concrete
+from .._checks import fail, is_concrete, kind
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
@@ -238,7 +238,7 @@ def scan_strength(
     **Returns:** a `StrengthScan`. **Raises:** `ValueError` if the kernel has no strength.
     """
     if not hasattr(model.kernel, "strength"):
-        fail("model", "a kernel with a strength", type(model.kernel).__name__)
+        fail("model", "a kernel with a strength", kind(model.kernel))
     strengths = as_inexact(strengths)
     if strengths.ndim != 1 or not strengths.size:
         fail("strengths", "shape (strengths,), at least one", f"shape {strengths.shape}")

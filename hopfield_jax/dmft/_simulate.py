@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail
+from .._checks import at_least, fail, kind
 from .._misc import default_float
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey
@@ -84,7 +84,7 @@ def simulate(
     if any(not 0 <= s < num_steps for s in response_times):
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):
-        fail("response_times", "units with a derivative", type(model.units).__name__)
+        fail("response_times", "units with a derivative", kind(model.units))
     run.fits(min(batch_size, num_trials), max_bytes)
     out = run.split.local(_simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size))
     return raise_unless_okay(out, out.result) if throw else out

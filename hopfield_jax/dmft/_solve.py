@@ -7,7 +7,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail, in_domain, is_valid
+from .._checks import at_least, fail, in_domain, is_valid, kind
 from .._misc import as_inexact, default_float
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
@@ -88,7 +88,7 @@ def solve(
     at_least("num_shifts", num_shifts, 1)
     response = default_response(model.units) if response is None else response
     if not isinstance(response, AbstractResponse):
-        fail("response", "Novikov(), Pathwise() or Score()", type(response).__name__)
+        fail("response", "Novikov(), Pathwise() or Score()", kind(response))
     response.fit(model.units, num_samples)
     split = Split.of(mesh, "num_samples", num_samples)
     if check and num_shifts < 2:
@@ -144,9 +144,9 @@ def memory_needed(
 def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
     """Raises unless model and cue are what they should be."""
     if not isinstance(model, AbstractPlasticModel):
-        fail("model", "a PlasticNetwork or DensePlasticNetwork", type(model).__name__)
+        fail("model", "a PlasticNetwork or DensePlasticNetwork", kind(model))
     if not isinstance(cue, AbstractCue):
-        fail("cue", "a SpinCue or GaussianCue", type(cue).__name__)
+        fail("cue", "a SpinCue or GaussianCue", kind(cue))
 
 
 def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPlasticModel, AbstractCue, Array]:

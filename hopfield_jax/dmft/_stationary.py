@@ -1,6 +1,6 @@
 """Where a plastic network comes to rest: the stationary theory for the models of this area."""
 
-from .._checks import fail
+from .._checks import fail, kind
 from ..theory import AbstractBranch, Maxwell, StationaryState, scsna
 from ._kernels import LeakyHebbian
 from ._network import PlasticNetwork
@@ -31,9 +31,9 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
     ```
     """
     if not isinstance(model, PlasticNetwork):
-        fail("model", "a PlasticNetwork", type(model).__name__)
+        fail("model", "a PlasticNetwork", kind(model))
     if not isinstance(model.kernel, LeakyHebbian | None):
-        fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", type(model.kernel).__name__)
+        fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", kind(model.kernel))
     if isinstance(model.units, Glauber):
         fail("model", "units without thermal noise (`theory.Thermal` has spins that flip one at a time)", "Glauber")
     return scsna(

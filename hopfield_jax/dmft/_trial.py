@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least, fail, is_concrete
+from .._checks import at_least, fail, is_concrete, kind
 from .._misc import default_float, inner, matmul
 from .._types import Array, PRNGKey, Scalar
 from ._causal import Block, causal_scan
@@ -47,9 +47,9 @@ class Run(eqx.Module):
         condensed = cue.shape[0] if cue.shape else 1
         at_least("max_patterns", max_patterns, condensed)
         if asynchronous and not isinstance(model.units, Sign | Glauber):
-            fail("asynchronous", "binary units (Sign, Glauber)", type(model.units).__name__)
+            fail("asynchronous", "binary units (Sign, Glauber)", kind(model.units))
         if asynchronous and model.order != 2:
-            fail("asynchronous", "a PlasticNetwork", type(model).__name__)
+            fail("asynchronous", "a PlasticNetwork", kind(model))
         if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
             fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
         if asynchronous and mesh is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import Checked, domain, fail
+from .._checks import Checked, domain, fail, kind
 from .._generating import AbstractSeparable, Erf, HardTanh, LogCosh, RectifiedPower
 from .._misc import as_inexact, nondifferentiable
 from .._types import Array, Float, PyTree, Scalar
@@ -74,7 +74,7 @@ class Elementwise(AbstractUnit):
         for name in ("fn", "potential"):
             value = getattr(self, name)
             if not (callable(value) or (name == "potential" and value is None)):
-                fail(f"Elementwise.{name}", "a function of one number", type(value).__name__)
+                fail(f"Elementwise.{name}", "a function of one number", kind(value))
 
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\phi(x)$."""

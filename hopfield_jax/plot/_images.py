@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import fail
+from .._checks import extra, fail
 from .._types import ArrayLike
 from ._style import ACCENT, INK, Axes, axes_for, numbers
 
@@ -45,7 +45,8 @@ def images(
 
     **Raises:** `ValueError` for shapes that do not fit.
     """
-    from matplotlib import colormaps
+    with extra("plot"):
+        from matplotlib import colormaps
 
     found = dict(retrieved) if isinstance(retrieved, Mapping) else {"retrieved": retrieved}
     rows = {"original": originals, "cue": cues} | found

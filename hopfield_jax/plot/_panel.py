@@ -38,8 +38,9 @@ def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -
             axes.plot([1], [float(p.value)], "*", color=ink, markersize=11, label=label, zorder=3)
     if blank:
         axes.locator_params("x", integer=True)
-        return finish(axes, title="Closed theory", x="step", y="overlap", legend=True)
-    axes.legend(frameon=False, fontsize="small")
+        finish(axes, title="Closed theory", x="step", y="overlap m")
+    box = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.85}  # curves that pass behind stay legible
+    axes.legend(fontsize="small", **box)
     return axes
 
 
@@ -69,4 +70,4 @@ def stationary(states: StationaryState, critical: StationaryState | None = None,
         axes.axvline(end, color=ACCENT, linewidth=1.2, label=rf"$\alpha_c$ = {end:.5g}")
         axes.plot([end], [float(critical.overlap)], "o", color=ACCENT, markersize=5)
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-    return finish(axes, title="At rest", x=r"load $\alpha$", y="overlap", legend=True)
+    return finish(axes, title="At rest", x=r"load $\alpha$", y="overlap m", legend=True)

@@ -135,9 +135,9 @@ def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
     **Raises:** `ValueError` for a batch of runs.
     """
     _is_one("run", run.num_transitions.ndim, run.num_transitions.shape)
+    axes = axes_for(ax, (4.8, 3.8))
     from matplotlib.colors import ListedColormap
 
-    axes = axes_for(ax, (4.8, 3.8))
     count, tau = int(run.num_transitions), float(run.setting.numbers["tau_slow"])
     gain = float(run.setting.numbers["gain"])
     upper = float(fixed_points(gain).upper) if 4 <= gain < math.inf else math.nan
@@ -171,7 +171,10 @@ def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
         bar.update_ticks()
     axes.set(xlim=(low, high), ylim=(tau * low, tau * high))
     finish(
-        axes, title="A memory stays until its saliency is used up", x="log Z, saliency at take-over", y="dwell time"
+        axes,
+        title="A memory stays until its saliency is used up",
+        x="log Z, saliency at take-over",
+        y="dwell time (units of the time constants)",
     ).legend(frameon=False, fontsize="small", loc="upper left")
     return say_facts(axes, _conditions(run.setting))
 
@@ -220,7 +223,7 @@ def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
         axes.set_yticks([])
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)
-    finish(axes, title="Where sequences go on, and how fast", x="gain κ", y="period")
+    finish(axes, title="Where sequences go on, and how fast", x="gain κ", y="period (units of the time constants)")
     axes.yaxis.label.set_color(colour(0))
     top = axes
     if np.any(stopped):

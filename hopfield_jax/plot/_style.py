@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import fail
+from .._checks import extra, fail
 from .._types import ArrayLike
 
 Axes = Any
@@ -31,7 +31,8 @@ def axes_for(ax: Axes | None, size: tuple[float, float] = (5.0, 3.5)) -> Axes:
     """`ax`, or the axes of a new figure of `size` inches."""
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt
+    with extra("plot"):
+        import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=size, layout="compressed")[1]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import fail
+from .._checks import fail, kind
 from .._types import ArrayLike
 from ._style import ACCENT, INK, Axes, axes_for, colour, finish, say_facts
 
@@ -127,7 +127,7 @@ def _values(dataset: Any, variable: str, wanted: list[str], second: str = "y") -
     """A variable in double precision, NaN where nothing was computed, and the names of its other axes."""
     names = [name for name in dataset.data_vars if name != _STATUS] if hasattr(dataset, "data_vars") else []
     if not names:
-        fail("dataset", "an xarray.Dataset of a sweep", type(dataset).__name__)
+        fail("dataset", "an xarray.Dataset of a sweep", kind(dataset))
     if variable not in names:
         fail("variable", f"one of {', '.join(map(str, names))}", repr(variable))
     found = dataset[variable]

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, domain, fail, increasing, is_concrete, patterns_fit, shape_is
+from .._checks import Checked, domain, fail, increasing, is_concrete, kind, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
 from .._misc import as_inexact, inner, matmul
@@ -139,7 +139,7 @@ class InputDrivenNetwork(AbstractDynamics):
         patterns_fit("InputDrivenNetwork.patterns", self.patterns)
         check_transitions("InputDrivenNetwork.transitions", self.transitions, len(self.patterns))
         if not isinstance(self.units, AbstractGeneratingFunction):
-            fail("InputDrivenNetwork.units", "a generating function", type(self.units).__name__)
+            fail("InputDrivenNetwork.units", "a generating function", kind(self.units))
         if self.input is not None and self.input.values.shape[1] != self.patterns.shape[1]:
             fail("InputDrivenNetwork.input", f"inputs to {self.patterns.shape[1]} neurons", self.input.values.shape)
 

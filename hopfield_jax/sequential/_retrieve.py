@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, describe, fail, in_domain, increasing, is_concrete
+from .._checks import at_least, describe, fail, in_domain, increasing, is_concrete, kind
 from .._integrate import Noise, integrate
 from .._misc import as_inexact, matmul
 from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
@@ -139,11 +139,11 @@ def retrieve_sequence(
     ```
     """
     if not isinstance(network, InputDrivenNetwork):
-        fail("network", "an InputDrivenNetwork", type(network).__name__)
+        fail("network", "an InputDrivenNetwork", kind(network))
     at_least("max_transitions", max_transitions, 1)
     saliency, t1, level, margin = map(as_inexact, (saliency, t1, level, margin))
-    for name, x, kind in (("saliency", saliency, "finite"), ("t1", t1, "positive")):
-        in_domain(name, x, kind)
+    for name, x, inside in (("saliency", saliency, "finite"), ("t1", t1, "positive")):
+        in_domain(name, x, inside)
     for name, x in (("level", level), ("margin", margin)):
         in_domain(name, x, "probability")
     check_key(network, key)

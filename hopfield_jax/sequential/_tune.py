@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, fail, in_domain, is_concrete, shape_is
+from .._checks import at_least, fail, in_domain, is_concrete, kind, shape_is
 from .._generating import HardTanh
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay, outcome, raise_unless_okay
@@ -211,7 +211,7 @@ def _prepare(
 ) -> tuple[dict, int]:
     """Checks what both functions are given; options and the length of a run, by default so many rounds."""
     if not isinstance(network, InputDrivenNetwork):
-        fail("network", "an InputDrivenNetwork", type(network).__name__)
+        fail("network", "an InputDrivenNetwork", kind(network))
     for name in ("saliency", "t1", "key", "until_collapse"):
         if name in options:
             fail(name, "no such option here: the wanted times set it, and there is no noise", options[name])

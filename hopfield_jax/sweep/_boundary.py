@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._checks import at_least, fail
+from .._checks import at_least, fail, kind
 from .._threshold import bisect
 from .._types import PRNGKey, ScalarLike
 from ._grid import Grid
@@ -78,9 +78,9 @@ def boundary(
     ```
     """
     if not callable(predicate):
-        fail("predicate", "a function", type(predicate).__name__)
+        fail("predicate", "a function", kind(predicate))
     if not isinstance(grid, Grid):
-        fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
+        fail("grid", "a hopfield_jax.sweep.Grid", kind(grid))
     taken = (*grid.names, *RESERVED, "result")
     if not along.isidentifier() or along in taken:
         fail("along", f"an identifier other than {', '.join(taken)}", repr(along))

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from .._checks import fail
+from .._checks import fail, kind
 from ._devices import Report, Worker, compute
 from ._grid import Block
 from ._job import Job
@@ -56,7 +56,7 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
     waiting = collections.deque((tuple(blocks[i : i + per_task]), 0) for i in range(0, len(blocks), per_task))
     running: list[tuple[Any, tuple[Block, ...], int]] = []
     if not callable(getattr(executor, "submit", None)):
-        fail("executor", "an object with `submit`", type(executor).__name__)
+        fail("executor", "an object with `submit`", kind(executor))
     lost: list[tuple[int, BaseException]] = []
     while waiting or running:
         while waiting:

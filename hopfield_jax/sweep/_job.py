@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._checks import fail
+from .._checks import fail, kind
 from .._types import PRNGKey
 from ._grid import Block, Grid
 from ._program import Output, Point, Program, trace
@@ -31,9 +31,9 @@ class Job:
     @staticmethod
     def of(point: Point, grid: Grid, key: PRNGKey | None, random_axes: Sequence[str] | None) -> "Job":
         if not callable(point):
-            fail("point", "a function", type(point).__name__)
+            fail("point", "a function", kind(point))
         if not isinstance(grid, Grid):
-            fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
+            fail("grid", "a hopfield_jax.sweep.Grid", kind(grid))
         if isinstance(random_axes, str):
             fail("random_axes", "a list of names", repr(random_axes))
         names = grid.random_axes if random_axes is None else tuple(random_axes)

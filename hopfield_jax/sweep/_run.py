@@ -22,7 +22,7 @@ from ._executor import Order, compute_by
 from ._grid import Block, Cost, Grid, Tiling, order_of, tile
 from ._job import Job, outputs_of
 from ._program import Output, Point, Program
-from ._store import OWN_ATTRIBUTES, Store, differences
+from ._store import OWN_ATTRIBUTES, Store, differences, libraries_are_there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +176,7 @@ def run(
     assert found["next"].dims == ("gain", "saliency") and float(found["next"].sel(gain=4.0, saliency=2.0)) == 2.0
     ```
     """
+    libraries_are_there()
     job = Job.of(point, grid, key, random_axes)
     at_least("blocks_per_task", blocks_per_task, 1)
     if executor is not None and store is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import fail
+from .._checks import extra, fail
 from ._grid import Block, Grid, Tiling
 from ._names import MARKS, STATUS
 from ._program import Output
@@ -158,10 +158,18 @@ def open(store: str | Path) -> Any:
 
     **Raises:** `ValueError` if no sweep is there.
     """
+    libraries_are_there()
     found = Store.find(store)
     if found is None:
         fail("store", "the store of a sweep", f"{store}, where there is none")
     return found.dataset()
+
+
+def libraries_are_there() -> None:
+    """Raises unless what stores and what reads them can be imported: to be asked before anything long begins."""
+    with extra("sweep"):
+        import xarray  # noqa: F401
+        import zarr  # noqa: F401
 
 
 def missing(dtype: np.dtype) -> Any:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import fail
+from .._checks import fail, kind
 from .._follow import root
 from .._results import RESULTS, card, describe_result, outcome
 from .._types import Array, Float, Scalar, ScalarLike
@@ -84,7 +84,7 @@ def phase_lines(temperature: ScalarLike, *, mixture: AbstractPhase = MIXTURE) ->
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987).
     """
     if not isinstance(mixture, Mixture):
-        fail("mixture", "a `Mixture(n)`", type(mixture).__name__)
+        fail("mixture", "a `Mixture(n)`", kind(mixture))
     return _phase_lines(as_number("temperature", temperature, "nonnegative"), mixture)
 
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import at_least, fail
+from .._checks import at_least, fail, kind
 from .._follow import Branch, follow
 from .._results import RESULTS, card, describe_result, is_okay, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
@@ -111,7 +111,7 @@ def replica_state(
     Amit, Gutfreund and Sompolinsky, Phys. Rev. Lett. 55, 1530 (1985); Ann. Phys. 173, 30 (1987).
     """
     if not isinstance(phase, AbstractPhase):
-        fail("phase", "a phase such as `Retrieval()`", type(phase).__name__)
+        fail("phase", "a phase such as `Retrieval()`", kind(phase))
     load = as_number("load", load, "positive")
     temperature = as_number("temperature", temperature, "nonnegative")
     out = _replica_state(phase, load, temperature)
@@ -199,7 +199,7 @@ def replica_branch(
     ```
     """
     if not isinstance(phase, AbstractPhase) or phase.num_condensed < 1:
-        fail("phase", "a phase with an overlap, `Retrieval()` or `Mixture(n)`", type(phase).__name__)
+        fail("phase", "a phase with an overlap, `Retrieval()` or `Mixture(n)`", kind(phase))
     at_least("num_steps", num_steps, 1)
     load = as_number("load", load, "positive")
     temperature = as_number("temperature", temperature, "nonnegative")

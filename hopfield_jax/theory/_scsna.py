@@ -10,7 +10,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jax.scipy.stats import norm
 
-from .._checks import at_least, fail, is_concrete, is_valid
+from .._checks import at_least, fail, is_concrete, is_valid, kind
 from .._follow import root as newton
 from .._misc import inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
@@ -295,9 +295,9 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
 
 def as_network(units, strength, coupling, branch, self_coupling, storage: AbstractStorage = HEBBIAN) -> Network:
     if not isinstance(storage, AbstractStorage):
-        fail("storage", "a kind of storage such as `Hebbian()`", type(storage).__name__)
+        fail("storage", "a kind of storage such as `Hebbian()`", kind(storage))
     if not isinstance(branch, AbstractBranch):
-        fail("branch", "a branch rule such as `Maxwell()`", type(branch).__name__)
+        fail("branch", "a branch rule such as `Maxwell()`", kind(branch))
     # A traced strength is refused as well: its slope would be another way to ask.
     plastic = not (is_concrete(strength) and np.all(np.asarray(strength) == 0))
     if isinstance(units, Thermal):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import Checked, describe, domain, fail, in_domain, is_concrete, shape_is
+from .._checks import Checked, describe, domain, fail, in_domain, is_concrete, kind, shape_is
 from .._generating import AbstractGeneratingFunction, AbstractSeparable, HardTanh
 from .._misc import as_inexact, default_float, matmul
 from .._types import Array, Bool, Scalar, ScalarLike
@@ -221,10 +221,10 @@ class Cue(AbstractBranch):
 
 def as_units(units: Any) -> Any:
     """Odd units of one real variable, their parameters in the default float type."""
-    if not callable(getattr(units, "activation", None)):
-        fail("units", "an object with an elementwise `activation`", type(units).__name__)
+    if isinstance(units, type) or not callable(getattr(units, "activation", None)):
+        fail("units", "an object with an elementwise `activation`", kind(units))
     if isinstance(units, AbstractGeneratingFunction) and not isinstance(units, AbstractSeparable):
-        fail("units", "units that act each on their own (a separable generating function)", type(units).__name__)
+        fail("units", "units that act each on their own (a separable generating function)", kind(units))
     units = jtu.tree_map(lambda x: x.astype(default_float()) if eqx.is_inexact_array(x) else x, units)
     with jax.ensure_compile_time_eval():
         odd = is_odd(units)

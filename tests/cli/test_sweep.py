@@ -279,7 +279,7 @@ def test_folders_of_something_else_are_left_alone(more, tmp_path, monkeypatch):
 BAD = [
     ("load", {"strength-to": -1}, "--strength-to", "above --strength-from", "-1"),
     ("load", {"strength-from": "nan"}, "--strength-from", "finite", "nan"),
-    ("load", {"load-from": -0.1}, "--load-from", "not negative", "-0.1"),
+    ("load", {"load-from": -0.1}, "--load-from", "positive", "-0.1"),
     ("load", {"loads": 1}, "--loads", "at least 2", "1"),
     ("load", {"strengths": 1}, "--strengths", "at least 2", "1"),
     ("load", {"cue": 1.5}, "--cue", "", "1.5"),
