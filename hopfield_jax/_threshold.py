@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import at_least, fail, in_domain, is_concrete
-from ._misc import as_inexact, nondifferentiable
+from ._checks import as_real, at_least, fail, in_domain, is_concrete
+from ._misc import nondifferentiable
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
 
@@ -103,7 +103,7 @@ def bisect(
     if not callable(function):
         fail("function", "a function of one number", type(function).__name__)
     at_least("num_iterations", num_iterations, 1)
-    lower, upper = as_inexact(lower), as_inexact(upper)
+    lower, upper = as_real("lower", lower), as_real("upper", upper)
     for name, x in (("lower", lower), ("upper", upper)):
         in_domain(name, x, "finite")
     if is_concrete(lower) and is_concrete(upper) and not lower < upper:

@@ -7,14 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import (
-    domain,
-    fail,
-    in_domain,
-    is_concrete,
-    patterns_fit,
-    shape_is,
-)
+from .._checks import as_real, domain, fail, in_domain, is_concrete, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns, Scalar, ScalarLike, State
@@ -80,7 +73,7 @@ class PavlovianPlasticity(AbstractDynamics):
 
     def solution(self, t: ScalarLike, y0: Float[Array, "neurons neurons"]) -> Float[Array, "neurons neurons"]:
         r"""$e^{-t/\tau} y_0 + (1 - e^{-t/\tau})\,\mathrm{target}$."""
-        decay = jnp.exp(-as_inexact(t) / self.tau)
+        decay = jnp.exp(-as_real("t", t) / self.tau)
         return decay * y0 + (1 - decay) * self.target()
 
 

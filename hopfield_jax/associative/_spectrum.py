@@ -3,8 +3,8 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import in_domain, patterns_fit
-from .._misc import as_inexact, matmul
+from .._checks import as_real, in_domain, patterns_fit
+from .._misc import matmul
 from .._results import card
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
@@ -60,9 +60,9 @@ def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpe
 
     **Returns:** a `MemorySpectrum`.
     """
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
-    in_domain("tolerance", as_inexact(tolerance), "nonnegative")
+    in_domain("tolerance", as_real("tolerance", tolerance), "nonnegative")
     return _memory_spectrum(patterns, jnp.asarray(tolerance, patterns.dtype))
 
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, is_concrete, patterns_fit, shape_is
-from .._misc import as_inexact, matmul
+from .._checks import as_real, at_least, fail, is_concrete, key_fits, patterns_fit, shape_is, sieved
+from .._misc import matmul
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
 from ._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
@@ -85,9 +85,9 @@ def palimpsest(
     assert hj.overlap(patterns, network.update(patterns[-1]))[-1] > 0.99
     ```
     """
-    patterns, decay = _patterns(patterns), as_inexact(decay)
+    patterns = _patterns(patterns)
     shape_is("decay", decay, ())
-    in_domain("decay", decay, "nonnegative")
+    decay = sieved("decay", decay, "nonnegative")
     age = jnp.arange(patterns.shape[0])[::-1].astype(patterns.dtype)
     weights = jnp.exp(-decay.astype(patterns.dtype) * age / patterns.shape[1])
     return OuterProducts(patterns.T, weights=weights, self_coupling=self_coupling)
@@ -222,6 +222,7 @@ def dilute(
     """
     if not isinstance(couplings, AbstractCouplings):
         fail("couplings", "couplings, of `hebbian` for example", type(couplings).__name__)
+    key_fits("key", key)
     num_neurons = couplings.num_neurons
     at_least("num_neighbours", num_neighbours, 1)
     if num_neighbours >= num_neurons:
@@ -254,6 +255,6 @@ def _neighbours(num_neurons: int, num_neighbours: int, key: PRNGKey) -> Int[Arra
 
 
 def _patterns(patterns: ArrayLike) -> Patterns:
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     return patterns

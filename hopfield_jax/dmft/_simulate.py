@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail, is_concrete
+from .._checks import at_least, fail, is_concrete, key_fits
 from .._misc import default_float, inner, matmul
 from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey, Scalar
@@ -83,9 +83,7 @@ def simulate(
     assert network.overlap[0] == 0.5 and network.overlap[-1] > 0.9
     ```
     """
-    run = _Run.of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh)
-    at_least("num_trials", num_trials, 1)
-    at_least("batch_size", batch_size, 1)
+    run = _Run.of(model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous, mesh)
     if any(not 0 <= s < num_steps for s in response_times):
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):
@@ -152,7 +150,9 @@ def crosstalk_noise(
     """
     if theory.crosstalk_feedback is None or theory.noise_covariance is None:
         fail("theory", "a result of `solve`", theory.setting.source)
-    run = _Run.of(model, cue, len(theory.times) - 1, num_neurons, max_patterns, False)
+    if not isinstance(theory, OrderParameters):
+        fail("theory", "the solution of `solve`", type(theory).__name__)
+    run = _Run.of(model, cue, len(theory.times) - 1, num_neurons, num_trials, key, max_patterns, batch_size)
     run.fits(min(batch_size, num_trials), max_bytes)
     out = _noise(model, cue, theory, run, key, num_trials, batch_size)
     return raise_unless_okay(out, out.result) if throw else out
@@ -168,8 +168,13 @@ class _Run(eqx.Module):
     split: Split
 
     @staticmethod
-    def of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh=None) -> "_Run":
+    def of(
+        model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous=False, mesh=None
+    ) -> "_Run":
         check_model(model, cue)
+        key_fits("key", key)
+        at_least("num_trials", num_trials, 1)
+        at_least("batch_size", batch_size, 1)
         at_least("num_steps", num_steps, 1)
         at_least("num_neurons", num_neurons, 2)
         if is_concrete(model.load):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, describe, fail, in_domain, increasing, is_concrete
+from .._checks import as_real, at_least, describe, fail, in_domain, increasing, is_concrete, key_fits
 from .._integrate import Noise, integrate
 from .._misc import as_inexact, matmul
 from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
@@ -152,13 +152,13 @@ def retrieve_sequence(
     if until_collapse and network.input is not None:
         fail("until_collapse", "False, as external input may wake the network again", True)
     if saveat is not None:
-        saveat = as_inexact(saveat)
+        saveat = as_real("saveat", saveat)
         increasing("saveat", saveat)
         known = is_concrete(saveat) and is_concrete(t1)
         if known and not 0 <= np.asarray(saveat)[0] <= np.asarray(saveat)[-1] <= np.asarray(t1):
             fail("saveat", f"times between 0 and t1 = {float(t1):g}", describe(saveat))
     if dt0 is not None:
-        dt0 = as_inexact(dt0)
+        dt0 = as_real("dt0", dt0)
     if max_steps is None:
         max_steps = enough_steps(network, t1, dt0, key, solver, max_transitions)
     options = {
@@ -182,6 +182,8 @@ def retrieve_sequence(
 
 def check_key(network: InputDrivenNetwork, key: PRNGKey | None) -> None:
     """Raises if the network has noise and there is no key; traced noise then makes the result invalid."""
+    if key is not None:
+        key_fits("key", key)
     noises = network.noise_fast, network.noise_slow
     if key is None and any(is_concrete(s) and np.any(np.asarray(s) > 0) for s in noises):
         fail("key", "a key, as the network has noise", None)

@@ -17,8 +17,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import describe, fail, in_domain, is_concrete
-from .._misc import as_inexact
+from .._checks import as_real, describe, fail, in_domain, is_concrete
 from .._types import Array, ArrayLike, Bool, Float, Int, Scalar
 from ._outcome import Regime
 
@@ -97,7 +96,7 @@ def fixed_points(gain: NumbersLike) -> FixedPoints:
     ```
     """
     in_domain("gain", gain, "positive")
-    return _fixed_points(as_inexact(gain))
+    return _fixed_points(as_real("gain", gain))
 
 
 def escape_time(saliency: NumbersLike) -> Numbers:
@@ -122,7 +121,7 @@ def escape_time(saliency: NumbersLike) -> Numbers:
     ```
     """
     in_domain("saliency", saliency, "finite")
-    saliency = as_inexact(saliency)
+    saliency = as_real("saliency", saliency)
     time = jnp.log(jnp.where(saliency > 1, saliency, 1))
     return jnp.where(jnp.isfinite(saliency), time, jnp.nan)
 
@@ -176,7 +175,7 @@ def gain_for_period(period: NumbersLike) -> Numbers:
     assert abs(sequential.gain_for_period(sequential.period(6.0)) - 6) < 1e-5
     ```
     """
-    time = as_inexact(period)
+    time = as_real("period", period)
     valid = jnp.isfinite(time) & (time >= jnp.asarray(math.log(2), time.dtype))
     if is_concrete(time) and not jnp.all(valid):
         fail("period", "finite numbers of at least log 2 = 0.6931, where the stable branch begins", describe(period))
@@ -304,7 +303,7 @@ def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
 def _arguments(gain: NumbersLike, saliency: NumbersLike, count: Int[ArrayLike, "..."] | None = None) -> list[Array]:
     in_domain("gain", gain, "positive")
     in_domain("saliency", saliency, "finite")
-    gain, saliency = as_inexact(gain), as_inexact(saliency)
+    gain, saliency = as_real("gain", gain), as_real("saliency", saliency)
     dtype = np.promote_types(gain.dtype, saliency.dtype)
     numbers = [gain.astype(dtype), saliency.astype(dtype)]
     if count is not None:

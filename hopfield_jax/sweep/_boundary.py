@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._checks import at_least, fail
+from .._checks import at_least, fail, in_domain, shape_is
 from .._threshold import bisect
 from .._types import PRNGKey, ScalarLike
 from ._grid import Grid
@@ -22,6 +22,16 @@ class Bisection:
     lower: float
     upper: float
     num_iterations: int
+
+    def __post_init__(self):
+        if not callable(self.predicate):
+            fail("predicate", "a function", type(self.predicate).__name__)
+        at_least("num_iterations", self.num_iterations, 1)
+        for name, x in (("lower", self.lower), ("upper", self.upper)):
+            shape_is(name, x, ())
+            in_domain(name, x, "finite")
+        if not float(self.lower) < float(self.upper):
+            fail("upper", f"a number above lower = {float(self.lower):g}", f"{float(self.upper):g}")
 
     def __call__(self, *key: PRNGKey, **coordinates: Any) -> dict[str, Any]:
         found = bisect(
@@ -77,15 +87,11 @@ def boundary(
     assert abs(float(found["gain"].sel(saliency=2.0)) - 4.0) < 1e-4  # the smallest of Z²/(Z - 1)
     ```
     """
-    if not callable(predicate):
-        fail("predicate", "a function", type(predicate).__name__)
     if not isinstance(grid, Grid):
         fail("grid", "a hopfield_jax.sweep.Grid", type(grid).__name__)
     taken = (*grid.names, *RESERVED, "result")
     if not along.isidentifier() or along in taken:
         fail("along", f"an identifier other than {', '.join(taken)}", repr(along))
-    at_least("num_iterations", num_iterations, 1)
-    if not float(lower) < float(upper):
-        fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    point = Bisection(predicate, along, float(lower), float(upper), num_iterations)
+    point = Bisection(predicate, along, lower, upper, num_iterations)  # which looks at its arguments
+    point = dataclasses.replace(point, lower=float(lower), upper=float(upper))
     return run(point, grid, key=key, **options)

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from .._checks import at_least, fail
+from .._checks import as_real, at_least, fail
 from .._progress import progress_bar
 from .._results import in_bytes
 from .._types import PRNGKey
@@ -289,7 +289,7 @@ def _tiling(
     device = devices[0]
     limit = (device.memory_stats() or {}).get("bytes_limit")
     default = 2.0**30 if device.platform == "cpu" or not limit else 0.5 * limit
-    room = default if memory is None else float(memory)
+    room = default if memory is None else float(as_real("memory", memory))
     if not room > 0:
         fail("memory", "a positive number of bytes", memory)
     needed = max(program.bytes_per_point for program in programs.values()) + _result_bytes(programs)
