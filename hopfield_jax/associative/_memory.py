@@ -44,15 +44,16 @@ def random_protocol(
 ) -> Int[Array, " intervals"]:
     """Which pattern is shown in each interval, drawn independently with `probabilities`; shape (num_intervals,).
 
-    -1 for traced ones outside [0, 1].
+    -1 for traced ones that are none.
     """
     probabilities = as_real("probabilities", probabilities)
     shape_is("probabilities", probabilities, (None,), "(patterns,)")
-    probabilities_fit("probabilities", probabilities, len(probabilities))
+    probabilities = probabilities_fit("probabilities", probabilities, len(probabilities))
     at_least("num_intervals", num_intervals, 1)
     key_fits("key", key)
-    valid = jnp.all((probabilities >= 0) & (probabilities <= 1))
-    return jnp.where(valid, jr.choice(key, len(probabilities), (num_intervals,), p=probabilities), -1)
+    return jnp.where(
+        all_finite(probabilities), jr.choice(key, len(probabilities), (num_intervals,), p=probabilities), -1
+    )
 
 
 class LearningRun(eqx.Module):

@@ -192,6 +192,12 @@ def slow_fast_network(
 
     **Returns:** a `LayeredNetwork` with terms `visible`, `hidden` and `synapse`.
     """
+    for name, tau in (("tau_visible", tau_visible), ("tau_hidden", tau_hidden)):
+        shape_is(name, tau, ())
+        in_domain(name, tau, "positive")
+    for name, units in (("visible", visible), ("hidden", hidden)):
+        if not isinstance(units, AbstractGeneratingFunction | None):
+            fail(name, "a generating function", type(units).__name__)
     return LayeredNetwork(
         layers={
             "visible": Layer(Quadratic() if visible is None else visible, tau_visible, input),

@@ -77,8 +77,11 @@ class PavlovianPlasticity(AbstractDynamics):
         return decay * y0 + (1 - decay) * self.target()
 
 
-def probabilities_fit(argument: str, probabilities: Array, size: int) -> None:
+def probabilities_fit(argument: str, probabilities: Array, size: int) -> Array:
+    """The probabilities, one a pattern, which add up to one: else they raise, or become NaN where they are traced."""
     shape_is(argument, probabilities, (size,), "(one a pattern)")
     in_domain(argument, probabilities, "probability")
     if is_concrete(probabilities) and abs(total := float(np.sum(np.asarray(probabilities))) - 1) > 1e-5:
         fail(argument, "numbers that add up to 1", f"a sum of {total + 1:g}")
+    valid = jnp.all(probabilities >= 0) & (jnp.abs(jnp.sum(probabilities) - 1) <= 1e-5)
+    return probabilities if is_concrete(probabilities) else jnp.where(valid, probabilities, jnp.nan)

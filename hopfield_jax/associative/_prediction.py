@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import as_real, fail, patterns_fit, shape_is, sieved
-from .._misc import matmul
+from .._checks import all_finite, as_real, fail, is_valid, patterns_fit, shape_is, sieved
+from .._misc import alike, matmul, nan_unless
 from .._patterns import cosine_similarity
 from .._results import card
 from .._types import Array, ArrayLike, Float, Patterns, Scalar, ScalarLike
@@ -30,7 +30,7 @@ def similarity_curve(
     """
     exponent, initial = sieved("exponent", exponent, "duration"), sieved("initial", initial, "cosine")
     norm_ratio = sieved("norm_ratio", norm_ratio, "positive")
-    s, a, rho = jnp.broadcast_arrays(exponent, initial, norm_ratio)
+    s, a, rho = jnp.broadcast_arrays(*alike(exponent, initial, norm_ratio))
     kept, taken = jnp.exp(-s), -rho * jnp.expm1(-s)
     return (kept * a + taken) / jnp.sqrt(jnp.square(kept) + jnp.square(taken) + 2 * kept * taken * a)
 
@@ -53,11 +53,11 @@ def learned_memories(
     for name, x in (("t", t), ("tau_memory", tau_memory)):
         shape_is(name, x, ())
     t, tau_memory = sieved("t", t, "duration"), sieved("tau_memory", tau_memory, "positive")
-    probabilities = sieved("probabilities", probabilities, "probability")
+    probabilities = as_real("probabilities", probabilities)
     patterns_fit("memories", memories)
     patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
-    probabilities_fit("probabilities", probabilities, len(memories))
+    probabilities = probabilities_fit("probabilities", probabilities, len(memories))
     exponent = jnp.where(probabilities == 0, 0, t * probabilities) / tau_memory  # 0 also at infinite time
     kept = jnp.exp(-exponent)[:, None]
     return kept * memories + (1 - kept) * observed
@@ -122,7 +122,7 @@ def learning_conditions(
 
     **Arguments:** as `learn`, and the `probabilities` with which patterns are shown (uniform for the cyclic protocol).
 
-    **Returns:** a `LearningConditions`.
+    **Returns:** a `LearningConditions`, of NaN where traced arguments lie outside their domain.
     """
     memories, observed, probabilities = (
         as_real("memories", memories),
@@ -132,17 +132,18 @@ def learning_conditions(
     patterns_fit("memories", memories)
     patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
-    probabilities_fit("probabilities", probabilities, len(memories))
+    probabilities = probabilities_fit("probabilities", probabilities, len(memories))
     if not isinstance(rule, SoftmaxPlasticity):
         fail("rule", "a SoftmaxPlasticity", type(rule).__name__)
     shape_is("dwell", dwell, ())
-    dwell, probabilities = sieved("dwell", dwell, "positive"), sieved("probabilities", probabilities, "probability")
+    dwell = sieved("dwell", dwell, "positive")
+    valid = is_valid(rule) & all_finite((memories, observed, probabilities, dwell))
     cosines = jax.vmap(lambda m: cosine_similarity(memories, m))(memories)
     weights = jax.vmap(lambda v: rule.weights(memories, v))(observed).T  # [memory, shown]
     share = weights * probabilities[None, :]
     own, own_weight = jnp.diagonal(share), jnp.diagonal(weights)
     foreign = jnp.sum(share, axis=1) - own
-    return LearningConditions(
+    found = LearningConditions(
         interference=jnp.max(jnp.abs(cosines - jnp.diag(jnp.diagonal(cosines)))),
         initial_similarity=jnp.min(own_similarity(memories, observed)),
         selectivity=jnp.min(own_weight),
@@ -150,6 +151,7 @@ def learning_conditions(
         smallest_probability=jnp.min(probabilities),
         dwell_ratio=dwell * jnp.max(probabilities) / rule.tau_memory,
     )
+    return nan_unless(valid, found)
 
 
 def own_similarity(memories: Patterns, observed: Patterns) -> Float[Array, " patterns"]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import as_real, at_least, fail, patterns_fit, shape_is
+from .._checks import all_finite, as_real, at_least, fail, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
 from .._misc import as_inexact
@@ -134,7 +134,7 @@ def _summarise(network, patterns, read, path) -> Retrieval:
         state=path.final,
         speed=jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(rate)])),
         num_steps=path.stats["num_steps"],
-        result=path.result,
+        result=RESULTS.where(all_finite(patterns), path.result, RESULTS.invalid_parameter),
     )
 
 

@@ -11,7 +11,7 @@ import gc
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +35,26 @@ class Finding:
     detail: str
 
 
-def fuzz(
-    recipe: Recipe, pick: Callable[[list], list] = lambda cases: cases, pairs: int = 0, seed: int = 0
-) -> list[Finding]:
-    """What becomes of every case of every argument, of random pairs of them, and of traced ones in one batch."""
+def fuzz(recipe: Recipe, share: float = 1.0, pairs: int = 0, rng: np.random.Generator | None = None) -> list[Finding]:
+    """What becomes of every case of every argument (or a share of them), of random pairs, and of traced ones in one
+    batch."""
+    rng = np.random.default_rng(0) if rng is None else rng
     usual = recipe.answer(recipe.defaults())
     if recipe.flag(usual) or not np.all(usual.okay):
         raise AssertionError(f"{recipe.title}: the recipe's own arguments do not work")
-    singles = [({name: case},) for name, kind in recipe.arguments.items() for case in kind.cases()]
-    rng = np.random.default_rng(seed)
+    tried = [{name: case} for name, kind in recipe.arguments.items() for case in kind.cases()]
+    tried = [changes for changes in tried if rng.random() < share * recipe.share]
     for _ in range(pairs if len(recipe.arguments) > 1 else 0):
         names = rng.choice(list(recipe.arguments), 2, replace=False)
-        some = [recipe.arguments[n].cases() for n in names]
-        if all(some):
-            singles.append(({n: cases[rng.integers(len(cases))] for n, cases in zip(names, some, strict=True)},))
+        cases = {name: recipe.arguments[name].cases() for name in names}
+        if all(cases.values()):
+            tried.append({name: some[rng.integers(len(some))] for name, some in cases.items()})
     findings = []
-    for (changes,) in pick(singles):
+    for changes in tried:
         findings.append(_judge(recipe, usual, changes))
         if len(findings) % 32 == 0:
             forget_programs()
-    return findings + (list(_batch(recipe, usual)) if recipe.traced and pick(singles[:1]) else [])
+    return findings + (list(_batch(recipe, usual)) if recipe.traced else [])
 
 
 def _label(changes: dict[str, Case]) -> str:
@@ -161,7 +161,6 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(options.seed)
-    pick = lambda cases: [c for c in cases if rng.random() < options.share]  # noqa: E731
     made: dict[str, list[dict]] = {}
     try:
         for area in options.areas or _areas_of(options.exactly) or AREAS:
@@ -170,7 +169,7 @@ def main() -> None:
                 recipe = dataclasses.replace(recipe, title=f"{area}.{recipe.call.__name__}")
                 if options.only in recipe.title and (not options.exactly or recipe.title in options.exactly):
                     started = time.perf_counter()
-                    findings = fuzz(recipe, pick, options.pairs, options.seed)
+                    findings = fuzz(recipe, options.share, options.pairs, rng)
                     forget_programs()
                     made[area] += [dataclasses.asdict(f) for f in findings]
                     counts = collections.Counter(f.verdict.value for f in findings)

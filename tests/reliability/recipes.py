@@ -151,7 +151,8 @@ def foundations() -> list[Recipe]:
                 "" if abs(float(x.arrays[".value"]) - 0.3) < 1e-2 * (1 + a["upper"] - a["lower"]) else "another root"
             ),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             hj.follow,
             dict(
                 function=Thing(quadratic),
@@ -169,7 +170,8 @@ def foundations() -> list[Recipe]:
             fits=lambda a: a["lower"] <= a["parameter"] <= a["upper"],
             check=_on_parabola,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             hj.integrate,
             dict(
                 model=Thing(network),
@@ -187,7 +189,8 @@ def foundations() -> list[Recipe]:
             check=_descends,
             ignore=(".times", ".occurrences"),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.4,
             hj.steady_state,
             dict(
                 model=Thing(network),
@@ -234,7 +237,8 @@ def foundations() -> list[Recipe]:
             dict(diffusion=Thing(lambda t, y, args: 0.1 * jnp.ones_like(y)), key=key),
             use=lambda noise: hj.integrate(network, cue, t1=1.0, dt0=0.25, noise=noise, throw=False, max_steps=256),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.4,
             hj.tune,
             dict(
                 objective=Thing(lambda p: (p["x"] - 1.0) ** 2),
@@ -445,7 +449,8 @@ def associative_memories() -> list[Recipe]:
             flag=lambda x: np.any(x.arrays[""] < 0),
         ),
         Recipe(associative.memory_spectrum, dict(patterns=Array(patterns), tolerance=Real(1e-3, NONNEGATIVE))),
-        Recipe(
+        Recipe.drawn(
+            0.4,
             associative.retrieve,
             dict(
                 network=Thing(network),
@@ -558,7 +563,8 @@ def sequences() -> list[Recipe]:
                 tau_trace=Real(0.5, POSITIVE),
             ),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.2,
             sequential.InputDrivenNetwork,
             names
             | dict(
@@ -573,7 +579,8 @@ def sequences() -> list[Recipe]:
             use=run,
             ignore=unfinished,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.25,
             sequential.InputProtocol,
             dict(
                 times=Array(np.array([0.5, 1.0]), increasing=True, constant=False, fixed=(0,)),
@@ -597,7 +604,8 @@ def sequences() -> list[Recipe]:
             ),
             use=lambda n: _euler(n, 0.5 * patterns[0]),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             sequential.ExactDwell,
             dict(
                 rtol=Real(1e-4, POSITIVE, none=True, traced=False), atol=Real(1e-5, POSITIVE, none=True, traced=False)
@@ -605,7 +613,8 @@ def sequences() -> list[Recipe]:
             use=lambda solver: run(network, solver=solver),
             ignore=unfinished,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.2,
             sequential.retrieve_sequence,
             dict(
                 network=Thing(network),
@@ -625,7 +634,8 @@ def sequences() -> list[Recipe]:
             fits=lambda a: a["saveat"] is None or bool(np.max(np.asarray(a["saveat"], float)) <= a["t1"]),
             ignore=unfinished,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.2,
             sequential.scan_gains,
             dict(
                 network=Thing(network),
@@ -638,7 +648,8 @@ def sequences() -> list[Recipe]:
                 **exact,
             ),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.2,
             sequential.find_critical_gain,
             dict(
                 network=Thing(network),
@@ -653,7 +664,8 @@ def sequences() -> list[Recipe]:
             ),
             fits=lambda a: a["lower"] < a["upper"],
         ),
-        Recipe(
+        Recipe.drawn(
+            0.2,
             sequential.measure_delay,
             dict(
                 network=Thing(network),
@@ -667,7 +679,8 @@ def sequences() -> list[Recipe]:
             ),
             traced=False,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             sequential.tune_gain,
             dict(
                 network=Thing(network),
@@ -679,7 +692,8 @@ def sequences() -> list[Recipe]:
             ),
             traced=False,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             sequential.tune_dwell_times,
             dict(
                 network=Thing(network),
@@ -700,9 +714,9 @@ def sequences() -> list[Recipe]:
 def mean_field() -> list[Recipe]:
     model = dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), kernel=dmft.LeakyHebbian(0.5, tau=4.0))
     cue = dmft.SpinCue(0.5)
-    num_steps, load = Whole(3, 1, 4), Real(0.125, POSITIVE)
+    num_steps, load, key = Whole(3, 1, 4), Real(0.125, POSITIVE), jr.key(0)
 
-    def solve(model: Any = model, cue: Any = cue, key: Any = jr.key(0), **options: Any) -> Any:
+    def solve(model: Any = model, cue: Any = cue, key: Any = key, **options: Any) -> Any:
         return dmft.solve(
             model, cue, key=key, **({"num_steps": 3, "num_samples": 64, "num_shifts": 2, "throw": False} | options)
         )
@@ -730,7 +744,8 @@ def mean_field() -> list[Recipe]:
     tail = (".overlap_error", ".cue_overlap_error", ".correlation_error")
     table = np.tril(np.full((4, 4), 0.25), -1)
     return [
-        Recipe(
+        Recipe.drawn(
+            0.25,
             dmft.PlasticNetwork,
             dict(
                 load=load,
@@ -745,7 +760,8 @@ def mean_field() -> list[Recipe]:
             use=solve,
             check=overlap,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.2,
             dmft.DensePlasticNetwork,
             dict(
                 load=load,
@@ -760,15 +776,19 @@ def mean_field() -> list[Recipe]:
             use=solve,
             check=overlap,
         ),
-        Recipe(dmft.LeakyHebbian, dict(strength=Real(0.5), tau=Real(4.0, "[1, inf)")), use=with_kernel, check=overlap),
-        Recipe(dmft.AccumulatingHebbian, dict(strength=Real(0.5)), use=with_kernel, check=overlap),
-        Recipe(
+        Recipe.drawn(
+            0.3, dmft.LeakyHebbian, dict(strength=Real(0.5), tau=Real(4.0, "[1, inf)")), use=with_kernel, check=overlap
+        ),
+        Recipe.drawn(0.4, dmft.AccumulatingHebbian, dict(strength=Real(0.5)), use=with_kernel, check=overlap),
+        Recipe.drawn(
+            0.3,
             dmft.FunctionKernel,
             dict(fn=Thing(lambda t, s: jnp.exp(s - t)), strength=Real(0.5)),
             use=with_kernel,
             check=overlap,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.25,
             dmft.TableKernel,
             dict(
                 values=Array(table, fixed=(0, 1), constant=False, fits=lambda x: not np.any(np.triu(x))),
@@ -777,8 +797,11 @@ def mean_field() -> list[Recipe]:
             use=with_kernel,
             check=overlap,
         ),
-        Recipe(dmft.SpinCue, dict(overlap=Real(0.5, "[-1, 1]")), use=lambda cue: solve(cue=cue), check=overlap),
-        Recipe(
+        Recipe.drawn(
+            0.5, dmft.SpinCue, dict(overlap=Real(0.5, "[-1, 1]")), use=lambda cue: solve(cue=cue), check=overlap
+        ),
+        Recipe.drawn(
+            0.3,
             dmft.GaussianCue,
             dict(amplitude=Real(0.5), spread=Real(0.25, NONNEGATIVE)),
             use=lambda cue: solve(cue=cue),
@@ -798,7 +821,8 @@ def mean_field() -> list[Recipe]:
             use=lambda r: solve(response=r),
             check=overlap,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.solve,
             dict(
                 model=Thing(model),
@@ -827,7 +851,8 @@ def mean_field() -> list[Recipe]:
             ),
             check=all_within(0, np.inf),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.simulate,
             dict(
                 model=Thing(model),
@@ -839,7 +864,8 @@ def mean_field() -> list[Recipe]:
             ),
             check=overlap,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.crosstalk_noise,
             dict(
                 model=Thing(model),
@@ -851,7 +877,8 @@ def mean_field() -> list[Recipe]:
         Recipe(dmft.agreement, dict(theory=Thing(order), network=Thing(order, also={"another": other}))),
         Recipe(dmft.retrieved, dict(order=Thing(order), threshold=Real(0.5)), flag=lambda x: False),
         Recipe(dmft.final_overlap, dict(run=Thing(run), model=Thing(model), cue=Thing(cue))),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.basin_boundary,
             dict(
                 run=Thing(run),
@@ -863,7 +890,8 @@ def mean_field() -> list[Recipe]:
             ),
             fits=lambda a: a["lower"] < a["upper"],
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.largest_load,
             dict(
                 run=Thing(run),
@@ -876,7 +904,8 @@ def mean_field() -> list[Recipe]:
             ),
             fits=lambda a: a["lower"] < a["upper"],
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.scan_strength,
             dict(
                 run=Thing(run),
@@ -887,7 +916,8 @@ def mean_field() -> list[Recipe]:
             ),
             ignore=tail,
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             dmft.optimal_strength,
             dict(
                 run=Thing(lambda model, cue, key: solve(model, cue, key, num_shifts=1)),
@@ -950,12 +980,13 @@ def closed_theory() -> list[Recipe]:
             dict(units=units, load=load, cue_overlap=cue_overlap, coupling=coupling, self_coupling=Flag(False)),
             check=all_within(-1, 1),
         ),
-        Recipe(
+        Recipe.drawn(
+            0.4,
             theory.scsna,
             scsna | dict(load=load, initial=Real(0.75, "[-1, 1]"), max_steps=Whole(1024, 1, 2048)),
             check=overlap,
         ),
-        Recipe(theory.critical_load, scsna, check=overlap),
+        Recipe.drawn(0.3, theory.critical_load, scsna, check=overlap),
         Recipe(
             theory.Thermal,
             dict(beta=Real(4.0, POSITIVE)),
@@ -977,7 +1008,8 @@ def closed_theory() -> list[Recipe]:
         Recipe(
             theory.replica_state, dict(load=load, temperature=temperature, phase=phase, throw=NO_THROW), check=overlap
         ),
-        Recipe(
+        Recipe.drawn(
+            0.3,
             theory.replica_branch,
             dict(
                 temperature=temperature,
@@ -988,8 +1020,9 @@ def closed_theory() -> list[Recipe]:
                 throw=NO_THROW,
             ),
         ),
-        Recipe(theory.phase_lines, dict(temperature=temperature, mixture=Thing(theory.Mixture(3)))),
-        Recipe(
+        Recipe.drawn(0.5, theory.phase_lines, dict(temperature=temperature, mixture=Thing(theory.Mixture(3)))),
+        Recipe.drawn(
+            0.3,
             theory.phase_diagram,
             dict(
                 loads=Array(np.array([0.03, 0.2]), POSITIVE, low=False),
