@@ -108,7 +108,7 @@ def bisect(
         in_domain(name, x, "finite")
     if is_concrete(lower) and is_concrete(upper) and not lower < upper:
         fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    out = _bisect(function, lower, upper.astype(lower.dtype), num_iterations, setting)
+    out = _bisect(function, lower, upper.astype(lower.dtype), int(num_iterations), setting)
     return raise_unless_okay(out, out.result) if throw else out
 
 

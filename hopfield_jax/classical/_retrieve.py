@@ -119,7 +119,7 @@ def retrieve(
 @eqx.filter_jit
 def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key) -> Retrieval:
     network, patterns, cue = nondifferentiable((network, patterns, cue), _NO_GRADIENT)
-    valid = is_sound(network, cue, key) & jnp.all(jnp.isfinite(patterns))
+    valid = is_sound(network, cue, key) & network.coding.are_values(patterns)
     network, cue = harmless(network), harmless(cue)
 
     def observe(state: Array) -> tuple[Array, Array]:
@@ -223,5 +223,6 @@ def harmless(tree: PyTree) -> PyTree:
 
 def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
     """Whether every number lies in its domain, and there is a key for a temperature; works on traced values."""
-    sound = is_valid(network) & is_between(network.coding) & all_finite((network, cue))
+    sound = is_valid(network) & is_between(network.coding) & all_finite(network)
+    sound &= network.coding.are_values(cue, zero=True)
     return sound if key is not None else sound & (network.temperature == 0)

@@ -38,7 +38,7 @@ class Bisection:
             lambda x: self.predicate(*key, **{self.along: x}, **coordinates),
             self.lower,
             self.upper,
-            num_iterations=self.num_iterations,
+            num_iterations=int(self.num_iterations),
             throw=False,
         )
         bracket = {f"{self.along}_lower": found.lower, f"{self.along}_upper": found.upper}

@@ -97,6 +97,8 @@ class Store:
         """
         import zarr
 
+        if not isinstance(where, str | Path):
+            fail("store", "a folder or an address", type(where).__name__)
         here = None if "://" in str(where) else Path(where)
         if here and (not here.exists() or here.is_dir() and not any(here.iterdir())):
             return None

@@ -28,7 +28,8 @@ def marchenko_pastur_edges(
 
     - `load`: patterns per neuron, positive, of any shape; may be traced.
 
-    **Returns:** the pair (lower, upper), each of the shape of `load`; NaN where a traced one is not positive and finite.
+    **Returns:** the pair (lower, upper), each of the shape of `load`; NaN where a traced one is not
+    positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 

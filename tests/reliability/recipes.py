@@ -1308,7 +1308,7 @@ def sweeps() -> list[Recipe]:
         Recipe(
             sweep.boundary,
             dict(
-                predicate=Thing(lambda x, p: p - x),
+                predicate=Thing(lambda *keyed, x, p: p - x),
                 grid=Thing(grid),
                 along=Fixed("p"),
                 lower=Real(0.0, traced=False),
