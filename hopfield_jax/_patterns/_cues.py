@@ -209,7 +209,7 @@ def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> tuple[Bool[
     key_fits("key", key)
     count = jnp.round(number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
     order = jr.permutation(key, num_neurons)
-    return order < count, count
+    return order < count.astype(order.dtype), count
 
 
 def _size_and_length(vectors: Float[Array, "*batch neurons"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:

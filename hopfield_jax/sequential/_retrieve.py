@@ -227,6 +227,8 @@ def _retrieve(
         valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= 0) & (times[-1] <= t1.astype(times.dtype))
     if key is None:
         valid &= (network.noise_fast == 0) & (network.noise_slow == 0)
+    if network.input is not None:
+        valid &= jnp.all(network.input.times[1:] > network.input.times[:-1])
     t1 = jnp.where(valid, t1, jnp.nan)  # nothing is integrated, and the answer is NaN
     state = network.begin(start, saliency=saliency)
     if isinstance(options["solver"], ExactDwell):

@@ -300,15 +300,18 @@ def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
     return _regime(*_arguments(gain, saliency))
 
 
-def _arguments(gain: NumbersLike, saliency: NumbersLike, count: Int[ArrayLike, "..."] | None = None) -> list[Array]:
+def _arguments(gain: NumbersLike, saliency: NumbersLike, *counts: Int[ArrayLike, "..."]) -> list[Array]:
     in_domain("gain", gain, "positive")
     in_domain("saliency", saliency, "finite")
     gain, saliency = as_real("gain", gain), as_real("saliency", saliency)
     dtype = np.promote_types(gain.dtype, saliency.dtype)
     numbers = [gain.astype(dtype), saliency.astype(dtype)]
-    if count is not None:
+    for count in counts:
         in_domain("num_transitions", count, "nonnegative")
-        numbers.append(jnp.asarray(count).astype(dtype))
+        count = as_real("num_transitions", count)
+        if is_concrete(count) and np.any(np.asarray(count) % 1 != 0):
+            fail("num_transitions", "whole numbers", describe(count))
+        numbers.append(count.astype(dtype))
     return list(jnp.broadcast_arrays(*numbers))
 
 
@@ -336,7 +339,7 @@ def _fixed_points(gain: Array) -> FixedPoints:  # no jit: at κ = 4 it would tur
 def _iterate(gain: Array, saliency: Array, count: Array) -> tuple[Array, Array]:
     """Z_n and the time of the n-th transition."""
     last = _count(gain, saliency)
-    exists = (last > -2) & (count >= 0) & ((last == -1) | (count <= last.astype(count.dtype)))
+    exists = (last > -2) & (count >= 0) & (count % 1 == 0) & ((last == -1) | (count <= last.astype(count.dtype)))
     gain, start, n = jnp.where(exists, gain, 5), jnp.where(exists, saliency, 5), jnp.where(exists, count, 0)
     q, ratio = _rate(gain)
     cosh, sinh, exponent = _hyperbolic(q * jnp.square(n * ratio))

@@ -174,6 +174,9 @@ def main() -> None:
                     made[area] += [dataclasses.asdict(f) for f in findings]
                     counts = collections.Counter(f.verdict.value for f in findings)
                     print(f"{recipe.title}: {time.perf_counter() - started:.1f} s {dict(counts)}", flush=True)
+                    for f in findings:
+                        if f.verdict == Verdict.silent:
+                            print(f"  {f.label}: {f.detail}")
     finally:
         if options.out:
             with open(options.out, "w") as file:

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -137,10 +137,10 @@ class Recipe:
     """
 
     call: Callable[..., Any]
-    arguments: dict[str, Kind]
+    arguments: Mapping[str, Kind]
     use: Callable[[Any], Any] = lambda out: out
     check: Callable[[dict[str, Any], Answer], str] = lambda arguments, answer: ""
-    flag: Callable[[Answer], bool] = lambda answer: False
+    flag: Callable[[Answer], Any] = lambda answer: False
     ignore: tuple[str, ...] = ()  # floats that are finite when the answer is not
     fits: Callable[[dict[str, Any]], bool] = lambda arguments: True  # what arguments must obey together
     title: str = ""
@@ -149,7 +149,7 @@ class Recipe:
     roundings: float = TRACED
 
     @staticmethod
-    def drawn(share: float, call: Callable[..., Any], arguments: dict[str, Kind], **rest: Any) -> "Recipe":
+    def drawn(share: float, call: Callable[..., Any], arguments: Mapping[str, Kind], **rest: Any) -> "Recipe":
         """A recipe of which a share is tried."""
         return Recipe(call, arguments, share=share, **rest)
 

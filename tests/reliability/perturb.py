@@ -212,6 +212,7 @@ class Indices:
     value: Any
     stop: int | None
     fixed: tuple[int, ...] = ()
+    any_rank: bool = False
 
     def cases(self) -> list[Case]:
         v = np.asarray(self.value)

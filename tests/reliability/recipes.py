@@ -508,9 +508,13 @@ def sequences() -> list[Recipe]:
     unfinished = (".times", ".switch_times", ".dwell_times")
     return [
         Recipe(sequential.saliency_map, dict(gain=gain, saliency=saliency)),
-        Recipe(sequential.iterate, dict(gain=gain, saliency=saliency, num_transitions=Indices(np.array([1, 2]), None))),
         Recipe(
-            sequential.total_time, dict(gain=gain, saliency=saliency, num_transitions=Indices(np.array([1, 2]), None))
+            sequential.iterate,
+            dict(gain=gain, saliency=saliency, num_transitions=Indices(np.array([1, 2]), None, any_rank=True)),
+        ),
+        Recipe(
+            sequential.total_time,
+            dict(gain=gain, saliency=saliency, num_transitions=Indices(np.array([1, 2]), None, any_rank=True)),
         ),
         Recipe(
             sequential.count_transitions,
@@ -1098,12 +1102,9 @@ def classical_networks() -> list[Recipe]:
     ring = np.stack([np.roll(np.arange(8), 1), np.roll(np.arange(8), -1)], axis=1)
     layer = hj.Layer(hj.LogCosh(beta=2.0))
     euler = lambda network: _euler(network, 0.5 * cue)  # noqa: E731
-    recall = lambda p, n, key: classical.recall(
-        classical.hebbian, p, n, order=classical.Synchronous(), num_steps=4, key=key
-    )
-    from_cue = lambda m, n, key: classical.recall(
-        classical.hebbian, 1, n, m, order=classical.Synchronous(), num_steps=4, key=key
-    )
+    options: dict[str, Any] = {"order": classical.Synchronous(), "num_steps": 4}
+    recall = lambda p, n, key: classical.recall(classical.hebbian, p, n, key=key, **options)  # noqa: E731
+    from_cue = lambda m, n, key: classical.recall(classical.hebbian, 1, n, m, key=key, **options)  # noqa: E731
     sizes = Thing((8, 16), wrong=("None", "3.5", "a string", "an object"), also={"a list": [8, 16]})
     draws = dict(
         num_draws=Whole(4, 2, 8),

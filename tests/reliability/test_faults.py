@@ -130,7 +130,8 @@ def test_a_disk_that_fills_up_under_a_figure_is_one_line(tmp_path):
 @pytest.mark.slow
 def test_control_c_keeps_what_is_finished(tmp_path):
     """An interrupt in the middle of a sweep: no traceback, and the same command goes on."""
-    arguments = ["sweep", "gains", "--ratios", "3", "--gains", "40", "--block-size", "4", "--memories", "4"]
+    ratios = [x for ratio in ("0.05", "0.06", "0.07", "0.08") for x in ("--ratio", ratio)]  # a block each, at least
+    arguments = ["sweep", "gains", *ratios, "--points", "1200", "--memories", "4", "--neurons", "8"]
     process = start(arguments, tmp_path / "out")
     marks = tmp_path / "out" / "gains.zarr" / "finished_blocks" / "checksum"
     end = time.monotonic() + 300

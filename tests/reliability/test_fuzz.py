@@ -19,9 +19,9 @@ from reliability.perturb import Array, Real
 
 AREAS = ("hj", "associative", "sequential", "dmft", "theory", "classical", "sweep")
 QUICK = (  # callables that hardly compile
-    "hj.flip", "hj.mask", "hj.overlap", "hj.sparse_patterns", "sequential.saliency_map", "sequential.follow_transitions",
-    "theory.palimpsest_overlap", "theory.marchenko_pastur_edges", "classical.palimpsest",
-)  # fmt: skip
+    *("hj.flip", "hj.mask", "hj.overlap", "hj.sparse_patterns", "sequential.saliency_map", "classical.palimpsest"),
+    *("sequential.follow_transitions", "theory.palimpsest_overlap", "theory.marchenko_pastur_edges"),
+)
 EXEMPT = {
     "hj": "RESULTS Branch DescentReport Folds Linearisation Occurrences Setting SteadyState Steps Threshold Trajectory "
     "Tuning",  # results, which nobody makes by hand; likewise below

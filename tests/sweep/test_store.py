@@ -105,8 +105,8 @@ def test_a_damaged_block_is_found_and_done_again(tmp_path, wanted, written, name
     if damage == "gone":
         path.unlink()
     else:
-        content[17] ^= 0x55  # the first bytes after the header: further ones may stand over the grid
-        path.write_bytes({"flipped": bytes(content), "cut": bytes(content[:18]), "empty": b""}[damage])
+        content[9] ^= 0x55  # the first byte after the header: further ones may stand over the grid
+        path.write_bytes({"flipped": bytes(content), "cut": bytes(content[:10]), "empty": b""}[damage])
     same(run(point, GRID, key=KEY, store=store), wanted)
     assert written == [block[:2]]
 
