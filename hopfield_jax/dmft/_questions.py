@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, fail, is_concrete
+from .._checks import as_real, fail, is_concrete, shape_is, sieved
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
@@ -63,6 +63,9 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
     **Raises:** `ValueError` if the times differ in number.
     """
+    for name, order in (("theory", theory), ("network", network)):
+        if not isinstance(order, OrderParameters):
+            fail(name, "order parameters of theory or simulation", type(order).__name__)
     if theory.overlap.shape != network.overlap.shape:
         fail("network", f"overlaps of the theory's shape {theory.overlap.shape}", f"shape {network.overlap.shape}")
     difference = theory.overlap - network.overlap
@@ -86,8 +89,12 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
 def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Array, ""]:
     r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
+    if not isinstance(order, OrderParameters):
+        fail("order", "order parameters of theory or simulation", type(order).__name__)
+    shape_is("threshold", threshold, ())
+    threshold = sieved("threshold", threshold, "finite")
     first, last = _ends(order)
-    return (last >= as_real("threshold", threshold)) & (last > first)
+    return (last >= threshold) & (last > first)
 
 
 def _ends(order: OrderParameters) -> tuple[Array, Array]:

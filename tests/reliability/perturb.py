@@ -226,7 +226,7 @@ class Indices:
         found += [
             Case("one entry nan", nan, False),
             Case("halves", v + 0.5, False),
-            Case("an axis more", v[None], False),
+            Case("an axis more", v[None], self.any_rank),
         ]
         found += [Case(f"axis {a} shorter", np.delete(v, -1, a), a not in self.fixed) for a in range(v.ndim)]
         forms = {"int64": v.astype(np.int64), "jax": jnp.asarray(v), "list": v.tolist(), "float": v.astype(float)}

@@ -485,6 +485,7 @@ def sequences() -> list[Recipe]:
     cycle = np.asarray(sequential.cycle(3))
     gain = Real(5.0, POSITIVE, any_shape=True)
     saliency = Real(3.0, any_shape=True)
+    counts = Indices(np.array([1, 2]), None, any_rank=True)
     network = sequential.InputDrivenNetwork(patterns, gain=5.0, transitions=sequential.cycle(3), tau_fast=0.02)
     exact = {"solver": Fixed(sequential.ExactDwell()), "max_steps": Fixed(256)}
 
@@ -510,11 +511,11 @@ def sequences() -> list[Recipe]:
         Recipe(sequential.saliency_map, dict(gain=gain, saliency=saliency)),
         Recipe(
             sequential.iterate,
-            dict(gain=gain, saliency=saliency, num_transitions=Indices(np.array([1, 2]), None, any_rank=True)),
+            dict(gain=gain, saliency=saliency, num_transitions=counts),
         ),
         Recipe(
             sequential.total_time,
-            dict(gain=gain, saliency=saliency, num_transitions=Indices(np.array([1, 2]), None, any_rank=True)),
+            dict(gain=gain, saliency=saliency, num_transitions=counts),
         ),
         Recipe(
             sequential.count_transitions,
@@ -879,7 +880,7 @@ def mean_field() -> list[Recipe]:
             ),
         ),
         Recipe(dmft.agreement, dict(theory=Thing(order), network=Thing(order, also={"another": other}))),
-        Recipe(dmft.retrieved, dict(order=Thing(order), threshold=Real(0.5)), flag=lambda x: False),
+        Recipe(dmft.retrieved, dict(order=Thing(order), threshold=Real(0.5, traced=False)), traced=False),
         Recipe(dmft.final_overlap, dict(run=Thing(run), model=Thing(model), cue=Thing(cue))),
         Recipe.drawn(
             0.3,
