@@ -15,7 +15,7 @@ from ._cue import AbstractCue
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._process import Rows, run_process
-from ._response import AbstractResponse, default_response
+from ._response import AbstractResponse, Novikov, default_response
 from ._split import Split
 from ._units import Glauber, without_gradient
 
@@ -213,6 +213,9 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
     result = outcome((~finite, RESULTS.not_finite), (lost, RESULTS.lost_factor), (~valid, RESULTS.invalid_parameter))
     mean, error = keep((mean, error), good)
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
+    # Novikov's theorem asks how outputs go with the noise: nothing is seen of noise below the rounding of a field.
+    scale = jnp.sqrt(jnp.max(jnp.diagonal(mean["noise_covariance"])))
+    drowned = isinstance(response, Novikov) & (scale < jnp.finfo(scale.dtype).eps)
     out = OrderParameters(
         times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(mean["overlap"]),
@@ -221,7 +224,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         cue_overlap_error=error["correlation"][:, 0],
         correlation=_symmetric(mean["correlation"]),
         correlation_error=_symmetric(error["correlation"]),
-        response=mean["response"],
+        response=jnp.where(drowned, jnp.nan, mean["response"]),
         response_error=error["response"],
         noise_covariance=mean["noise_covariance"],
         crosstalk_feedback=mean["crosstalk_feedback"],

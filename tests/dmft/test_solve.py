@@ -452,3 +452,10 @@ def test_overflow_in_mid_run_is_a_code_and_nan_from_there_on():
     assert lost > 1 and np.all(np.isnan(overlap[lost:])) and np.all(np.isnan(np.asarray(got.correlation)[lost:]))
     with pytest.raises(eqx.EquinoxRuntimeError):
         solve(model, 0.5, 12, num_samples=256)
+
+
+def test_noise_below_rounding_measures_no_response(key):
+    """At load 1e-30 the estimator divided rounding by nothing, and said 1e18."""
+    model = D.PlasticNetwork(load=1e-30, units=hj.LogCosh(beta=4.0))
+    found = D.solve(model, D.SpinCue(0.5), num_steps=2, num_samples=64, num_shifts=1, key=key)
+    assert jnp.all(jnp.isnan(found.response)) and found.overlap[1] == pytest.approx(np.tanh(2.0), abs=1e-5)

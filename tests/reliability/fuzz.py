@@ -109,8 +109,8 @@ def _batch(recipe: Recipe, usual: Answer) -> Iterator[Finding]:
         return
     for i, row in enumerate(changed):
         answer = found.row(i)
-        if not row:  # bitwise as beside others
-            wrong = agree(answer, quiet.row(i), 0.0) or agree(answer, usual, recipe.roundings)
+        if not row:  # the same beside invalid ones as without them
+            wrong = agree(answer, quiet.row(i), SAME) or agree(answer, usual, recipe.roundings)
             yield made(f"usual, row {i}", Verdict.silent if wrong else Verdict.verified, wrong)
             continue
         ((name, case),) = row.items()
