@@ -211,6 +211,8 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
     dt0, jump_times = (None if x is None else x.astype(dtype) for x in (dt0, jump_times))
     valid = is_valid(model) & all_finite((y0, t0, t1, times, dt0, jump_times)) & (t1 > t0)
     valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= t0) & (times[-1] <= t1)
+    if jump_times is not None:
+        valid &= jnp.all(jump_times[1:] > jump_times[:-1])
     if dt0 is not None:
         valid &= dt0 > 0
         dt0 = jnp.where(valid, dt0, 1)
