@@ -2,7 +2,6 @@
 where the code is that survives them; all bear the mark `fault`."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from hopfield_jax.sweep import Grid, run
 GRID = Grid(x=np.linspace(0, 1, 6), units={"tanh": hj.LogCosh(), "erf": hj.Erf()})
 COMMAND = [sys.executable, "-c", "from hopfield_jax.cli import main; main()"]
 QUICK = ["theory", "--steps", "2"]
+ROOM_FOR_LITTLE = ["bash", "-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "_"]  # files of at most 4 KiB
 
 
 def point(x, units):
@@ -77,7 +77,7 @@ def start(arguments: list[str], folder: Path, *, without: tuple[str, ...] = (), 
     env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "DISPLAY", *without)}
     env |= {"PYTHONPATH": str(Path(hj.__file__).parent.parent)} | options.pop("env", {})
     return subprocess.Popen(
-        [*COMMAND, *arguments, "--output", str(folder)],
+        [*options.pop("shell", ()), *COMMAND, *arguments, "--output", str(folder)],
         env=env, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
@@ -110,17 +110,14 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     errors = process.stderr.read()
+    process.stderr.close()
     assert process.wait() in (0, 1) and "Traceback" not in errors and "Error" not in errors
 
 
 @pytest.mark.fault("a disk that is full or cannot be written")
 @pytest.mark.slow
 def test_a_disk_that_fills_up_under_a_figure_is_one_line(tmp_path):
-    def room_for_little() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-    process = start(QUICK, tmp_path / "out", preexec_fn=room_for_little, env={"MPLCONFIGDIR": str(tmp_path)})
+    process = start(QUICK, tmp_path / "out", shell=ROOM_FOR_LITTLE, env={"MPLCONFIGDIR": str(tmp_path)})
     _, errors = process.communicate()
     assert process.returncode == 1 and "Traceback" not in errors
     assert errors.strip().split("\n")[-1].startswith("hopfield-jax: [Errno 27]")  # what the system says
