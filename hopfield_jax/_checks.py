@@ -7,7 +7,9 @@ with `RESULTS.invalid_parameter` and NaN.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -17,13 +19,16 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from ._types import Array, Bool, PyTree
+from ._misc import as_inexact
+from ._types import Array, ArrayLike, Bool, PyTree
 
 _DOMAINS: dict[str, tuple[str, Callable]] = {
     "finite": ("finite numbers", jnp.isfinite),
     "positive": ("finite and positive", lambda x: jnp.isfinite(x) & (x > 0)),
     "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
+    "cosine": ("within [-1, 1]", lambda x: (x >= -1) & (x <= 1)),
+    "duration": ("not negative, at most infinite", lambda x: x >= 0),
 }
 
 _KINDS = ("a number", "a vector", "a matrix", "an array of three axes")
@@ -69,9 +74,28 @@ def kind(x: Any) -> str:
     return f"an array of shape {jnp.shape(x)}" if eqx.is_array_like(x) and jnp.ndim(x) else type(x).__name__
 
 
+def as_real(argument: str, value: ArrayLike) -> Array:
+    """`as_inexact`, whose error names the argument."""
+    try:
+        return as_inexact(value)
+    except (TypeError, ValueError):
+        if isinstance(value, str | complex) or value is None:
+            fail(argument, "real numbers", repr(value))
+        fail(argument, "real numbers", f"{value.dtype}{list(value.shape)}" if hasattr(value, "dtype") else kind(value))
+
+
+def key_fits(argument: str, key: Any) -> None:
+    """Raises unless `key` is one random key."""
+    dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
+    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not new and not (dtype == jnp.uint32 and shape in ((2,), (4,))):
+        fail(argument, "one key from `jax.random.key`", kind(key) if shape is None else f"{dtype}{shape}")
+
+
 def in_domain(argument: str, value: Any, name: str) -> None:
     """Raises unless every entry lies in the domain. Traced values are skipped: verbs look at those with `is_valid`."""
     expected, holds = _DOMAINS[name]
+    value = as_real(argument, value)
     if is_concrete(value):
         with jax.ensure_compile_time_eval():
             fine = bool(jnp.all(holds(value)))
@@ -79,9 +103,17 @@ def in_domain(argument: str, value: Any, name: str) -> None:
             fail(argument, expected, describe(value))
 
 
+def sieved(argument: str, value: ArrayLike, name: str) -> Array:
+    """Real numbers of a domain, for functions that return no code: outside of it concrete ones raise and traced ones
+    become NaN."""
+    value = as_real(argument, value)
+    in_domain(argument, value, name)
+    return value if is_concrete(value) else jnp.where(_DOMAINS[name][1](value), value, jnp.nan)
+
+
 def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names: str = "") -> None:
     """Raises unless the shape fits; `None` allows any size of an axis. `names` explains the axes in the message."""
-    shape = jnp.shape(value)
+    shape = jnp.shape(value if hasattr(value, "shape") else as_real(argument, value))
     if len(shape) != len(expected) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
         wanted = "(" + ", ".join("any" if e is None else str(e) for e in expected) + ("," * (len(expected) == 1)) + ")"
         if names and expected and all(e is None for e in expected):
@@ -124,6 +156,14 @@ def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
 
 class Checked(eqx.Module):
     """A module whose parameters, the fields with a `domain`, are checked at construction."""
+
+    def __init_subclass__(cls, **kwargs: Any):
+        """Lets converters of parameters name them."""
+        super().__init_subclass__(**kwargs)
+        for name, field in vars(cls).items():
+            if isinstance(field, dataclasses.Field) and field.metadata.get("converter") is as_inexact:
+                converter = functools.partial(as_real, f"{cls.__name__}.{name}")
+                field.metadata = MappingProxyType({**field.metadata, "converter": converter})
 
     def __check_init__(self):
         for field, value in _parameters(self):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import at_least, fail, in_domain, is_concrete, kind, shape_is
-from ._misc import as_inexact, inner
+from ._checks import as_real, at_least, fail, in_domain, is_concrete, kind, shape_is
+from ._misc import inner
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
 
@@ -136,11 +136,14 @@ def follow(
     """
     if not callable(function):
         fail("function", "a function of a state and a parameter", kind(function))
-    state = as_inexact(state)
+    state = as_real("state", state)
     shape_is("state", state, (None,), "(n,)")
     for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step)):
         shape_is(name, x, ())
-    parameter, lower, upper, step = (as_inexact(x).astype(state.dtype) for x in (parameter, lower, upper, step))
+    parameter, lower, upper, step = (
+        as_real(name, x).astype(state.dtype)
+        for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step))
+    )
     in_domain("state", state, "finite")
     in_domain("step", step, "positive")
     if all(map(is_concrete, (parameter, lower, upper))) and not lower <= parameter <= upper:

@@ -32,6 +32,18 @@ def default_float() -> jnp.dtype:
     return jax.dtypes.canonicalize_dtype(jnp.float64)
 
 
+def alike(*arrays: Array) -> tuple[Array, ...]:
+    """Real arrays in the common one of their types, in which nothing is lost."""
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(*(x.dtype for x in arrays))
+    return tuple(x.astype(dtype) for x in arrays)
+
+
+def nan_unless(valid: Array, tree: PyTree) -> PyTree:
+    """`tree`, its real numbers NaN where something was not valid."""
+    return jtu.tree_map(lambda x: jnp.where(valid, x, jnp.nan) if eqx.is_inexact_array(x) else x, tree)
+
+
 def matmul(a: Array, b: Array) -> Array:
     """Matrix product at full precision of its type.
 

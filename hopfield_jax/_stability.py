@@ -10,11 +10,11 @@ import lineax as lx
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.flatten_util import ravel_pytree
 
-from ._checks import all_finite, at_least, fail, in_domain, kind
+from ._checks import all_finite, as_real, at_least, fail, in_domain, key_fits, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
 from ._integrate import as_args, as_state
-from ._misc import as_inexact, inner, matmul
+from ._misc import inner, matmul
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
@@ -114,7 +114,7 @@ def linearise(
             fail("num_eigenvalues", f"less than a fifth of the state's size {size} (or None for all)", num_eigenvalues)
         if not symmetric:
             fail("num_eigenvalues", "None unless the model is an energy network", num_eigenvalues)
-    tolerance = as_inexact(tolerance)
+    tolerance = as_real("tolerance", tolerance)
     in_domain("tolerance", tolerance, "nonnegative")
     out = _linearise(model, y, as_args(args), num_eigenvalues, symmetric, tolerance.astype(jnp.result_type(float)))
     return raise_unless_okay(out, out.result) if throw else out
@@ -281,6 +281,8 @@ def check_descent(
         fail("model", "an energy network", kind(model))
     y = as_state("y", model, y)
     at_least("num_directions", num_directions, 1)
+    if key is not None:
+        key_fits("key", key)
     return _check_descent(model, y, args, num_directions, jax.random.key(0) if key is None else key)
 
 

@@ -10,7 +10,7 @@ import jax.tree_util as jtu
 import lineax as lx
 import optimistix as optx
 
-from ._checks import fail, in_domain, is_concrete, kind
+from ._checks import as_real, fail, in_domain, is_concrete, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._integrate import Event, as_args, as_state, integrate, tolerances
 from ._misc import as_inexact
@@ -93,9 +93,11 @@ def steady_state(
         fail("model", "a dynamics with a vector field", kind(model))
     y0, args = as_state("y0", model, y0), as_args(args)
     rtol, atol = tolerances(y0)
-    tolerance = as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_inexact(tolerance)
+    tolerance = (
+        as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_real("tolerance", tolerance)
+    )
     in_domain("tolerance", tolerance, "positive")
-    max_time = as_inexact(max_time)
+    max_time = as_real("max_time", max_time)
     in_domain("max_time", max_time, "positive")
     if linear_solver is None:
         size = sum(x.size for x in jtu.tree_leaves(y0))

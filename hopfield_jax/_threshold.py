@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import at_least, fail, in_domain, is_concrete, kind
-from ._misc import as_inexact, nondifferentiable
+from ._checks import as_real, at_least, fail, in_domain, is_concrete, kind
+from ._misc import nondifferentiable
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
 
@@ -103,12 +103,12 @@ def bisect(
     if not callable(function):
         fail("function", "a function of one number", kind(function))
     at_least("num_iterations", num_iterations, 1)
-    lower, upper = as_inexact(lower), as_inexact(upper)
+    lower, upper = as_real("lower", lower), as_real("upper", upper)
     for name, x in (("lower", lower), ("upper", upper)):
         in_domain(name, x, "finite")
     if is_concrete(lower) and is_concrete(upper) and not lower < upper:
         fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    out = _bisect(function, lower, upper.astype(lower.dtype), num_iterations, setting)
+    out = _bisect(function, lower, upper.astype(lower.dtype), int(num_iterations), setting)
     return raise_unless_okay(out, out.result) if throw else out
 
 

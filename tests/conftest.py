@@ -17,6 +17,7 @@ import jax.random as jr
 import pytest
 
 from helpers import enable_x64
+from reliability.report import Report
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -24,6 +25,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests as well")
+    parser.addoption("--reliability-report", metavar="FILE", help="write the tables of the reliability report there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.slow and config.option.markexpr == "not slow and not gpu":  # as pyproject.toml has it
+        config.option.markexpr = "not gpu"
+    config.pluginmanager.register(Report(config))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import lineax as lx
 
+from .._checks import fail, key_fits
 from .._types import PRNGKey, PyTree
 
 
@@ -26,6 +27,11 @@ class Noise(eqx.Module):
 
     diffusion: Callable
     key: PRNGKey
+
+    def __check_init__(self):
+        if not callable(self.diffusion):
+            fail("Noise.diffusion", "a function of t, y and args", kind(self.diffusion))
+        key_fits("Noise.key", self.key)
 
 
 class Diagonal(eqx.Module):

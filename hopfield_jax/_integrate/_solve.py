@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import all_finite, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid, kind
+from .._checks import all_finite, as_real, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid, kind
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
@@ -104,24 +104,24 @@ def integrate(
     ):
         if given is not None and not isinstance(given, a_kind):
             fail(name, wanted, kind(given))
-    t0, t1 = as_inexact(t0), as_inexact(t1)
+    t0, t1 = as_real("t0", t0), as_real("t1", t1)
     for name, t in (("t0", t0), ("t1", t1)):
         if t.ndim:
             fail(name, "a number", f"shape {t.shape}")
         in_domain(name, t, "finite")
     if is_concrete(t0) and is_concrete(t1) and not float(t1) > float(t0):
         fail("t1", f"a time after t0 = {float(t0):g}", float(t1))
-    times = t1[None] if saveat is None else as_inexact(saveat)
+    times = t1[None] if saveat is None else as_real("saveat", saveat)
     increasing("saveat", times)
     if all(map(is_concrete, (times, t0, t1))) and (
         np.asarray(times)[0] < float(t0) or np.asarray(times)[-1] > float(t1)
     ):
         fail("saveat", f"times between t0 = {float(t0):g} and t1 = {float(t1):g}", describe(times))
     if jump_times is not None:
-        jump_times = as_inexact(jump_times)
+        jump_times = as_real("jump_times", jump_times)
         increasing("jump_times", jump_times)
     if dt0 is not None:
-        dt0 = as_inexact(dt0)
+        dt0 = as_real("dt0", dt0)
         in_domain("dt0", dt0, "positive")
     y0, args = as_state("y0", model, y0), as_args(args)
     if solver is None:
@@ -130,7 +130,7 @@ def integrate(
     if fixed and dt0 is None and not isinstance(stepsize_controller, dfx.StepTo):
         fail("dt0", f"a step size ({'noise' if noise is not None else type(solver).__name__} has constant steps)", None)
     if noise is not None and not isinstance(stepsize_controller, dfx.ConstantStepSize | dfx.StepTo | None):
-        fail("stepsize_controller", "constant steps with noise", type(stepsize_controller).__name__)
+        fail("stepsize_controller", "constant steps with noise", kind(stepsize_controller))
     if stepsize_controller is None:
         stepsize_controller = dfx.ConstantStepSize() if fixed else dfx.PIDController(*tolerances(y0))
     if adjoint is None:
@@ -162,7 +162,7 @@ def tolerances(y: State) -> tuple[float, float]:
 
 def as_state(argument: str, model: AbstractDynamics, y: State) -> State:
     """The state as finite real arrays of the common precision of model and state."""
-    y = jtu.tree_map(as_inexact, y)
+    y = jtu.tree_map(lambda x: as_real(argument, x), y)
     for leaf in jtu.tree_leaves(y):
         in_domain(argument, leaf, "finite")
     floats = [x.dtype for x in jtu.tree_leaves((y, model)) if eqx.is_inexact_array(x)]
@@ -218,6 +218,8 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
     dt0, jump_times = (None if x is None else x.astype(dtype) for x in (dt0, jump_times))
     valid = is_valid(model) & all_finite((y0, t0, t1, times, dt0, jump_times)) & (t1 > t0)
     valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= t0) & (times[-1] <= t1)
+    if jump_times is not None:
+        valid &= jnp.all(jump_times[1:] > jump_times[:-1])
     if dt0 is not None:
         valid &= dt0 > 0
         dt0 = jnp.where(valid, dt0, 1)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import fail, in_domain, patterns_fit, shape_is
-from .._misc import as_inexact, default_float, matmul
+from .._checks import as_real, fail, in_domain, key_fits, patterns_fit, shape_is
+from .._misc import default_float, matmul
 from .._types import Array, ArrayLike, Bool, Float, PRNGKey, ScalarLike
-from ._draw import number
+from ._draw import number, unless_nan
 
 
 def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
@@ -40,7 +40,8 @@ def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRN
     ```
     """
     pattern = _pattern(pattern)
-    return jnp.where(_chosen(pattern.size, fraction, key), -pattern, pattern)
+    chosen, known = _chosen(pattern.size, fraction, key)
+    return unless_nan(known, jnp.where(chosen, -pattern, pattern))
 
 
 def mask(
@@ -77,7 +78,8 @@ def mask(
     """
     pattern = _pattern(pattern)
     fill = number("fill", fill, "finite").astype(pattern.dtype)
-    return jnp.where(_chosen(pattern.size, fraction, key), fill, pattern)
+    chosen, known = _chosen(pattern.size, fraction, key)
+    return unless_nan(known, jnp.where(chosen, fill, pattern))
 
 
 def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
@@ -108,6 +110,7 @@ def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key
     ```
     """
     pattern = _pattern(pattern)
+    key_fits("key", key)
     strength = number("strength", strength, "nonnegative").astype(pattern.dtype)
     return pattern + strength * jr.normal(key, pattern.shape, pattern.dtype)
 
@@ -189,22 +192,24 @@ def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
     if jnp.size(pattern) == 0:
         fail("pattern", "at least one neuron", "none")
     in_domain("pattern", pattern, "finite")
-    return as_inexact(pattern)
+    return as_real("pattern", pattern)
 
 
 def _patterns_and_state(
     patterns: ArrayLike, state: ArrayLike
 ) -> tuple[Float[Array, "patterns neurons"], Float[Array, " neurons"]]:
-    patterns, state = as_inexact(patterns), as_inexact(state)
+    patterns, state = as_real("patterns", patterns), as_real("state", state)
     patterns_fit("patterns", patterns)
     shape_is("state", state, (patterns.shape[1],), "(neurons,)")
     return patterns, state
 
 
-def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> Bool[Array, " neurons"]:
+def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> tuple[Bool[Array, " neurons"], Float[Array, ""]]:
+    """Which neurons, and how many: NaN for a traced fraction outside its domain."""
+    key_fits("key", key)
     count = jnp.round(number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
     order = jr.permutation(key, num_neurons)
-    return order < count.astype(order.dtype)
+    return order < count.astype(order.dtype), count
 
 
 def _size_and_length(vectors: Float[Array, "*batch neurons"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:

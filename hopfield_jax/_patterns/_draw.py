@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least, fail, in_domain, is_concrete, shape_is
-from .._misc import as_inexact, default_float
+from .._checks import at_least, fail, key_fits, shape_is, sieved
+from .._misc import default_float
 from .._types import Array, ArrayLike, Float, Patterns, PRNGKey, ScalarLike
 
 
@@ -33,7 +33,7 @@ def random_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> Pat
     assert patterns.shape == (4, 100)
     ```
     """
-    _counts(num_patterns, num_neurons)
+    _counts(num_patterns, num_neurons, key)
     return jr.rademacher(key, (num_patterns, num_neurons), default_float())
 
 
@@ -61,7 +61,7 @@ def gaussian_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> P
     assert patterns.shape == (4, 100)
     ```
     """
-    _counts(num_patterns, num_neurons)
+    _counts(num_patterns, num_neurons, key)
     return jr.normal(key, (num_patterns, num_neurons), default_float())
 
 
@@ -92,9 +92,9 @@ def sparse_patterns(num_patterns: int, num_neurons: int, activity: ScalarLike, *
     assert ((patterns == 0) | (patterns == 1)).all()
     ```
     """
-    _counts(num_patterns, num_neurons)
+    _counts(num_patterns, num_neurons, key)
     activity = number("activity", activity, "probability")
-    return jr.bernoulli(key, activity, (num_patterns, num_neurons)).astype(default_float())
+    return unless_nan(activity, jr.bernoulli(key, activity, (num_patterns, num_neurons)).astype(default_float()))
 
 
 def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, key: PRNGKey) -> Patterns:
@@ -122,12 +122,10 @@ def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, ke
     assert abs(patterns.mean() + 0.6) < 0.05
     ```
     """
-    _counts(num_patterns, num_neurons)
-    bias = number("bias", bias, "finite")
-    if is_concrete(bias) and abs(float(bias)) > 1:
-        fail("bias", "a mean within [-1, 1]", f"{float(bias):g}")
+    _counts(num_patterns, num_neurons, key)
+    bias = number("bias", bias, "cosine")
     active = jr.bernoulli(key, (1 + bias) / 2, (num_patterns, num_neurons))
-    return jnp.where(jnp.abs(bias) <= 1, jnp.where(active, 1, -1), jnp.nan).astype(default_float())
+    return unless_nan(bias, jnp.where(active, 1, -1).astype(default_float()))
 
 
 def correlated_patterns(num_patterns: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey) -> Patterns:
@@ -159,7 +157,7 @@ def correlated_patterns(num_patterns: int, num_neurons: int, correlation: Scalar
     assert abs(hj.overlap(patterns, patterns[0])[1] - 0.3) < 0.05
     ```
     """
-    _counts(num_patterns, num_neurons)
+    _counts(num_patterns, num_neurons, key)
     return _descendants(1, num_patterns, num_neurons, number("correlation", correlation, "probability"), key)
 
 
@@ -194,9 +192,9 @@ def hierarchical_patterns(
     families = patterns.reshape(3, 5, 100)
     ```
     """
+    _counts(num_descendants, num_neurons, key)
     at_least("num_ancestors", num_ancestors, 1)
     at_least("num_descendants", num_descendants, 1)
-    at_least("num_neurons", num_neurons, 1)
     correlation = number("correlation", correlation, "probability")
     return _descendants(num_ancestors, num_descendants, num_neurons, correlation, key)
 
@@ -266,7 +264,7 @@ def orthogonal_patterns(
     assert abs(hj.overlap(patterns, patterns[0])[0] - 1) < 1e-5
     ```
     """
-    _counts(num_patterns, num_neurons)
+    _counts(num_patterns, num_neurons, key)
     _no_more_than_neurons(num_patterns, num_neurons)
     norm = number("norm", num_neurons**0.5 if norm is None else norm, "positive")
     columns, triangle = jnp.linalg.qr(gaussian_patterns(num_patterns, num_neurons, key=key).T)
@@ -277,14 +275,21 @@ def orthogonal_patterns(
 
 
 def number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
+    """One number of a domain; NaN for a traced one outside of it."""
     shape_is(argument, value, ())
-    in_domain(argument, value, domain)
-    return as_inexact(value)
+    return sieved(argument, value, domain)
 
 
-def _counts(num_patterns: int, num_neurons: int) -> None:
+def unless_nan(number: Float[Array, ""], drawn: Array) -> Array:
+    """NaN instead of what was drawn with a number that is none."""
+    return jnp.where(jnp.isnan(number), jnp.nan, drawn)
+
+
+def _counts(num_patterns: int, num_neurons: int, *key: PRNGKey) -> None:
     at_least("num_patterns", num_patterns, 1)
     at_least("num_neurons", num_neurons, 1)
+    for x in key:
+        key_fits("key", x)
 
 
 def _no_more_than_neurons(num_patterns: int, num_neurons: int) -> None:
@@ -298,4 +303,5 @@ def _descendants(
     ancestor_key, copy_key = jr.split(key)
     ancestors = jr.rademacher(ancestor_key, (num_ancestors, 1, num_neurons), default_float())
     kept = jr.bernoulli(copy_key, (1 + jnp.sqrt(correlation)) / 2, (num_ancestors, num_descendants, num_neurons))
-    return jnp.where(kept, ancestors, -ancestors).reshape(num_ancestors * num_descendants, num_neurons)
+    patterns = jnp.where(kept, ancestors, -ancestors).reshape(num_ancestors * num_descendants, num_neurons)
+    return unless_nan(correlation, patterns)

@@ -13,7 +13,7 @@ import optax
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
 
-from .._checks import at_least, describe, fail, in_domain, is_concrete, kind
+from .._checks import as_real, at_least, describe, fail, in_domain, is_concrete, key_fits, kind
 from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
@@ -166,11 +166,12 @@ def tune(
     if not isinstance(method, optx.AbstractMinimiser) and not (method is None or hasattr(method, "update")):
         fail("method", "an optax optimiser or an optimistix minimiser", repr(method))
     at_least("num_steps", num_steps, 1)
-    tolerance = as_inexact(tolerance)
+    tolerance = as_real("tolerance", tolerance)
     in_domain("tolerance", tolerance, "positive")
     scales, unravel = scales_of(start, bounds or {})
     keys = None
     if key is not None:
+        key_fits("key", key)
         at_least("num_repeats", num_repeats, 1)
         keys = jr.split(key, num_repeats)
     shape = jax.eval_shape(objective, start, *([] if keys is None else [keys[0]]))

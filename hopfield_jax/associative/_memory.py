@@ -12,6 +12,7 @@ import numpy as np
 from .._checks import (
     Checked,
     all_finite,
+    as_real,
     at_least,
     describe,
     domain,
@@ -19,6 +20,7 @@ from .._checks import (
     in_domain,
     is_concrete,
     is_valid,
+    key_fits,
     kind,
     patterns_fit,
     shape_is,
@@ -41,12 +43,18 @@ def cyclic_protocol(num_patterns: int, num_intervals: int) -> Int[Array, " inter
 def random_protocol(
     probabilities: Float[Array, " patterns"], num_intervals: int, *, key: PRNGKey
 ) -> Int[Array, " intervals"]:
-    """Which pattern is shown in each interval, drawn independently with `probabilities`; shape (num_intervals,)."""
-    probabilities = as_inexact(probabilities)
+    """Which pattern is shown in each interval, drawn independently with `probabilities`; shape (num_intervals,).
+
+    -1 for traced ones that are none.
+    """
+    probabilities = as_real("probabilities", probabilities)
     shape_is("probabilities", probabilities, (None,), "(patterns,)")
-    probabilities_fit("probabilities", probabilities, len(probabilities))
+    probabilities = probabilities_fit("probabilities", probabilities, len(probabilities))
     at_least("num_intervals", num_intervals, 1)
-    return jr.choice(key, len(probabilities), (num_intervals,), p=probabilities)
+    key_fits("key", key)
+    return jnp.where(
+        all_finite(probabilities), jr.choice(key, len(probabilities), (num_intervals,), p=probabilities), -1
+    )
 
 
 class LearningRun(eqx.Module):
@@ -125,18 +133,20 @@ def learn(
     """
     if not isinstance(rule, SoftmaxPlasticity):
         fail("rule", "a SoftmaxPlasticity", kind(rule))
-    memories, observed, dwell = as_inexact(memories), as_inexact(observed), as_inexact(dwell)
+    memories, observed, dwell = as_real("memories", memories), as_real("observed", observed), as_real("dwell", dwell)
     patterns_fit("memories", memories)
     patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
     in_domain("dwell", dwell, "positive")
-    protocol = jnp.asarray(protocol)
+    if not hasattr(protocol, "dtype"):
+        fail("protocol", "an array of whole numbers", kind(protocol))
     _protocol_fits("protocol", protocol, len(observed))
     at_least("save_every", save_every, 1)
     if protocol.size % save_every:
         fail("save_every", f"a divisor of the number of intervals, {protocol.size}", save_every)
     at_least("steps_per_interval", steps_per_interval, 1)
-    out = _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_every)
+    shape_is("dwell", dwell, ())
+    out = _learn(rule, memories, observed, jnp.asarray(protocol), dwell, steps_per_interval, save_every)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -155,6 +165,7 @@ def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_e
     carry = (memories, visits)
     carry, (similarity, all_visits) = jax.lax.scan(block, carry, protocol.reshape(-1, save_every))
     valid = is_valid(rule) & all_finite((memories, observed, dwell)) & (dwell > 0)
+    valid &= jnp.all((protocol >= 0) & (protocol < len(observed)))
     return LearningRun(
         times=dwell * jnp.arange(0, protocol.size + 1, save_every).astype(dwell.dtype),
         similarity=jnp.where(valid, jnp.concatenate([own_similarity(memories, observed)[None], similarity]), jnp.nan),
@@ -181,7 +192,7 @@ class Stream(Checked):
 
     def __call__(self, t: ScalarLike) -> Float[Array, " neurons"]:
         """The input at time `t`; the last pattern stays after the end."""
-        interval = jnp.clip(jnp.floor(as_inexact(t) / self.dwell), 0, len(self.protocol) - 1).astype(jnp.int32)
+        interval = jnp.clip(jnp.floor(as_real("t", t) / self.dwell), 0, len(self.protocol) - 1).astype(jnp.int32)
         return self.amplitude * self.patterns[self.protocol[interval]]
 
     def jump_times(self) -> Float[Array, " jumps"]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Real
 
-from .._checks import Checked, domain, fail, in_domain, kind, patterns_fit, shape_is
+from .._checks import Checked, as_real, domain, fail, in_domain, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
 from .._misc import as_inexact, inner, matmul
@@ -63,8 +63,8 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         for name, units in (("visible", self.visible), ("hidden", self.hidden)):
             if not isinstance(units, AbstractGeneratingFunction):
                 fail(name, "a generating function", kind(units))
-        self.input = as_inexact(input)
-        self.tau_visible = as_inexact(tau_visible)
+        self.input = as_real("input", input)
+        self.tau_visible = as_real("tau_visible", tau_visible)
 
     def layers(self) -> Layer:
         """The visible family."""
@@ -195,6 +195,12 @@ def slow_fast_network(
 
     **Returns:** a `LayeredNetwork` with terms `visible`, `hidden` and `synapse`.
     """
+    for name, tau in (("tau_visible", tau_visible), ("tau_hidden", tau_hidden)):
+        shape_is(name, tau, ())
+        in_domain(name, tau, "positive")
+    for name, units in (("visible", visible), ("hidden", hidden)):
+        if not isinstance(units, AbstractGeneratingFunction | None):
+            fail(name, "a generating function", kind(units))
     return LayeredNetwork(
         layers={
             "visible": Layer(Quadratic() if visible is None else visible, tau_visible, input),
@@ -222,7 +228,7 @@ def conditioning_network(
     - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of
       the energy is promised: `hopfield_jax.check_descent` says where it fails.
     """
-    patterns, beta, input = as_inexact(patterns), as_inexact(beta), as_inexact(input)
+    patterns, beta, input = as_real("patterns", patterns), as_real("beta", beta), as_real("input", input)
     patterns_fit("patterns", patterns)
     in_domain("beta", beta, "positive")
     in_domain("input", input, "finite")
@@ -253,7 +259,7 @@ def graded_network(
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal.
     """
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     return AdiabaticNetwork(
         IdentityMap(),

@@ -7,14 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import (
-    domain,
-    fail,
-    in_domain,
-    is_concrete,
-    patterns_fit,
-    shape_is,
-)
+from .._checks import as_real, domain, fail, in_domain, is_concrete, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns, Scalar, ScalarLike, State
@@ -80,12 +73,15 @@ class PavlovianPlasticity(AbstractDynamics):
 
     def solution(self, t: ScalarLike, y0: Float[Array, "neurons neurons"]) -> Float[Array, "neurons neurons"]:
         r"""$e^{-t/\tau} y_0 + (1 - e^{-t/\tau})\,\mathrm{target}$."""
-        decay = jnp.exp(-as_inexact(t) / self.tau)
+        decay = jnp.exp(-as_real("t", t) / self.tau)
         return decay * y0 + (1 - decay) * self.target()
 
 
-def probabilities_fit(argument: str, probabilities: Array, size: int) -> None:
+def probabilities_fit(argument: str, probabilities: Array, size: int) -> Array:
+    """The probabilities, one a pattern, which add up to one: else they raise, or become NaN where they are traced."""
     shape_is(argument, probabilities, (size,), "(one a pattern)")
     in_domain(argument, probabilities, "probability")
     if is_concrete(probabilities) and abs(total := float(np.sum(np.asarray(probabilities))) - 1) > 1e-5:
         fail(argument, "numbers that add up to 1", f"a sum of {total + 1:g}")
+    valid = jnp.all(probabilities >= 0) & (jnp.abs(jnp.sum(probabilities) - 1) <= 1e-5)
+    return probabilities if is_concrete(probabilities) else jnp.where(valid, probabilities, jnp.nan)

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import in_domain, patterns_fit, shape_is
-from .._misc import as_inexact, matmul
+from .._checks import all_finite, as_real, fail, is_valid, patterns_fit, shape_is, sieved
+from .._misc import alike, matmul, nan_unless
 from .._patterns import cosine_similarity
 from .._results import card
 from .._types import Array, ArrayLike, Float, Patterns, Scalar, ScalarLike
@@ -23,11 +23,14 @@ def similarity_curve(
 
     **Arguments** (which broadcast):
 
-    - `exponent`: $s = t/\tau_\mu$ with $\tau_\mu = \tau_\Xi/p_\mu$ (eq. 35), or the realised visits · dwell/$\tau_\Xi$.
-    - `initial`: the initial cosine $a$.
+    - `exponent`: not negative, $s = t/\tau_\mu$ with $\tau_\mu = \tau_\Xi/p_\mu$ (eq. 35), or the realised
+      visits · dwell/$\tau_\Xi$.
+    - `initial`: the initial cosine $a$, within [-1, 1].
     - `norm_ratio`: $\rho = \lVert\xi'_\mu\rVert/\lVert\Xi_\mu(0)\rVert$; 1 gives the paper's equation.
     """
-    s, a, rho = jnp.broadcast_arrays(*(as_inexact(x) for x in (exponent, initial, norm_ratio)))
+    exponent, initial = sieved("exponent", exponent, "duration"), sieved("initial", initial, "cosine")
+    norm_ratio = sieved("norm_ratio", norm_ratio, "positive")
+    s, a, rho = jnp.broadcast_arrays(*alike(exponent, initial, norm_ratio))
     kept, taken = jnp.exp(-s), -rho * jnp.expm1(-s)
     return (kept * a + taken) / jnp.sqrt(jnp.square(kept) + jnp.square(taken) + 2 * kept * taken * a)
 
@@ -46,15 +49,16 @@ def learned_memories(
     $\Xi(t)^\top\Xi(t)$ of it is the Hebbian time course of eq. 24, which ends in $\Xi'^\top\Xi'$ (eq. 25):
     `hebbian_course`.
     """
-    memories, observed, probabilities, t, tau_memory = (
-        as_inexact(x) for x in (memories, observed, probabilities, t, tau_memory)
-    )
+    memories, observed = as_real("memories", memories), as_real("observed", observed)
+    for name, x in (("t", t), ("tau_memory", tau_memory)):
+        shape_is(name, x, ())
+    t, tau_memory = sieved("t", t, "duration"), sieved("tau_memory", tau_memory, "positive")
+    probabilities = as_real("probabilities", probabilities)
     patterns_fit("memories", memories)
     patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
-    probabilities_fit("probabilities", probabilities, len(memories))
-    in_domain("tau_memory", tau_memory, "positive")
-    exponent = jnp.where(probabilities > 0, t * probabilities, 0) / tau_memory  # 0 also at infinite time
+    probabilities = probabilities_fit("probabilities", probabilities, len(memories))
+    exponent = jnp.where(probabilities == 0, 0, t * probabilities) / tau_memory  # 0 also at infinite time
     kept = jnp.exp(-exponent)[:, None]
     return kept * memories + (1 - kept) * observed
 
@@ -118,21 +122,28 @@ def learning_conditions(
 
     **Arguments:** as `learn`, and the `probabilities` with which patterns are shown (uniform for the cyclic protocol).
 
-    **Returns:** a `LearningConditions`.
+    **Returns:** a `LearningConditions`, of NaN where traced arguments lie outside their domain.
     """
-    memories, observed, probabilities = as_inexact(memories), as_inexact(observed), as_inexact(probabilities)
+    memories, observed, probabilities = (
+        as_real("memories", memories),
+        as_real("observed", observed),
+        as_real("probabilities", probabilities),
+    )
     patterns_fit("memories", memories)
     patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
-    probabilities_fit("probabilities", probabilities, len(memories))
-    dwell = as_inexact(dwell)
-    in_domain("dwell", dwell, "positive")
+    probabilities = probabilities_fit("probabilities", probabilities, len(memories))
+    if not isinstance(rule, SoftmaxPlasticity):
+        fail("rule", "a SoftmaxPlasticity", kind(rule))
+    shape_is("dwell", dwell, ())
+    dwell = sieved("dwell", dwell, "positive")
+    valid = is_valid(rule) & all_finite((memories, observed, probabilities, dwell))
     cosines = jax.vmap(lambda m: cosine_similarity(memories, m))(memories)
     weights = jax.vmap(lambda v: rule.weights(memories, v))(observed).T  # [memory, shown]
     share = weights * probabilities[None, :]
     own, own_weight = jnp.diagonal(share), jnp.diagonal(weights)
     foreign = jnp.sum(share, axis=1) - own
-    return LearningConditions(
+    found = LearningConditions(
         interference=jnp.max(jnp.abs(cosines - jnp.diag(jnp.diagonal(cosines)))),
         initial_similarity=jnp.min(own_similarity(memories, observed)),
         selectivity=jnp.min(own_weight),
@@ -140,6 +151,7 @@ def learning_conditions(
         smallest_probability=jnp.min(probabilities),
         dwell_ratio=dwell * jnp.max(probabilities) / rule.tau_memory,
     )
+    return nan_unless(valid, found)
 
 
 def own_similarity(memories: Patterns, observed: Patterns) -> Float[Array, " patterns"]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import at_least, fail, kind, patterns_fit, shape_is
+from .._checks import all_finite, as_real, at_least, fail, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
 from .._misc import as_inexact
@@ -97,7 +97,7 @@ def retrieve(
     """
     if not isinstance(network, AbstractEnergyDynamics):
         fail("network", "an energy network", kind(network))
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     at_least("num_times", num_times, 2)
     read = _read_visible if read is None else read
@@ -105,7 +105,7 @@ def retrieve(
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
     if own := {"t0", "saveat", "statistics", "event"} & set(integration):
         fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))
-    t1 = as_inexact(t1)
+    t1 = as_real("t1", t1)
     path = integrate(
         network,
         cue,
@@ -134,7 +134,7 @@ def _summarise(network, patterns, read, path) -> Retrieval:
         state=path.final,
         speed=jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(rate)])),
         num_steps=path.stats["num_steps"],
-        result=path.result,
+        result=RESULTS.where(all_finite(patterns), path.result, RESULTS.invalid_parameter),
     )
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Int as IntOf
 
-from .._checks import fail, in_domain, is_concrete
+from .._checks import as_real, fail, in_domain, is_concrete, shape_is
 from .._misc import as_inexact
 from .._results import card, is_okay, with_error
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
@@ -162,12 +162,15 @@ def score(
         fail("targets", f"{retrieval.winner.size} indices, one a cue", f"{targets.dtype} of shape {targets.shape}")
     if is_concrete(targets) and targets.size and not (0 <= int(targets.min()) <= int(targets.max()) < num_patterns):
         fail("targets", f"indices from 0 to {num_patterns - 1}", f"{int(targets.min())} to {int(targets.max())}")
-    threshold, rest = as_inexact(threshold), as_inexact(rest)
+    threshold, rest = as_real("threshold", threshold), as_real("rest", rest)
     if is_concrete(threshold) and not -1 <= threshold <= 1:
         fail("threshold", "a cosine, within [-1, 1]", f"{threshold:g}")
     in_domain("rest", rest, "positive")
 
-    failed = ~is_okay(retrieval.result) | (retrieval.winner < 0)
+    for name, x in (("threshold", threshold), ("rest", rest)):
+        shape_is(name, x, ())
+    valid = (jnp.abs(threshold) <= 1) & (rest > 0) & jnp.isfinite(rest)
+    failed = ~valid | ~is_okay(retrieval.result) | (retrieval.winner < 0)
     similarity, overlap = (
         jnp.where(failed, jnp.nan, jnp.take_along_axis(x[:, -1], targets[:, None], axis=1)[:, 0])
         for x in (retrieval.similarity, retrieval.overlap)

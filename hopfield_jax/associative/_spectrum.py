@@ -3,8 +3,8 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import in_domain, patterns_fit
-from .._misc import as_inexact, matmul
+from .._checks import all_finite, as_real, patterns_fit, shape_is, sieved
+from .._misc import matmul, nan_unless
 from .._results import card
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
@@ -58,12 +58,13 @@ def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpe
 
     **Arguments:** `patterns`, shape (patterns, neurons); `tolerance`, how close to 1 counts as not hyperbolic.
 
-    **Returns:** a `MemorySpectrum`.
+    **Returns:** a `MemorySpectrum`, of NaN where traced arguments lie outside their domain.
     """
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
-    in_domain("tolerance", as_inexact(tolerance), "nonnegative")
-    return _memory_spectrum(patterns, jnp.asarray(tolerance, patterns.dtype))
+    shape_is("tolerance", tolerance, ())
+    near = sieved("tolerance", tolerance, "nonnegative").astype(patterns.dtype)
+    return nan_unless(all_finite((patterns, near)), _memory_spectrum(patterns, near))
 
 
 @eqx.filter_jit

@@ -3,10 +3,10 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-import numpy as np
 
-from .._checks import Checked, describe, domain, fail, is_concrete
+from .._checks import Checked, describe, domain, fail, is_concrete, shape_is
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns, Scalar
 
@@ -18,8 +18,11 @@ class AbstractCoding(Checked):
     mean: eqx.AbstractVar[Scalar]
 
     def __check_init__(self):
+        shape_is(f"{type(self).__name__}.mean", self.mean, ())
         if is_concrete(self.mean) and not self.low < float(self.mean) < self.high:
-            fail(f"{type(self).__name__}", f"a mean between {self.low:g} and {self.high:g}", f"{float(self.mean):g}")
+            fail(
+                f"{type(self).__name__}.mean", f"a mean between {self.low:g} and {self.high:g}", f"{float(self.mean):g}"
+            )
 
     @property
     @abc.abstractmethod
@@ -38,13 +41,18 @@ class AbstractCoding(Checked):
 
     def written(self, argument: str, values: Array, *, zero: bool = False) -> None:
         """Raises unless every entry is one of the two values, or zero if that may be; traced ones are skipped."""
-        allowed = [self.low, self.high] + [0.0] * zero
-        if is_concrete(values) and not np.all(np.isin(np.asarray(values), allowed)):
+        with jax.ensure_compile_time_eval():
+            fine = self.are_values(values, zero=zero)
+        if is_concrete(fine) and not fine:
             fail(
                 argument,
                 f"entries of {self.low:g} and {self.high:g}, as {type(self).__name__} has them",
                 describe(values),
             )
+
+    def are_values(self, values: Array, *, zero: bool = False) -> Array:
+        """Whether every entry is one of the two values, or zero if that may be; works on traced ones."""
+        return jnp.all((values == self.low) | (values == self.high) | ((values == 0) & zero))
 
     def overlap(self, patterns: Patterns, state: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for a state that

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int as IntOf
 from jaxtyping import Real
 
-from .._checks import Checked, domain, fail, in_domain, is_concrete, shape_is
-from .._misc import as_inexact, inner, matmul
+from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, shape_is
+from .._misc import inner, matmul
 from .._types import Array, ArrayLike, Float, Int, PyTree, Scalar
 
 
@@ -97,12 +97,14 @@ class OuterProducts(AbstractCouplings):
         *,
         self_coupling: bool = False,
     ):
-        self.left = as_inexact(left)
+        self.left = as_real("left", left)
         if 0 in self.left.shape:
             fail("OuterProducts.left", "at least one neuron and one term", f"shape {self.left.shape}")
-        self.right = None if right is None else as_inexact(right)
+        self.right = None if right is None else as_real("right", right)
         self.symmetric = right is None
-        self.weights = jnp.ones_like(self.left, shape=self.left.shape[1:]) if weights is None else as_inexact(weights)
+        self.weights = (
+            jnp.ones_like(self.left, shape=self.left.shape[1:]) if weights is None else as_real("weights", weights)
+        )
         shape_is("OuterProducts.weights", self.weights, self.left.shape[1:], "(terms,)")
         if self.right is not None:
             shape_is("OuterProducts.right", self.right, self.left.shape, "(neurons, terms)")
@@ -166,7 +168,7 @@ class DenseCouplings(AbstractCouplings):
     symmetric: bool = eqx.field(static=True)
 
     def __init__(self, weights: Real[ArrayLike, "neurons neurons"], *, symmetric: bool = False):
-        self.weights = as_inexact(weights)
+        self.weights = as_real("weights", weights)
         self.symmetric = symmetric
 
     def __check_init__(self):
@@ -227,7 +229,7 @@ class SparseCouplings(AbstractCouplings):
         symmetric: bool = False,
     ):
         self.neighbours = jnp.asarray(neighbours)
-        self.weights = as_inexact(weights)
+        self.weights = as_real("weights", weights)
         self.symmetric = symmetric
 
     def __check_init__(self):

@@ -9,8 +9,20 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Real
 
-from .._checks import all_finite, at_least, fail, in_domain, is_concrete, is_valid, kind, patterns_fit, shape_is
-from .._misc import as_inexact, nondifferentiable
+from .._checks import (
+    all_finite,
+    as_real,
+    at_least,
+    fail,
+    in_domain,
+    is_concrete,
+    is_valid,
+    key_fits,
+    kind,
+    patterns_fit,
+    shape_is,
+)
+from .._misc import nondifferentiable
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
 from ._coding import is_between
@@ -96,7 +108,7 @@ def retrieve(
     assert found.period == 1 and found.overlap[-1, 3] == 1
     ```
     """
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     cue = run_fits(network, cue, num_steps, order, key)
     shape_is("patterns", patterns, (None, network.num_neurons), "(patterns, neurons)")
@@ -108,7 +120,7 @@ def retrieve(
 @eqx.filter_jit
 def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key) -> Retrieval:
     network, patterns, cue = nondifferentiable((network, patterns, cue), _NO_GRADIENT)
-    valid = is_sound(network, cue, key) & jnp.all(jnp.isfinite(patterns))
+    valid = is_sound(network, cue, key) & network.coding.are_values(patterns)
     network, cue = harmless(network), harmless(cue)
 
     def observe(state: Array) -> tuple[Array, Array]:
@@ -191,13 +203,15 @@ def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNG
     """The cue, unless an argument does not do for a run: then it raises."""
     if not isinstance(network, BinaryNetwork):
         fail("network", "a BinaryNetwork", kind(network))
-    cue = as_inexact(cue)
+    cue = as_real("cue", cue)
     shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
     in_domain("cue", cue, "finite")
     network.coding.written("cue", cue, zero=True)
     at_least("num_steps", num_steps, 1)
     if not isinstance(order, AbstractOrder):
         fail("order", "`Synchronous()` or `Asynchronous()`", kind(order))
+    if key is not None:
+        key_fits("key", key)
     if key is None and is_concrete(network.temperature) and float(network.temperature) != 0:
         fail("key", "a random key, as the temperature is not zero", None)
     return cue
@@ -210,5 +224,6 @@ def harmless(tree: PyTree) -> PyTree:
 
 def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
     """Whether every number lies in its domain, and there is a key for a temperature; works on traced values."""
-    sound = is_valid(network) & is_between(network.coding) & all_finite((network, cue))
+    sound = is_valid(network) & is_between(network.coding) & all_finite(network)
+    sound &= network.coding.are_values(cue, zero=True)
     return sound if key is not None else sound & (network.temperature == 0)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, is_concrete, kind, patterns_fit, shape_is
-from .._misc import as_inexact, matmul
+from .._checks import as_real, at_least, fail, is_concrete, key_fits, kind, patterns_fit, shape_is, sieved
+from .._misc import matmul
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
 from ._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
@@ -85,9 +85,9 @@ def palimpsest(
     assert hj.overlap(patterns, network.update(patterns[-1]))[-1] > 0.99
     ```
     """
-    patterns, decay = _patterns(patterns), as_inexact(decay)
+    patterns = _patterns(patterns)
     shape_is("decay", decay, ())
-    in_domain("decay", decay, "nonnegative")
+    decay = sieved("decay", decay, "nonnegative")
     age = jnp.arange(patterns.shape[0])[::-1].astype(patterns.dtype)
     weights = jnp.exp(-decay.astype(patterns.dtype) * age / patterns.shape[1])
     return OuterProducts(patterns.T, weights=weights, self_coupling=self_coupling)
@@ -222,6 +222,7 @@ def dilute(
     """
     if not isinstance(couplings, AbstractCouplings):
         fail("couplings", "couplings, of `hebbian` for example", kind(couplings))
+    key_fits("key", key)
     num_neurons = couplings.num_neurons
     at_least("num_neighbours", num_neighbours, 1)
     if num_neighbours >= num_neurons:
@@ -229,7 +230,7 @@ def dilute(
     scale = num_neurons / num_neighbours
     if symmetric:
         if not couplings.symmetric:
-            fail("couplings", "symmetric couplings with symmetric=True", type(couplings).__name__)
+            fail("couplings", "symmetric couplings with symmetric=True", kind(couplings))
         chance = num_neighbours / (num_neurons - 1)
         upper = jnp.triu(jr.bernoulli(key, chance, (num_neurons, num_neurons)), 1)
         return DenseCouplings(jnp.where(upper | upper.T, scale * couplings.matrix(), 0), symmetric=True)
@@ -254,6 +255,6 @@ def _neighbours(num_neurons: int, num_neighbours: int, key: PRNGKey) -> Int[Arra
 
 
 def _patterns(patterns: ArrayLike) -> Patterns:
-    patterns = as_inexact(patterns)
+    patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     return patterns

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, increasing, is_concrete, kind, shape_is
-from .._misc import as_inexact, default_float, matmul
+from .._checks import as_real, at_least, fail, in_domain, increasing, is_concrete, key_fits, kind, shape_is, sieved
+from .._misc import default_float, matmul
 from .._patterns import flip, random_patterns
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay, with_error
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar, ScalarLike
@@ -103,6 +103,11 @@ def recall(
     assert overlap > 0.99
     ```
     """
+    if not callable(rule):
+        fail("rule", "a function of patterns that returns couplings", kind(rule))
+    key_fits("key", key)
+    shape_is("temperature", temperature, ())
+    temperature = sieved("temperature", temperature, "nonnegative")
     pattern_key, cue_key, run_key = jr.split(key, 3)
     patterns = random_patterns(num_patterns, num_neurons, key=pattern_key)
     couplings = rule(patterns)
@@ -110,14 +115,11 @@ def recall(
         fail("rule", "a function of patterns that returns couplings", kind(couplings))
     network = BinaryNetwork(couplings, temperature=temperature)
     shape_is("cue_overlap", cue_overlap, ())
-    cue_overlap = as_inexact(cue_overlap)
-    if is_concrete(cue_overlap) and not abs(float(cue_overlap)) <= 1:
-        fail("cue_overlap", "an overlap within [-1, 1]", f"{float(cue_overlap):g}")
-    share = 0.5 * (1 - cue_overlap)
+    share = 0.5 * (1 - sieved("cue_overlap", cue_overlap, "cosine"))
     cue = flip(patterns[0], share, key=cue_key)
     state = settle(network, cue, num_steps=num_steps, order=order, key=run_key)
     overlap = network.coding.overlap(patterns[:1], state)[0]
-    return jnp.where((share >= 0) & (share <= 1), overlap, jnp.nan)
+    return overlap
 
 
 def capacity(
@@ -171,7 +173,11 @@ def capacity(
     """
     loads = _grid("loads", loads)
     in_domain("loads", loads, "positive")
-    sizes, threshold, exponent = _sizes(num_neurons, num_draws, batch_size), as_inexact(threshold), as_inexact(exponent)
+    sizes, threshold, exponent = (
+        _sizes(run, num_neurons, num_draws, batch_size, key),
+        as_real("threshold", threshold),
+        as_real("exponent", exponent),
+    )
     in_domain("exponent", exponent, "positive")
     draws, counts = [], []
     for i, n in enumerate(sizes):
@@ -224,7 +230,11 @@ def basin(
     ```
     """
     overlaps = _grid("cue_overlaps", cue_overlaps)
-    sizes, threshold, exponent = _sizes(num_neurons, num_draws, batch_size), as_inexact(threshold), as_inexact(exponent)
+    sizes, threshold, exponent = (
+        _sizes(run, num_neurons, num_draws, batch_size, key),
+        as_real("threshold", threshold),
+        as_real("exponent", exponent),
+    )
     in_domain("exponent", exponent, "positive")
     draws = [
         _curve_of(run, overlaps, n, jr.split(jr.fold_in(key, i), (len(overlaps), num_draws)), batch_size)
@@ -235,14 +245,19 @@ def basin(
 
 
 def _grid(argument: str, values: ArrayLike) -> Float[Array, " values"]:
-    values = as_inexact(values)
+    values = as_real(argument, values)
     increasing(argument, values)
     if not is_concrete(values) or len(values) < 2:
         fail(argument, "at least two known numbers", f"shape {values.shape}")
     return values
 
 
-def _sizes(num_neurons: Sequence[int], num_draws: int, batch_size: int) -> tuple[int, ...]:
+def _sizes(run: Callable, num_neurons: Sequence[int], num_draws: int, batch_size: int, key: PRNGKey) -> tuple[int, ...]:
+    if not callable(run):
+        fail("run", "a function that returns the final overlap of one draw", kind(run))
+    if isinstance(num_neurons, str) or not hasattr(num_neurons, "__len__"):
+        fail("num_neurons", "a sequence of sizes", repr(num_neurons))
+    key_fits("key", key)
     sizes = tuple(num_neurons)
     for n in sizes:
         at_least("num_neurons", n, 2)
@@ -262,8 +277,8 @@ def _draw_of(run: Callable, num_patterns: int, num_neurons: int, keys: Array, ba
 @eqx.filter_jit
 def _curve_of(run: Callable, overlaps: Array, num_neurons: int, keys: Array, batch_size: int) -> Array:
     """The final overlaps of the draws from each cue, shape (overlaps, draws)."""
-    points = jnp.repeat(overlaps, keys.shape[1]), keys.reshape(-1)
-    return jax.lax.map(lambda x: run(x[0], num_neurons, x[1]), points, batch_size=batch_size).reshape(keys.shape)
+    points = jnp.repeat(overlaps, keys.shape[1]), keys.reshape(-1, *keys.shape[2:])
+    return jax.lax.map(lambda x: run(x[0], num_neurons, x[1]), points, batch_size=batch_size).reshape(keys.shape[:2])
 
 
 @eqx.filter_jit

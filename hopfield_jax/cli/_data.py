@@ -68,7 +68,7 @@ def _array(path: Path) -> np.ndarray:
     except (ValueError, EOFError):
         fail("SOURCES", "a .npy array of numbers, as `numpy.save` writes it", f"{path}, which is something else")
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
-        fail("SOURCES", "a .npy array of real numbers", f"{path} of {getattr(values, 'dtype', type(values).__name__)}")
+        fail("SOURCES", "a .npy array of real numbers", f"{path} of {getattr(values, 'dtype', kind(values))}")
     if values.ndim not in (2, 3) or 0 in values.shape:
         fail("SOURCES", "shape (patterns, neurons) or (patterns, height, width)", f"{path} of shape {values.shape}")
     values = values.astype(np.float64)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import fail
+from .._checks import fail, kind
 from .._misc import default_float
 from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey
@@ -73,9 +73,11 @@ def crosstalk_noise(
 
     **Raises:** `ValueError` for arguments that do not fit.
     """
+    if not isinstance(theory, OrderParameters):
+        fail("theory", "the solution of `solve`", kind(theory))
     if theory.crosstalk_feedback is None or theory.noise_covariance is None:
         fail("theory", "a result of `solve`", theory.setting.source)
-    run = Run.of(model, cue, len(theory.times) - 1, num_neurons, max_patterns, False)
+    run = Run.of(model, cue, len(theory.times) - 1, num_neurons, num_trials, key, max_patterns, batch_size)
     run.fits(min(batch_size, num_trials), max_bytes)
     out = _noise(model, cue, theory, run, key, num_trials, batch_size)
     return raise_unless_okay(out, out.result) if throw else out

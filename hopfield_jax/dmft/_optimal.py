@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._checks import at_least, fail, is_concrete, kind
+from .._checks import as_real, at_least, fail, is_concrete, key_fits, kind
 from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, Setting, card, describe_result, outcome, raise_unless_okay
@@ -19,6 +19,7 @@ from ._cue import AbstractCue
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters
 from ._questions import Run, conditions
+from ._solve import check_model
 
 RandomRun = Callable[[AbstractPlasticModel, AbstractCue, PRNGKey], OrderParameters]
 Measure = Callable[[Run, AbstractPlasticModel, AbstractCue], Scalar]
@@ -145,12 +146,16 @@ def optimal_strength(
     assert 0.2 < best.lower < best.strength < best.upper < 0.8
     ```
     """
+    if not callable(run):
+        fail("run", "a function of model, cue and key", kind(run))
+    check_model(model, cue)
     if not hasattr(model.kernel, "strength"):
         fail("model", "a kernel with a strength", kind(model.kernel))
+    key_fits("key", key)
     at_least("num_strengths", num_strengths, 3)
     at_least("num_rounds", num_rounds, 1)
     at_least("num_repeats", num_repeats, 1)
-    lower, upper = as_inexact(lower), as_inexact(upper)
+    lower, upper = as_real("lower", lower), as_real("upper", upper)
     if not (is_concrete(lower) and is_concrete(upper) and float(lower) < float(upper)):
         fail("upper", f"a strength above lower = {lower}", upper)
 

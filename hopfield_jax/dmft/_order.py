@@ -30,7 +30,8 @@ class OrderParameters(eqx.Module):
     - `overlap`: $m_t = \langle\xi\phi_t\rangle$. `cue_overlap`: $C_{t0}$.
     - `correlation`: $C_{ts} = \langle\phi_t\phi_s\rangle$. `response`: $G_{ts} = \langle\partial\phi_t/
       \partial\theta_s\rangle$.
-      Where the noise is nearly the same at two times, single entries are ill-determined and only their sums are sharp.
+      Where the noise is nearly the same at two times, single entries are ill-determined and only their sums are sharp;
+      NaN where it is smaller than rounding (by `Novikov`, at loads below 1e-14 in float32).
     - `noise_covariance`: of the crosstalk. `crosstalk_feedback`: $F_{ts}$, weight of $\phi_s$ in the field of the
       stored patterns at t. `plastic_feedback`: $\lambda K_{ts}C_{ts}$, its weight in that of the plastic synapses.
     - `energy`: per neuron, $\langle x\phi - L(x)\rangle - \frac12\langle\phi I\rangle - \langle\theta\phi\rangle$.

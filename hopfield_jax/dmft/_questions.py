@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import fail, is_concrete, kind
+from .._checks import as_real, fail, is_concrete, kind, shape_is, sieved
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
@@ -63,6 +63,9 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
     **Raises:** `ValueError` if the times differ in number.
     """
+    for name, order in (("theory", theory), ("network", network)):
+        if not isinstance(order, OrderParameters):
+            fail(name, "order parameters of theory or simulation", kind(order))
     if theory.overlap.shape != network.overlap.shape:
         fail("network", f"overlaps of the theory's shape {theory.overlap.shape}", f"shape {network.overlap.shape}")
     difference = theory.overlap - network.overlap
@@ -86,8 +89,12 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
 def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Array, ""]:
     r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
+    if not isinstance(order, OrderParameters):
+        fail("order", "order parameters of theory or simulation", kind(order))
+    shape_is("threshold", threshold, ())
+    threshold = sieved("threshold", threshold, "finite")
     first, last = _ends(order)
-    return (last >= as_inexact(threshold)) & (last > first)
+    return (last >= threshold) & (last > first)
 
 
 def _ends(order: OrderParameters) -> tuple[Array, Array]:
@@ -99,7 +106,7 @@ def _ends(order: OrderParameters) -> tuple[Array, Array]:
 def _margin(order: OrderParameters, threshold: ScalarLike) -> Array:
     r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality)."""
     first, last = _ends(order)
-    return last - jnp.maximum(as_inexact(threshold).astype(last.dtype), first)
+    return last - jnp.maximum(as_real("threshold", threshold).astype(last.dtype), first)
 
 
 def basin_boundary(
@@ -180,7 +187,7 @@ def largest_load(
         out = run(eqx.tree_at(lambda m: m.load, model, load), cue)
         return _margin(out, threshold), is_okay(out.result)
 
-    model = eqx.tree_at(lambda m: m.load, model, as_inexact(upper))
+    model = eqx.tree_at(lambda m: m.load, model, as_real("upper", upper))
     where = conditions(run, model, cue, threshold, without="load")
     return bisect(margin, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
@@ -239,7 +246,7 @@ def scan_strength(
     """
     if not hasattr(model.kernel, "strength"):
         fail("model", "a kernel with a strength", kind(model.kernel))
-    strengths = as_inexact(strengths)
+    strengths = as_real("strengths", strengths)
     if strengths.ndim != 1 or not strengths.size:
         fail("strengths", "shape (strengths,), at least one", f"shape {strengths.shape}")
     return _scan(run, model, cue, strengths, batch_size)
@@ -279,5 +286,5 @@ def conditions(run: Run, model, cue, threshold: ScalarLike | None = None, *, wit
     numbers = {name: x for name, x in where.numbers.items() if name != without}
     numbers["num_steps"] = as_inexact(one.times.shape[0] - 1)
     if threshold is not None:
-        numbers["threshold"] = as_inexact(threshold)
+        numbers["threshold"] = as_real("threshold", threshold)
     return Setting(where.source, where.parts, numbers)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail, kind
+from .._checks import fail, kind
 from .._misc import default_float
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey
@@ -78,9 +78,7 @@ def simulate(
     assert network.overlap[0] == 0.5 and network.overlap[-1] > 0.9
     ```
     """
-    run = Run.of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh)
-    at_least("num_trials", num_trials, 1)
-    at_least("batch_size", batch_size, 1)
+    run = Run.of(model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous, mesh)
     if any(not 0 <= s < num_steps for s in response_times):
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):

@@ -7,15 +7,15 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.sharding import Mesh
 
-from .._checks import at_least, fail, in_domain, is_valid, kind
-from .._misc import as_inexact, default_float
+from .._checks import as_real, at_least, fail, in_domain, is_valid, key_fits, kind
+from .._misc import default_float
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
 from ._cue import AbstractCue
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._process import Rows, run_process
-from ._response import AbstractResponse, default_response
+from ._response import AbstractResponse, Novikov, default_response
 from ._split import Split
 from ._units import Glauber, without_gradient
 
@@ -82,20 +82,14 @@ def solve(
     assert abs(theory.overlap[1] - 0.8044) < 1e-3
     ```
     """
-    check_model(model, cue)
-    at_least("num_steps", num_steps, 1)
-    at_least("num_samples", num_samples, 2)
-    at_least("num_shifts", num_shifts, 1)
-    response = default_response(model.units) if response is None else response
-    if not isinstance(response, AbstractResponse):
-        fail("response", "Novikov(), Pathwise() or Score()", kind(response))
-    response.fit(model.units, num_samples)
+    key_fits("key", key)
+    response = _response(model, cue, num_steps, num_samples, num_shifts, response)
     split = Split.of(mesh, "num_samples", num_samples)
     if check and num_shifts < 2:
         fail("num_shifts", "at least 2 with check=True, which measures in standard errors", num_shifts)
     if jitter is None:
         jitter = 1e-5 if default_float() == jnp.float32 else 1e-9
-    jitter = as_inexact(jitter)
+    jitter = as_real("jitter", jitter)
     in_domain("jitter", jitter, "positive")
     needed = memory_needed(
         model, cue, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts, response=response, mesh=mesh
@@ -130,7 +124,7 @@ def memory_needed(
     **Arguments:** as `solve`. **Returns:** bytes, on each device of `mesh`. Differentiation takes more: about twice as
     much in forward mode and three times in reverse mode, whatever the number of steps.
     """
-    response = default_response(model.units) if response is None else response
+    response = _response(model, cue, num_steps, num_samples, num_shifts, response)
     times, thermal = num_steps + 1, isinstance(model.units, Glauber)
     dtype = default_float()
     strata = jax.eval_shape(lambda: cue.strata(model.units, jnp.zeros((cue.dims, num_samples), dtype))).weights.size
@@ -139,6 +133,19 @@ def memory_needed(
     size = times * num_samples * (2 + 2 * thermal + 2 * strata) + tangent.size + 2 * times * row.size
     size = -(-size // Split.of(mesh, "num_samples", num_samples).pieces) + 20 * times**2
     return num_shifts * size * jnp.dtype(dtype).itemsize
+
+
+def _response(model, cue, num_steps: int, num_samples: int, num_shifts: int, response) -> AbstractResponse:
+    """The estimator of the response, unless an argument does not do: then it raises."""
+    check_model(model, cue)
+    at_least("num_steps", num_steps, 1)
+    at_least("num_samples", num_samples, 2)
+    at_least("num_shifts", num_shifts, 1)
+    response = default_response(model.units) if response is None else response
+    if not isinstance(response, AbstractResponse):
+        fail("response", "Novikov(), Pathwise() or Score()", kind(response))
+    response.fit(model.units, num_samples)
+    return response
 
 
 def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
@@ -206,6 +213,9 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
     result = outcome((~finite, RESULTS.not_finite), (lost, RESULTS.lost_factor), (~valid, RESULTS.invalid_parameter))
     mean, error = keep((mean, error), good)
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
+    # Novikov's theorem asks how outputs go with the noise: nothing is seen of noise below the rounding of a field.
+    scale = jnp.sqrt(jnp.max(jnp.diagonal(mean["noise_covariance"])))
+    drowned = isinstance(response, Novikov) & (scale < jnp.finfo(scale.dtype).eps)
     out = OrderParameters(
         times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(mean["overlap"]),
@@ -214,7 +224,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         cue_overlap_error=error["correlation"][:, 0],
         correlation=_symmetric(mean["correlation"]),
         correlation_error=_symmetric(error["correlation"]),
-        response=mean["response"],
+        response=jnp.where(drowned, jnp.nan, mean["response"]),
         response_error=error["response"],
         noise_covariance=mean["noise_covariance"],
         crosstalk_feedback=mean["crosstalk_feedback"],
@@ -227,7 +237,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         jitter=jitter,
         smallest_pivot=jnp.where(valid, jnp.min(rows.pivot), jnp.nan),
         residual=None if residual is None else jnp.where(jnp.all(good), residual, jnp.nan),
-        setting=setting(f"theory ({num_shifts} x {num_samples} paths, {type(response).__name__})", model, cue),
+        setting=setting(f"theory ({num_shifts} x {num_samples} paths, {kind(response)})", model, cue),
         result=result,
     )
     return split.whole(out)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least, fail, is_concrete, kind
+from .._checks import at_least, fail, is_concrete, key_fits, kind
 from .._misc import default_float, inner, matmul
 from .._types import Array, PRNGKey, Scalar
 from ._causal import Block, causal_scan
@@ -32,8 +32,13 @@ class Run(eqx.Module):
     split: Split
 
     @staticmethod
-    def of(model, cue, num_steps, num_neurons, max_patterns, asynchronous, mesh=None) -> "Run":
+    def of(
+        model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous=False, mesh=None
+    ) -> "Run":
         check_model(model, cue)
+        key_fits("key", key)
+        at_least("num_trials", num_trials, 1)
+        at_least("batch_size", batch_size, 1)
         at_least("num_steps", num_steps, 1)
         at_least("num_neurons", num_neurons, 2)
         if is_concrete(model.load):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, in_domain, shape_is
+from .._checks import as_real, at_least, in_domain, shape_is
 from .._misc import as_inexact
 from .._types import Array, Scalar, ScalarLike
 from ._delay import SwitchDelay
@@ -54,7 +54,7 @@ def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[
     if not callable(delay):
         shape_is("delay", delay, ())
         in_domain("delay", delay, "finite")
-        delay = as_inexact(delay)
+        delay = as_real("delay", delay)
     return _critical_gain(num_patterns, delay)
 
 

@@ -6,8 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import at_least, fail, in_domain
-from .._misc import as_inexact
+from .._checks import as_real, at_least, fail, in_domain
 from .._results import RESULTS, is_okay, outcome, raise_unless_okay
 from .._types import Array, Float, Scalar, ScalarLike
 from ._gain import options_of, run_at
@@ -76,7 +75,7 @@ def measure_delay(
     run fails and `throw`.
     """
     check_orthogonal("network", network.patterns)
-    gains = as_inexact(gains)
+    gains = as_real("gains", gains)
     if gains.ndim != 1 or not gains.size:
         fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
     in_domain("gains", gains, "positive")
@@ -86,7 +85,7 @@ def measure_delay(
     at_least("batch_size", batch_size, 1)
     at_least("skip", skip, 1)
     at_least("degree", degree, 0)
-    options = options_of(network, t1=as_inexact(t1), **options)
+    options = options_of(network, t1=as_real("t1", t1), **options)
     found, result = _delays(network, gains, options, skip, degree, batch_size)
     return raise_unless_okay(found, result) if throw else found
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._checks import at_least, fail, in_domain, is_concrete
+from .._checks import as_real, at_least, fail, in_domain, is_concrete
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay, raise_unless_okay
 from .._threshold import bisect
@@ -92,12 +92,12 @@ def scan_gains(
     assert scan.collapsed.tolist() == [True, False]
     ```
     """
-    gains = as_inexact(gains)
+    gains = as_real("gains", gains)
     if gains.ndim != 1 or not gains.size:
         fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
     in_domain("gains", gains, "positive")
     at_least("batch_size", batch_size, 1)
-    t1, saliency = as_inexact(t1), None if saliency is None else as_inexact(saliency)
+    t1, saliency = as_real("t1", t1), None if saliency is None else as_real("saliency", saliency)
     options = options_of(network, start=start, t1=t1, key=key, **options)
     found = _scan(network, gains, saliency, options, batch_size)
     numbers = {"t1": t1} | ({} if saliency is None else {"saliency": saliency})
@@ -174,8 +174,8 @@ def find_critical_gain(
     at_least("num_iterations", num_iterations, 1)
     if num_trials > 1 and key is None:
         fail("key", "a key for several trials", None)
-    t1, saliency = as_inexact(t1), None if saliency is None else as_inexact(saliency)
-    lower, upper = as_inexact(lower), as_inexact(upper)
+    t1, saliency = as_real("t1", t1), None if saliency is None else as_real("saliency", saliency)
+    lower, upper = as_real("lower", lower), as_real("upper", upper)
     for name, x in (("lower", lower), ("upper", upper)):
         in_domain(name, x, "positive")
     if is_concrete(lower) and is_concrete(upper) and not float(lower) < float(upper):
@@ -211,7 +211,7 @@ def _find(network, lower, upper, saliency, options, keys, num_iterations: int) -
     n = num_trials + 4
     shrunk = (probability * num_trials + 2) / n
     error = jnp.sqrt(shrunk * (1 - shrunk) / n) if num_trials > 1 else jnp.full(2, jnp.nan, probability.dtype)
-    numbers = {"t1": options["t1"], "num_trials": as_inexact(num_trials)}
+    numbers = {"t1": options["t1"], "num_trials": as_real("num_trials", num_trials)}
     return CriticalGain(
         value=found.value,
         lower=found.lower,

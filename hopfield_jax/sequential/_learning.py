@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from .._checks import fail, in_domain, patterns_fit, shape_is
-from .._misc import as_inexact, matmul
+from .._checks import as_real, fail, in_domain, patterns_fit, shape_is, sieved
+from .._misc import matmul
 from .._types import Array, Float, Patterns, ScalarLike
 
 
@@ -46,16 +46,15 @@ def learn_transitions(
     assert jnp.argmax(learned, axis=0)[:3].tolist() == [2, 3, 1]  # 0 → 2 → 1 → 3
     ```
     """
-    patterns, shown = as_inexact(patterns), as_inexact(shown)
+    patterns, shown = as_real("patterns", patterns), as_real("shown", shown)
     patterns_fit("patterns", patterns)
     shape_is("shown", shown, (None, patterns.shape[1]), "(times, neurons)")
     if len(shown) < 2:
         fail("shown", "at least two times", len(shown))
     in_domain("shown", shown, "finite")
-    dt, tau_trace = as_inexact(dt), as_inexact(tau_trace)
     for name, x in (("dt", dt), ("tau_trace", tau_trace)):
-        in_domain(name, x, "positive")
-    return _learn(patterns, shown, dt, tau_trace)
+        shape_is(name, x, ())
+    return _learn(patterns, shown, sieved("dt", dt, "positive"), sieved("tau_trace", tau_trace, "positive"))
 
 
 @jax.jit

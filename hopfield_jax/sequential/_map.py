@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import at_least, fail, in_domain, is_concrete, shape_is
+from .._checks import as_real, at_least, fail, in_domain, is_concrete, shape_is
 from .._misc import as_inexact, matmul
 from .._results import card
 from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
@@ -132,12 +132,12 @@ def follow_transitions(
     if not callable(delay):
         shape_is("delay", delay, ())
         in_domain("delay", delay, "finite")
-        delay = as_inexact(delay).astype(dtype)
+        delay = as_real("delay", delay).astype(dtype)
     if gram is not None:
         shape_is("gram", gram, (num_patterns, num_patterns), "(patterns, patterns)")
         in_domain("gram", gram, "finite")
-        gram = as_inexact(gram).astype(dtype)
-    gain, saliency = as_inexact(gain).astype(dtype), as_inexact(saliency).astype(dtype)
+        gram = as_real("gram", gram).astype(dtype)
+    gain, saliency = as_real("gain", gain).astype(dtype), as_real("saliency", saliency).astype(dtype)
     return _follow(matrix, gain, saliency, jnp.asarray(start, jnp.int32), max_transitions, delay, gram)
 
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, domain, fail, increasing, is_concrete, kind, patterns_fit, shape_is
+from .._checks import Checked, as_real, domain, fail, increasing, is_concrete, kind, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
 from .._misc import as_inexact, inner, matmul
@@ -153,7 +153,7 @@ class InputDrivenNetwork(AbstractDynamics):
             start = operator.index(start)
             if not 0 <= start < len(self.patterns):
                 fail("start", f"a memory from 0 to {len(self.patterns) - 1}", start)
-        slow = as_inexact(saliency).astype(self.patterns.dtype) * self.patterns[start]
+        slow = as_real("saliency", saliency).astype(self.patterns.dtype) * self.patterns[start]
         return {"fast": (1 + self.input_coupling.astype(slow.dtype)) * slow, "slow": slow}
 
     def frozen(self, slow: Float[Array, " neurons"]) -> SaliencyNetwork:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, describe, fail, in_domain, increasing, is_concrete, kind
+from .._checks import as_real, at_least, describe, fail, in_domain, increasing, is_concrete, key_fits, kind
 from .._integrate import Noise, integrate
 from .._misc import as_inexact, matmul
 from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
@@ -152,13 +152,13 @@ def retrieve_sequence(
     if until_collapse and network.input is not None:
         fail("until_collapse", "False, as external input may wake the network again", True)
     if saveat is not None:
-        saveat = as_inexact(saveat)
+        saveat = as_real("saveat", saveat)
         increasing("saveat", saveat)
         known = is_concrete(saveat) and is_concrete(t1)
         if known and not 0 <= np.asarray(saveat)[0] <= np.asarray(saveat)[-1] <= np.asarray(t1):
             fail("saveat", f"times between 0 and t1 = {float(t1):g}", describe(saveat))
     if dt0 is not None:
-        dt0 = as_inexact(dt0)
+        dt0 = as_real("dt0", dt0)
     if max_steps is None:
         max_steps = enough_steps(network, t1, dt0, key, solver, max_transitions)
     options = {
@@ -173,7 +173,7 @@ def retrieve_sequence(
         if key is not None:
             fail("solver", "another solver with noise", "ExactDwell")
         if stepsize_controller is not None:
-            fail("stepsize_controller", "none with ExactDwell, which has its own", type(stepsize_controller).__name__)
+            fail("stepsize_controller", "none with ExactDwell, which has its own", kind(stepsize_controller))
         solver.parts(network, state)  # checks the network
     start = jnp.asarray(start, jnp.int32)
     out = _retrieve(network, start, saliency, t1, key, saveat, level, margin, options, max_transitions, until_collapse)
@@ -182,6 +182,8 @@ def retrieve_sequence(
 
 def check_key(network: InputDrivenNetwork, key: PRNGKey | None) -> None:
     """Raises if the network has noise and there is no key; traced noise then makes the result invalid."""
+    if key is not None:
+        key_fits("key", key)
     noises = network.noise_fast, network.noise_slow
     if key is None and any(is_concrete(s) and np.any(np.asarray(s) > 0) for s in noises):
         fail("key", "a key, as the network has noise", None)
@@ -295,6 +297,8 @@ def _is_valid(network, start, t1, key, times, level, margin) -> Bool[Array, ""]:
         valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= 0) & (times[-1] <= t1.astype(times.dtype))
     if key is None:
         valid &= (network.noise_fast == 0) & (network.noise_slow == 0)
+    if network.input is not None:
+        valid &= jnp.all(network.input.times[1:] > network.input.times[:-1])
     return valid
 
 

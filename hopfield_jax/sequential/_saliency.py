@@ -17,8 +17,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import describe, fail, in_domain, is_concrete
-from .._misc import as_inexact
+from .._checks import as_real, describe, fail, in_domain, is_concrete
 from .._types import Array, ArrayLike, Bool, Float, Int, Scalar
 from ._outcome import Regime
 
@@ -97,7 +96,7 @@ def fixed_points(gain: NumbersLike) -> FixedPoints:
     ```
     """
     in_domain("gain", gain, "positive")
-    return _fixed_points(as_inexact(gain))
+    return _fixed_points(as_real("gain", gain))
 
 
 def escape_time(saliency: NumbersLike) -> Numbers:
@@ -122,7 +121,7 @@ def escape_time(saliency: NumbersLike) -> Numbers:
     ```
     """
     in_domain("saliency", saliency, "finite")
-    saliency = as_inexact(saliency)
+    saliency = as_real("saliency", saliency)
     time = jnp.log(jnp.where(saliency > 1, saliency, 1))
     return jnp.where(jnp.isfinite(saliency), time, jnp.nan)
 
@@ -176,7 +175,7 @@ def gain_for_period(period: NumbersLike) -> Numbers:
     assert abs(sequential.gain_for_period(sequential.period(6.0)) - 6) < 1e-5
     ```
     """
-    time = as_inexact(period)
+    time = as_real("period", period)
     valid = jnp.isfinite(time) & (time >= jnp.asarray(math.log(2), time.dtype))
     if is_concrete(time) and not jnp.all(valid):
         fail("period", "finite numbers of at least log 2 = 0.6931, where the stable branch begins", describe(period))
@@ -301,15 +300,18 @@ def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
     return _regime(*_arguments(gain, saliency))
 
 
-def _arguments(gain: NumbersLike, saliency: NumbersLike, count: Int[ArrayLike, "..."] | None = None) -> list[Array]:
+def _arguments(gain: NumbersLike, saliency: NumbersLike, *counts: Int[ArrayLike, "..."]) -> list[Array]:
     in_domain("gain", gain, "positive")
     in_domain("saliency", saliency, "finite")
-    gain, saliency = as_inexact(gain), as_inexact(saliency)
+    gain, saliency = as_real("gain", gain), as_real("saliency", saliency)
     dtype = np.promote_types(gain.dtype, saliency.dtype)
     numbers = [gain.astype(dtype), saliency.astype(dtype)]
-    if count is not None:
+    for count in counts:
         in_domain("num_transitions", count, "nonnegative")
-        numbers.append(jnp.asarray(count).astype(dtype))
+        count = as_real("num_transitions", count)
+        if is_concrete(count) and np.any(np.asarray(count) % 1 != 0):
+            fail("num_transitions", "whole numbers", describe(count))
+        numbers.append(count.astype(dtype))
     return list(jnp.broadcast_arrays(*numbers))
 
 
@@ -337,7 +339,7 @@ def _fixed_points(gain: Array) -> FixedPoints:  # no jit: at κ = 4 it would tur
 def _iterate(gain: Array, saliency: Array, count: Array) -> tuple[Array, Array]:
     """Z_n and the time of the n-th transition."""
     last = _count(gain, saliency)
-    exists = (last > -2) & (count >= 0) & ((last == -1) | (count <= last.astype(count.dtype)))
+    exists = (last > -2) & (count >= 0) & (count % 1 == 0) & ((last == -1) | (count <= last.astype(count.dtype)))
     gain, start, n = jnp.where(exists, gain, 5), jnp.where(exists, saliency, 5), jnp.where(exists, count, 0)
     q, ratio = _rate(gain)
     cosh, sinh, exponent = _hyperbolic(q * jnp.square(n * ratio))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, fail, in_domain, shape_is
+from .._checks import as_real, at_least, fail, in_domain, shape_is
 from .._misc import as_inexact, default_float
 from .._types import Array, ArrayLike, Float
 
@@ -102,7 +102,7 @@ def transition_matrix(num_patterns: int, edges: Iterable[Sequence]) -> Transitio
         weights[target, source] = edge[2] if len(edge) == 3 else 1.0
     matrix = jnp.zeros((num_patterns, num_patterns), default_float())
     for place, weight in weights.items():
-        matrix = matrix.at[place].set(as_inexact(weight).astype(matrix.dtype))
+        matrix = matrix.at[place].set(as_real("weight", weight).astype(matrix.dtype))
     return check_transitions("edges", matrix)
 
 

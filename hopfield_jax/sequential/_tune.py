@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import at_least, fail, in_domain, is_concrete, kind, shape_is
+from .._checks import as_real, at_least, fail, in_domain, is_concrete, kind, shape_is
 from .._generating import HardTanh
-from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay, outcome, raise_unless_okay
 from .._types import Array, Float, Int, Scalar, ScalarLike
 from ._dwell import ExactDwell
@@ -141,7 +140,7 @@ def tune_gain(
     assert abs(found.period - 1.5) < 1e-3 and abs(found.gain / found.gain_limit - 1) < 0.1
     ```
     """
-    period, tolerance = as_inexact(period), as_inexact(tolerance)
+    period, tolerance = as_real("period", period), as_real("tolerance", tolerance)
     shape_is("period", period, ())
     in_domain("period", period, "positive")
     options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 3)
@@ -198,7 +197,7 @@ def tune_dwell_times(
     assert found.residual < 1e-3
     ```
     """
-    dwell_times, tolerance = as_inexact(dwell_times), as_inexact(tolerance)
+    dwell_times, tolerance = as_real("dwell_times", dwell_times), as_real("tolerance", tolerance)
     options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 4)
     shape_is("dwell_times", dwell_times, (len(network.patterns),), "(patterns,)")
     in_domain("dwell_times", dwell_times, "positive")

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._checks import at_least, fail, kind
+from .._checks import at_least, fail, in_domain, kind, shape_is
 from .._threshold import bisect
 from .._types import PRNGKey, ScalarLike
 from ._grid import Grid
@@ -23,12 +23,22 @@ class Bisection:
     upper: float
     num_iterations: int
 
+    def __post_init__(self):
+        if not callable(self.predicate):
+            fail("predicate", "a function", kind(self.predicate))
+        at_least("num_iterations", self.num_iterations, 1)
+        for name, x in (("lower", self.lower), ("upper", self.upper)):
+            shape_is(name, x, ())
+            in_domain(name, x, "finite")
+        if not float(self.lower) < float(self.upper):
+            fail("upper", f"a number above lower = {float(self.lower):g}", f"{float(self.upper):g}")
+
     def __call__(self, *key: PRNGKey, **coordinates: Any) -> dict[str, Any]:
         found = bisect(
             lambda x: self.predicate(*key, **{self.along: x}, **coordinates),
             self.lower,
             self.upper,
-            num_iterations=self.num_iterations,
+            num_iterations=int(self.num_iterations),
             throw=False,
         )
         bracket = {f"{self.along}_lower": found.lower, f"{self.along}_upper": found.upper}
@@ -84,8 +94,6 @@ def boundary(
     taken = (*grid.names, *RESERVED, "result")
     if not along.isidentifier() or along in taken:
         fail("along", f"an identifier other than {', '.join(taken)}", repr(along))
-    at_least("num_iterations", num_iterations, 1)
-    if not float(lower) < float(upper):
-        fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    point = Bisection(predicate, along, float(lower), float(upper), num_iterations)
+    point = Bisection(predicate, along, lower, upper, num_iterations)  # which looks at its arguments
+    point = dataclasses.replace(point, lower=float(lower), upper=float(upper))
     return run(point, grid, key=key, **options)

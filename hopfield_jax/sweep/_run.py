@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from .._checks import at_least, fail
+from .._checks import as_real, at_least, fail, shape_is
 from .._progress import progress_bar
 from .._results import in_bytes
 from .._types import PRNGKey
@@ -178,6 +178,9 @@ def run(
     """
     libraries_are_there()
     job = Job.of(point, grid, key, random_axes)
+    for name, about in (("attributes", attributes), ("describe", describe)):
+        if not isinstance(about, Mapping | None):
+            fail(name, "a dictionary", kind(about))
     at_least("blocks_per_task", blocks_per_task, 1)
     if executor is not None and store is None:
         fail("store", "a folder that all workers of the executor see", None)
@@ -273,6 +276,10 @@ def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequenc
 
 
 def _devices(devices: Sequence[Device] | None) -> list[Device]:
+    if devices is not None and not (
+        isinstance(devices, Sequence) and all(hasattr(device, "memory_stats") for device in devices)
+    ):
+        fail("devices", "a list of JAX's devices", repr(devices)[:80])
     found = jax.local_devices() if devices is None else list(devices)
     if not found:
         fail("devices", "at least one device", "none")
@@ -290,7 +297,9 @@ def _tiling(
     device = devices[0]
     limit = (device.memory_stats() or {}).get("bytes_limit")
     default = 2.0**30 if device.platform == "cpu" or not limit else 0.5 * limit
-    room = default if memory is None else float(memory)
+    if memory is not None:
+        shape_is("memory", memory, ())
+    room = default if memory is None else float(as_real("memory", memory))
     if not room > 0:
         fail("memory", "a positive number of bytes", memory)
     needed = max(program.bytes_per_point for program in programs.values()) + _result_bytes(programs)

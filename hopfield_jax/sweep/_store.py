@@ -71,10 +71,16 @@ class Store:
                 dtype=output.dtype,
                 fill_value=MISSING if name == STATUS else _FILL.get(output.dtype.kind),
                 attributes={**about, "_ARRAY_DIMENSIONS": [*grid.names, *own]},
+                compressors=_compressor(),
                 config={"write_empty_chunks": True},
             )
         group.create_group(MARKS).create_array(
-            "checksum", shape=tiling.numbers, chunks=(1,) * len(tiling.shape), dtype=np.int64, fill_value=-1
+            "checksum",
+            compressors=_compressor(),
+            shape=tiling.numbers,
+            chunks=(1,) * len(tiling.shape),
+            dtype=np.int64,
+            fill_value=-1,
         )
         layout = {"shape": grid.shape, "block": tiling.block, "outputs": list(outputs)}
         own = {_CONFIGURATION: json.dumps(configuration), _LAYOUT: json.dumps(layout)}
@@ -91,19 +97,21 @@ class Store:
         """
         import zarr
 
+        if not isinstance(where, str | Path):
+            fail("store", "a folder or an address", kind(where))
         here = None if "://" in str(where) else Path(where)
         if here and (not here.exists() or here.is_dir() and not any(here.iterdir())):
             return None
         try:
             group = zarr.open_group(str(where), mode="r+", use_consolidated=False)
+            if _LAYOUT in group.attrs:
+                return Store(group, str(where))
         except FileNotFoundError:
             if here is None:
                 return None
             fail("store", "a new folder or the store of a sweep", f"{where}, a folder of something else")
-        except (ValueError, OSError) as error:
-            fail("store", "a new folder or the store of a sweep", f"{where} ({error})")
-        if _LAYOUT in group.attrs:
-            return Store(group, str(where))
+        except Exception as error:  # whatever a decoder says of metadata that are damaged
+            fail("store", "a new folder or the store of a sweep", f"{where} ({type(error).__name__}: {error})")
         if _UNFINISHED in group.attrs:
             return None
         fail("store", "a new folder or the store of a sweep", f"{where}, a Zarr group of something else")
@@ -144,7 +152,10 @@ class Store:
         zarr.consolidate_metadata(self.group.store)
 
     def dataset(self) -> Any:
-        return _open(self.group.store)
+        try:
+            return _open(self.group.store)
+        except Exception as error:  # likewise
+            fail("store", "the store of a sweep", f"{self.where}, which is damaged ({type(error).__name__}: {error})")
 
 
 def open(store: str | Path) -> Any:
@@ -198,10 +209,23 @@ def _checksum(boxes: Mapping[str, np.ndarray]) -> int:
     return functools.reduce(lambda value, box: zlib.crc32(box.tobytes(), value), boxes.values(), 0)
 
 
+def _compressor() -> Any:
+    """With a checksum in every chunk, so that a damaged one raises whoever reads it."""
+    import numcodecs
+
+    return numcodecs.Zstd(level=0, checksum=True)
+
+
 def _array(group: Any, name: str, values: np.ndarray, dims: list[str], about: Mapping[str, Any]) -> None:
     attributes = dict(about) | {"_ARRAY_DIMENSIONS": dims}
     array = group.create_array(
-        name, shape=values.shape, chunks=values.shape, dtype=values.dtype, fill_value=None, attributes=attributes
+        name,
+        shape=values.shape,
+        chunks=values.shape,
+        dtype=values.dtype,
+        fill_value=None,
+        compressors=None if values.dtype == object else _compressor(),
+        attributes=attributes,
     )
     array[:] = values
 

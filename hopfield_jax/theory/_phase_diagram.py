@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import in_domain, shape_is
-from .._misc import as_inexact, default_float
+from .._checks import as_real, in_domain, shape_is
+from .._misc import default_float
 from .._results import card
 from .._types import Array, ArrayLike, Float, Int
 from ._phases import Paramagnet, SpinGlass, branch, find_on
@@ -74,7 +74,9 @@ def phase_diagram(loads: Float[ArrayLike, " loads"], temperatures: Float[ArrayLi
     """
     shape_is("loads", loads, (None,), "(loads,)")
     shape_is("temperatures", temperatures, (None,), "(temperatures,)")
-    loads, temperatures = (as_inexact(x).astype(default_float()) for x in (loads, temperatures))
+    loads, temperatures = (
+        as_real(name, x).astype(default_float()) for name, x in (("loads", loads), ("temperatures", temperatures))
+    )
     in_domain("loads", loads, "positive")
     in_domain("temperatures", temperatures, "nonnegative")
     return _phase_diagram(loads, temperatures)

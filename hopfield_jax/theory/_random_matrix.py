@@ -11,8 +11,7 @@ whose continuous part has mass min(1, 1/c) = min(1, α). Divided by that mass, i
 import jax.numpy as jnp
 from jaxtyping import Real
 
-from .._checks import in_domain
-from .._misc import as_inexact
+from .._checks import sieved
 from .._types import Array, ArrayLike, Float
 
 
@@ -29,7 +28,8 @@ def marchenko_pastur_edges(
 
     - `load`: patterns per neuron, positive, of any shape; may be traced.
 
-    **Returns:** the pair (lower, upper), each of the shape of `load`.
+    **Returns:** the pair (lower, upper), each of the shape of `load`; NaN where a traced one is not
+    positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 
@@ -42,8 +42,7 @@ def marchenko_pastur_edges(
     assert (lower, upper) == (1, 9)
     ```
     """
-    in_domain("load", load, "positive")
-    root = 1 / jnp.sqrt(as_inexact(load))
+    root = 1 / jnp.sqrt(sieved("load", load, "positive"))
     return (root - 1) ** 2, (root + 1) ** 2
 
 
@@ -76,10 +75,8 @@ def marchenko_pastur_density(eigenvalue: Real[ArrayLike, "..."], load: Real[Arra
     assert abs(jnp.trapezoid(density, eigenvalues) - 1) < 1e-3
     ```
     """
-    in_domain("eigenvalue", eigenvalue, "finite")
-    in_domain("load", load, "positive")
-    eigenvalue = as_inexact(eigenvalue)
-    eigenvalue, load = jnp.broadcast_arrays(eigenvalue, as_inexact(load).astype(eigenvalue.dtype))
+    eigenvalue, load = sieved("eigenvalue", eigenvalue, "finite"), sieved("load", load, "positive")
+    eigenvalue, load = jnp.broadcast_arrays(eigenvalue, load.astype(eigenvalue.dtype))
     lower, upper = marchenko_pastur_edges(load)
     gap = (upper - eigenvalue) * (eigenvalue - lower)
     # Between the edges, and large enough for 1/λ² of the derivative to be finite.
@@ -97,7 +94,7 @@ def zero_mass(load: Real[ArrayLike, "..."]) -> Float[Array, "..."]:
 
     - `load`: patterns per neuron, positive, of any shape; may be traced.
 
-    **Returns:** the fraction, of the shape of `load`.
+    **Returns:** the fraction, of the shape of `load`; NaN where a traced one is not positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 
@@ -109,8 +106,7 @@ def zero_mass(load: Real[ArrayLike, "..."]) -> Float[Array, "..."]:
     assert hj.theory.zero_mass(0.25) == 0.75
     ```
     """
-    in_domain("load", load, "positive")
-    return jnp.maximum(0, 1 - as_inexact(load))
+    return jnp.maximum(0, 1 - sieved("load", load, "positive"))
 
 
 def critical_slope(load: Real[ArrayLike, "..."], *, self_coupling: bool = False) -> Float[Array, "..."]:
@@ -127,7 +123,7 @@ def critical_slope(load: Real[ArrayLike, "..."], *, self_coupling: bool = False)
     - `load`: patterns per neuron, positive, of any shape; may be traced.
     - `self_coupling`: whether the diagonal of the couplings is kept.
 
-    **Returns:** the slope, of the shape of `load`.
+    **Returns:** the slope, of the shape of `load`; NaN where a traced one is not positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 
@@ -140,7 +136,6 @@ def critical_slope(load: Real[ArrayLike, "..."], *, self_coupling: bool = False)
     assert abs(hj.theory.critical_slope(0.25, self_coupling=True) - 4 / 9) < 1e-6
     ```
     """
-    in_domain("load", load, "positive")
-    load = as_inexact(load)
+    load = sieved("load", load, "positive")
     _, upper = marchenko_pastur_edges(load)
     return 1 / (load * upper - (0 if self_coupling else load))

@@ -146,7 +146,9 @@ class Network(eqx.Module):
         eps = jnp.finfo(x.dtype).eps
         settled &= residual <= 10 * tolerance_of(x.dtype)
         flat = jnp.array(False) if curvature is None else ~(curvature > tolerance_of(x.dtype) ** 0.5)
-        result = outcome((flat, RESULTS.cusp), (~settled, code), (~valid, RESULTS.invalid_parameter))
+        result = outcome(
+            (flat, RESULTS.cusp), (~settled, code), (~(valid & jnp.isfinite(threshold)), RESULTS.invalid_parameter)
+        )
         usable = result == RESULTS.successful
         numbers = [
             load,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import Checked, describe, domain, fail, in_domain, is_concrete, kind, shape_is
+from .._checks import Checked, as_real, describe, domain, fail, in_domain, is_concrete, kind, shape_is
 from .._generating import AbstractGeneratingFunction, AbstractSeparable, HardTanh
 from .._misc import as_inexact, default_float, matmul
 from .._types import Array, Bool, Scalar, ScalarLike
@@ -229,7 +229,7 @@ def as_units(units: Any) -> Any:
     with jax.ensure_compile_time_eval():
         odd = is_odd(units)
     if is_concrete(odd) and not odd:
-        fail("units", "an odd activation, φ(-x) = -φ(x)", type(units).__name__)
+        fail("units", "an odd activation, φ(-x) = -φ(x)", kind(units))
     return units
 
 
@@ -244,7 +244,7 @@ def is_odd(units: Any) -> Bool[Array, ""]:
 def as_number(argument: str, value: ScalarLike, name: str) -> Scalar:
     """One number of the default float type, in its domain if that can be seen now."""
     shape_is(argument, value, ())
-    value = as_inexact(value).astype(default_float())
+    value = as_real(argument, value).astype(default_float())
     in_domain(argument, value, name)
     return value
 

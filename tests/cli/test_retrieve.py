@@ -279,6 +279,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("sources, options, argument, expected, got", BAD)
+@pytest.mark.fault("wrong input to the command line")
 def test_bad_input_is_one_clear_line(sources, options, argument, expected, got, tmp_path, shades, monkeypatch):
     Image.fromarray(shades[0]).save(tmp_path / "whole.png")
     _files(tmp_path, shades)

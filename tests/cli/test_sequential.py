@@ -296,6 +296,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("command, given, argument, expected, got", BAD)
+@pytest.mark.fault("wrong input to the command line")
 def test_bad_input_is_one_clear_line(command, given, argument, expected, got, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.chdir(tmp_path)

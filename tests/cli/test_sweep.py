@@ -193,6 +193,7 @@ def cheap(monkeypatch):
 PERIODS = [[np.nan, 4.02, 6.02]]
 
 
+@pytest.mark.fault("a sweep that is stopped or killed")
 def test_an_interrupted_sweep_goes_on(cheap, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         interrupt_after(1, patch)
@@ -211,6 +212,7 @@ def test_an_interrupted_sweep_goes_on(cheap, tmp_path):
     assert len(found.attrs["history"].split("\n")) == 2
 
 
+@pytest.mark.fault("a sweep that is stopped or killed")
 def test_a_fresh_one_starts_over(cheap, tmp_path):
     assert sweep("gains", tmp_path).exit_code == 0
     with pytest.MonkeyPatch.context() as patch:
@@ -252,6 +254,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize("given, said", DIFFERENT)
+@pytest.mark.fault("the store of something else")
 def test_the_store_of_another_sweep_is_refused(given, said, whole_load, monkeypatch):
     forbid(monkeypatch)
     result = sweep("load", whole_load[1], **given)
@@ -260,6 +263,7 @@ def test_the_store_of_another_sweep_is_refused(given, said, whole_load, monkeypa
     assert result.stderr.endswith(f"got {said}.\n")
 
 
+@pytest.mark.fault("the store of something else")
 def test_the_store_of_another_command_is_refused(whole_load, tmp_path, monkeypatch):
     forbid(monkeypatch)
     result = sweep("gains", tmp_path, "--store", whole_load[1] / "load.zarr")
@@ -267,6 +271,7 @@ def test_the_store_of_another_command_is_refused(whole_load, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("more", [(), ("--fresh",)])
+@pytest.mark.fault("the store of something else")
 def test_folders_of_something_else_are_left_alone(more, tmp_path, monkeypatch):
     forbid(monkeypatch)
     (tmp_path / "photos").mkdir()
@@ -314,6 +319,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("command, given, argument, expected, got", BAD)
+@pytest.mark.fault("wrong input to the command line")
 def test_bad_input_is_one_clear_line(command, given, argument, expected, got, tmp_path, monkeypatch):
     forbid(monkeypatch)
     result = sweep(command, tmp_path / "out", **given)
@@ -324,6 +330,7 @@ def test_bad_input_is_one_clear_line(command, given, argument, expected, got, tm
     assert expected in message and got in what_was_got
 
 
+@pytest.mark.fault("a disk that is full or cannot be written")
 def test_output_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     forbid(monkeypatch)
     (tmp_path / "file").write_text("in the way")
@@ -349,6 +356,7 @@ def test_options_make_the_points(tmp_path):
     assert points.common.smallest_ratio == pytest.approx(0.01)
 
 
+@pytest.mark.fault("workers and devices")
 def test_blocks_do_not_depend_on_the_devices(tmp_path):
     request = _sweep.prepare_load(_sweep_request.Ways(tmp_path))
     sizes = [_sweep_run._blocks(request, stage)["block_size"] for stage in request.stages]
@@ -433,6 +441,7 @@ def test_show_of_a_boundary_is_a_curve(whole_load, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["nothing", "empty", "file", "folder"])
+@pytest.mark.fault("the store of something else")
 def test_show_of_no_store_is_one_clear_line(kind, tmp_path):
     place = tmp_path / "place"
     if kind == "file":

@@ -40,6 +40,7 @@ def test_mean_field_theory_and_closed_theory_stand_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize("option, value", [("--load", "-1"), ("--cue", "2"), ("--steps", "0")])
+@pytest.mark.fault("wrong input to the command line")
 def test_bad_input_is_one_clear_line(tmp_path, option, value):
     result = call("theory", option, value, "--output", tmp_path)
     assert result.exit_code == 2

@@ -82,6 +82,7 @@ def test_memory_is_that_of_one_device():
 
 
 @pytest.mark.slow
+@pytest.mark.fault("workers and devices")
 def test_devices_share_the_work_and_agree(tmp_path):
     subprocess.run([sys.executable, PROGRAM, tmp_path / "out.npz"], check=True, env=ENVIRONMENT, timeout=900)
     with np.load(tmp_path / "out.npz") as out:
@@ -100,6 +101,7 @@ def test_devices_share_the_work_and_agree(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("workers and devices")
 def test_two_processes_find_what_one_finds(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

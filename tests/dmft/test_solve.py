@@ -415,6 +415,7 @@ def test_bad_input_is_named(call, argument, got):
         call()
 
 
+@pytest.mark.fault("points that fail")
 def test_a_failure_at_the_very_end_is_seen():
     late = lambda t, s: jnp.where(t > 3.5, jnp.nan, 1.0)  # noqa: E731
     model = D.PlasticNetwork(0.1, LOGCOSH, D.FunctionKernel(late, 0.1))
@@ -441,6 +442,7 @@ def _traced(numbers):
     return solve(model, D.SpinCue(numbers["cue"]), 4, num_samples=256, num_shifts=2, throw=False)
 
 
+@pytest.mark.fault("points that fail")
 def test_overflow_in_mid_run_is_a_code_and_nan_from_there_on():
     model = D.PlasticNetwork(0.1, hj.Quadratic(), coupling=1e8)
     got = solve(model, 0.5, 12, num_samples=256, throw=False)
@@ -450,3 +452,10 @@ def test_overflow_in_mid_run_is_a_code_and_nan_from_there_on():
     assert lost > 1 and np.all(np.isnan(overlap[lost:])) and np.all(np.isnan(np.asarray(got.correlation)[lost:]))
     with pytest.raises(eqx.EquinoxRuntimeError):
         solve(model, 0.5, 12, num_samples=256)
+
+
+def test_noise_below_rounding_measures_no_response(key):
+    """At load 1e-30 the estimator divided rounding by nothing, and said 1e18."""
+    model = D.PlasticNetwork(load=1e-30, units=hj.LogCosh(beta=4.0))
+    found = D.solve(model, D.SpinCue(0.5), num_steps=2, num_samples=64, num_shifts=1, key=key)
+    assert jnp.all(jnp.isnan(found.response)) and found.overlap[1] == pytest.approx(np.tanh(2.0), abs=1e-5)

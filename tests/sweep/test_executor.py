@@ -61,6 +61,7 @@ def test_an_executor_gives_the_same_numbers(tmp_path, wanted, per_task, calls):
     assert executor.calls == calls and "24 points" in found.attrs["history"]
 
 
+@pytest.mark.fault("workers and devices")
 def test_lost_blocks_are_done_again(tmp_path, wanted):
     executor = Unreliable({2, 3, 7})
     found = run(point, GRID, key=KEY, block_size=4, store=tmp_path / "s", executor=executor)
@@ -68,6 +69,7 @@ def test_lost_blocks_are_done_again(tmp_path, wanted):
     assert executor.calls == 9
 
 
+@pytest.mark.fault("workers and devices")
 def test_blocks_that_are_lost_for_good_leave_a_store_that_resumes(tmp_path, wanted):
     with pytest.raises(RuntimeError, match=r"`executor`: .*ConnectionError: the worker is gone.* goes on from there"):
         run(point, GRID, key=KEY, block_size=4, store=tmp_path / "s", executor=Unreliable(set(range(4, 99))))
@@ -76,6 +78,7 @@ def test_blocks_that_are_lost_for_good_leave_a_store_that_resumes(tmp_path, want
     np.testing.assert_array_equal(run(point, GRID, key=KEY, store=tmp_path / "s")["y"], wanted["y"])
 
 
+@pytest.mark.fault("workers and devices")
 def test_a_worker_that_would_compute_something_else_says_so(tmp_path):
     traces = []
 
@@ -109,6 +112,7 @@ OPTIONS: dict[str, Any] = {"key": KEY, "block_size": 2}
 
 
 @pytest.mark.slow
+@pytest.mark.fault("workers and devices")
 def test_process_pool_whose_worker_is_killed(tmp_path):
     expected = run(slow_point, GRID, store=tmp_path / "alone", **OPTIONS)
     store = tmp_path / "s"
@@ -126,6 +130,7 @@ def test_process_pool_whose_worker_is_killed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what Dask says of a worker that is gone
+@pytest.mark.fault("workers and devices")
 def test_dask_whose_worker_is_killed(tmp_path):
     from distributed import Client, LocalCluster
 

@@ -129,12 +129,14 @@ def test_constants_are_given_not_built_in():
 # --- points that fail ---
 
 
+@pytest.mark.fault("points that fail")
 def test_points_that_are_not_finite_say_so():
     found = run(lambda x: {"y": jnp.log(x - 0.5), "z": x}, Grid(x=[0.0, 0.5, 1.0]))
     assert found["point_status"].values.tolist() == [2, 2, 1]  # NaN, -inf, 0
     assert "2 not finite" in found.attrs["history"]
 
 
+@pytest.mark.fault("points that fail")
 def test_a_point_that_raises_costs_only_itself(tmp_path):
     def fragile(x):
         x = eqx.error_if(x, (x > 0.35) & (x < 0.45), "the fourth point breaks")
@@ -147,6 +149,7 @@ def test_a_point_that_raises_costs_only_itself(tmp_path):
     assert "1 raised: " in found.attrs["history"] and "the fourth point breaks" in found.attrs["history"]
 
 
+@pytest.mark.fault("workers and devices")
 def test_less_memory_than_thought(monkeypatch):
     program = devices.Worker.program
 
@@ -261,6 +264,7 @@ def test_a_plan_predicts_memory():
 
 
 @pytest.mark.slow
+@pytest.mark.fault("workers and devices")
 def test_devices_share_the_work_and_not_the_numbers():
     """1, 2 and 8 devices with the same block shape: the same bits, whatever the number of points."""
     code = """

@@ -65,6 +65,7 @@ def stop_after(monkeypatch, count: int, error: BaseException) -> None:
     monkeypatch.setattr(Store, "write", stopping)
 
 
+@pytest.mark.fault("a sweep that is stopped or killed")
 def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, monkeypatch, wanted):
     store = tmp_path / "sweep.zarr"
     with monkeypatch.context() as patched:
@@ -94,6 +95,7 @@ def chunk(store: Path, name: str, *block: int) -> Path:
 
 @pytest.mark.parametrize("name, block", [("y", (0, 0)), ("y", (1, 3)), ("z", (1, 0, 0)), ("point_status", (0, 2))])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "empty"])
+@pytest.mark.fault("a damaged store")
 def test_a_damaged_block_is_found_and_done_again(tmp_path, wanted, written, name, block, damage):
     store = tmp_path / "s"
     run(point, GRID, key=KEY, block_size=4, store=store)
@@ -103,12 +105,13 @@ def test_a_damaged_block_is_found_and_done_again(tmp_path, wanted, written, name
     if damage == "gone":
         path.unlink()
     else:
-        content[17] ^= 0x55  # the first bytes after the header: further ones may stand over the grid
-        path.write_bytes({"flipped": bytes(content), "cut": bytes(content[:18]), "empty": b""}[damage])
+        content[9] ^= 0x55  # the first byte after the header: further ones may stand over the grid
+        path.write_bytes({"flipped": bytes(content), "cut": bytes(content[:10]), "empty": b""}[damage])
     same(run(point, GRID, key=KEY, store=store), wanted)
     assert written == [block[:2]]
 
 
+@pytest.mark.fault("a damaged store")
 def test_damaged_marks_cost_their_blocks(tmp_path, wanted, written):
     store = tmp_path / "s"
     run(point, GRID, key=KEY, block_size=4, store=store)
@@ -119,6 +122,7 @@ def test_damaged_marks_cost_their_blocks(tmp_path, wanted, written):
     assert sorted(written) == [(0, 2), (1, 1)]
 
 
+@pytest.mark.fault("the store of something else")
 def test_another_sweep_is_refused_and_the_differences_are_named(tmp_path):
     store = tmp_path / "s"
     run(point, GRID, key=KEY, store=store)
@@ -140,6 +144,7 @@ def test_another_sweep_is_refused_and_the_differences_are_named(tmp_path):
     assert found.attrs["configuration_hash"] and found["y"].shape == (7, 5)
 
 
+@pytest.mark.fault("the store of something else")
 def test_constants_and_choices_belong_to_the_sweep(tmp_path):
     def scaled(by):
         return lambda x, rule: {"y": by * x * rule}
@@ -156,6 +161,7 @@ def test_constants_and_choices_belong_to_the_sweep(tmp_path):
             run(function, axes, store=tmp_path / "s")
 
 
+@pytest.mark.fault("the store of something else")
 def test_constants_of_compiled_functions_belong_to_the_sweep(tmp_path):
     def scaled(by):
         table = jnp.full(5, by)
@@ -169,6 +175,7 @@ def test_constants_of_compiled_functions_belong_to_the_sweep(tmp_path):
     assert run(scaled(1.0), grid, store=tmp_path / "s")["y"].values.tolist() == [0, 10]
 
 
+@pytest.mark.fault("the store of something else")
 def test_a_fresh_start_that_is_refused_leaves_the_old_one(tmp_path, wanted):
     store = tmp_path / "s"
     run(point, GRID, key=KEY, block_size=4, store=store)
@@ -180,6 +187,7 @@ def test_a_fresh_start_that_is_refused_leaves_the_old_one(tmp_path, wanted):
 
 
 @pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.fault("the store of something else")
 def test_what_is_no_store_is_left_alone(tmp_path, fresh):
     (tmp_path / "notes.txt").write_text("precious")
     with pytest.raises(ValueError, match="`store`: expected a new folder or the store of a sweep"):
@@ -194,6 +202,7 @@ def test_what_is_no_store_is_left_alone(tmp_path, fresh):
         hj.sweep.open(tmp_path / "nowhere")
 
 
+@pytest.mark.fault("a sweep that is stopped or killed")
 def test_a_store_whose_making_was_interrupted_is_made_again(tmp_path, monkeypatch, wanted):
     store = tmp_path / "s"
     with monkeypatch.context() as patched:
@@ -203,6 +212,7 @@ def test_a_store_whose_making_was_interrupted_is_made_again(tmp_path, monkeypatc
     same(run(point, GRID, key=KEY, store=store, block_size=4), wanted)
 
 
+@pytest.mark.fault("a disk that is full or cannot be written")
 def test_a_full_disk_loses_nothing_that_is_finished(tmp_path, monkeypatch, wanted, written):
     store = tmp_path / "s"
     with monkeypatch.context() as patched:
@@ -269,6 +279,7 @@ def checksums(store: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("a sweep that is stopped or killed")
 def test_killed_ten_times_it_comes_out_the_same(tmp_path):
     """Kill -9 at ten random moments, most of them in the middle of the computation."""
     whole = tmp_path / "whole"

@@ -1,0 +1,1364 @@
+"""Everything public with valid arguments, the domains that its documentation gives them, and what must always hold.
+
+`AREAS` has a function a namespace, which makes its recipes. `EXEMPT` says what is not called, and why.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+import hopfield_jax as hj
+from hopfield_jax import associative, classical, dmft, sequential, sweep, theory
+
+from .judge import Answer, Recipe
+from .perturb import Array, Fixed, Flag, Indices, Key, Real, Thing, Whole
+
+NO_THROW = Fixed(False)
+PROBABILITY, POSITIVE, NONNEGATIVE = "[0, 1]", "(0, inf)", "[0, inf)"
+
+
+def within(name: str, low: float, high: float) -> Callable[[dict[str, Any], Answer], str]:
+    """The check that all of an output lies in a range, up to rounding."""
+
+    def check(arguments: dict[str, Any], answer: Answer) -> str:
+        eps = 1e-5 * max(abs(low), abs(high))
+        worst = [
+            x for key, x in answer.floats.items() if key.endswith(name) and np.any((x < low - eps) | (x > high + eps))
+        ]
+        return f"{name} is {worst[0].tolist()}, outside [{low:g}, {high:g}]"[:160] if worst else ""
+
+    return check
+
+
+def all_within(low: float, high: float) -> Callable[[dict[str, Any], Answer], str]:
+    return within("", low, high)
+
+
+def of_entries(*entries: float) -> Callable[[dict[str, Any], Answer], str]:
+    """The check that no other numbers are in the output."""
+    return lambda arguments, answer: (
+        "" if all(np.all(np.isin(x, entries)) for x in answer.floats.values()) else f"entries other than {entries}"
+    )
+
+
+# --- hj ---
+
+
+def foundations() -> list[Recipe]:
+    patterns = hj.hadamard_patterns(3, 8)[1:]
+    cue = 0.5 * patterns[0]
+    counts = {"num_patterns": Whole(2), "num_neurons": Whole(8)}
+
+    def run(units: Any) -> Any:  # two layers, so that any units will do
+        network = associative.AdiabaticNetwork(associative.MemoryMap(0.125 * patterns), hidden=units)
+        return _euler(network, cue)
+
+    def unit(call: Callable, **arguments: Any) -> Recipe:
+        return Recipe(call, arguments, use=run)
+
+    beta = Real(1.0, POSITIVE)
+    network = associative.graded_network(patterns, beta=2.0)
+    key = Key()
+    quadratic = lambda x, p: x**2 + p - 1.0  # noqa: E731
+    integrate = dict(t1=Real(1.0, "(0, inf)"), max_steps=Whole(256, 1, 10**4), throw=NO_THROW)
+    state = Array(cue, fixed=(0,))
+    return [
+        *(
+            unit(call, beta=beta)
+            for call in (hj.Erf, hj.Exponential, hj.HardTanh, hj.LogCosh, hj.LogSumExp, hj.Softplus)
+        ),
+        unit(hj.Quadratic, strength=beta),
+        unit(hj.Spherical, delta=Real(0.25, POSITIVE)),
+        unit(
+            hj.LayerNorm,
+            gain=Real(0.5, NONNEGATIVE),
+            shift=Array(np.array([0.0, 1.0]), fixed=(0,), scalar=True),
+            delta=Real(0.25, POSITIVE),
+        ),
+        unit(hj.Power, n=Whole(4, 2, valid=lambda n: n % 2 == 0)),
+        unit(hj.RectifiedPower, n=Whole(3, 2)),
+        Recipe(
+            hj.MemoryQuadratic,
+            dict(patterns=Array(patterns, fixed=(1,)), strength=Real(0.25, POSITIVE), self_coupling=Flag(True)),
+            use=lambda units: _euler(associative.AdiabaticNetwork(associative.IdentityMap(), hidden=units), cue),
+        ),
+        Recipe(
+            hj.Layer,
+            dict(
+                units=Thing(hj.LogCosh(), also={"other units": hj.Erf()}),
+                tau=Real(0.5, POSITIVE),
+                input=Array(np.ones(8), fixed=(0,), scalar=True),
+            ),
+            use=lambda layer: _euler(classical.GradedNetwork(classical.hebbian(patterns), layer), cue),
+        ),
+        Recipe(hj.random_patterns, counts | {"key": key}, check=of_entries(-1, 1)),
+        Recipe(hj.gaussian_patterns, counts | {"key": key}),
+        Recipe(hj.biased_patterns, counts | {"bias": Real(0.5, "[-1, 1]"), "key": key}, check=of_entries(-1, 1)),
+        Recipe(hj.sparse_patterns, counts | {"activity": Real(0.5, PROBABILITY), "key": key}, check=of_entries(0, 1)),
+        Recipe(
+            hj.correlated_patterns,
+            counts | {"correlation": Real(0.5, PROBABILITY), "key": key},
+            check=of_entries(-1, 1),
+        ),
+        Recipe(
+            hj.hierarchical_patterns,
+            dict(
+                num_ancestors=Whole(2),
+                num_descendants=Whole(2),
+                num_neurons=Whole(8),
+                correlation=Real(0.5, PROBABILITY),
+                key=key,
+            ),
+            check=of_entries(-1, 1),
+        ),
+        Recipe(
+            hj.hadamard_patterns,
+            {"num_patterns": Whole(2), "num_neurons": Whole(8, valid=lambda n: n & (n - 1) == 0)},
+            check=of_entries(-1, 1),
+            fits=lambda a: a["num_patterns"] <= a["num_neurons"],
+        ),
+        Recipe(
+            hj.orthogonal_patterns,
+            counts | {"norm": Real(1.5, POSITIVE, none=True), "key": key},
+            fits=lambda a: a["num_patterns"] <= a["num_neurons"],
+            roundings=64,
+        ),
+        Recipe(hj.flip, dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), key=key), check=_same_sizes),
+        Recipe(hj.mask, dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), fill=Real(0.5), key=key)),
+        Recipe(hj.add_noise, dict(pattern=Array(patterns[0]), strength=Real(0.5, NONNEGATIVE), key=key)),
+        Recipe(hj.overlap, dict(patterns=Array(patterns, fixed=(1,)), state=Array(cue, fixed=(0,)))),
+        Recipe(
+            hj.cosine_similarity,
+            dict(patterns=Array(patterns, fixed=(1,)), state=Array(cue, fixed=(0,))),
+            check=all_within(-1, 1),
+        ),
+        Recipe(
+            hj.bisect,
+            dict(
+                function=Thing(lambda x: x - 0.3),
+                lower=Real(0.0),
+                upper=Real(2.0),
+                num_iterations=Whole(8),
+                throw=NO_THROW,
+            ),
+            fits=lambda a: a["lower"] < 0.3 < a["upper"],
+            check=lambda a, x: (
+                "" if abs(float(x.arrays[".value"]) - 0.3) < 1e-2 * (1 + a["upper"] - a["lower"]) else "another root"
+            ),
+        ),
+        Recipe.drawn(
+            0.3,
+            hj.follow,
+            dict(
+                function=Thing(quadratic),
+                state=Array(np.ones(1), fits=lambda x: np.all(np.abs(x) > 1e-2)),
+                parameter=Real(0.0),
+                lower=Real(-1.0, "[-inf, inf)"),
+                upper=Real(2.0, "(-inf, inf]"),
+                forward=Flag(True),
+                step=Real(0.125, POSITIVE),
+                num_steps=Whole(32, 1, 64),
+                max_folds=Whole(2, 1, 4),
+                min_folds=Whole(0, 0, 4),
+                throw=NO_THROW,
+            ),
+            fits=lambda a: a["lower"] <= a["parameter"] <= a["upper"],
+            check=_on_parabola,
+        ),
+        Recipe.drawn(
+            0.3,
+            hj.integrate,
+            dict(
+                model=Thing(network),
+                y0=state,
+                t0=Real(0.0),
+                dt0=Real(0.25, POSITIVE, none=True),
+                saveat=Array(np.array([0.25, 0.5, 1.0]), none=True, increasing=True, constant=False, low=False),
+                jump_times=Array(np.array([0.25, 0.75]), none=True, increasing=True, constant=False, low=False),
+                **integrate,
+            ),
+            fits=lambda a: (
+                a["t0"] < a["t1"]
+                and (a["saveat"] is None or a["t0"] <= np.min(a["saveat"]) <= np.max(a["saveat"]) <= a["t1"])
+            ),
+            check=_descends,
+            ignore=(".times", ".occurrences"),
+        ),
+        Recipe.drawn(
+            0.4,
+            hj.steady_state,
+            dict(
+                model=Thing(network),
+                y0=state,
+                tolerance=Real(1e-3, POSITIVE, none=True),
+                max_time=Real(100.0, POSITIVE),
+                max_steps=Whole(1024, 1, 2048),
+                throw=NO_THROW,
+            ),
+        ),
+        Recipe(hj.jacobian, dict(model=Thing(network), y=state), use=lambda operator: operator.as_matrix()),
+        Recipe(
+            hj.linearise,
+            dict(
+                model=Thing(network),
+                y=state,
+                num_eigenvalues=Whole(None, 1, largest=1, none=True),
+                symmetric=Fixed(True),
+                tolerance=Real(1e-3, NONNEGATIVE),
+                throw=NO_THROW,
+            ),
+        ),
+        Recipe(
+            hj.check_descent,
+            dict(
+                model=Thing(network, also={"another": associative.graded_network(patterns)}),
+                y=state,
+                num_directions=Whole(4),
+                key=Key(needed=False),
+            ),
+        ),
+        Recipe(
+            hj.Event,
+            dict(
+                condition=Thing(lambda t, y, args, mode: t - 0.5),
+                direction=Thing(None, none=True, wrong=("3.5", "a string", "an object", "None")),
+                max_occurrences=Whole(1, 1, 4),
+            ),
+            use=lambda event: hj.integrate(network, cue, t1=1.0, event=event, throw=False, max_steps=256).occurrences,
+            ignore=(".times", ".states"),
+        ),
+        Recipe(
+            hj.Noise,
+            dict(diffusion=Thing(lambda t, y, args: 0.1 * jnp.ones_like(y)), key=key),
+            use=lambda noise: hj.integrate(network, cue, t1=1.0, dt0=0.25, noise=noise, throw=False, max_steps=256),
+        ),
+        Recipe.drawn(
+            0.4,
+            hj.tune,
+            dict(
+                objective=Thing(lambda p: (p["x"] - 1.0) ** 2),
+                parameters=Thing({"x": 0.5}),
+                bounds=Thing({"x": (0.0, 2.0)}, none=True),
+                num_repeats=Whole(4),
+                num_steps=Whole(40, 1, 50),
+                tolerance=Real(1e-2, POSITIVE, traced=False),
+                progress=Fixed(False),
+                throw=NO_THROW,
+            ),
+            traced=False,
+        ),
+        Recipe(hj.forward_value_and_grad, dict(function=Thing(lambda p: p**2)), use=lambda f: f(jnp.array(2.0))),
+        Recipe(hj.is_okay, dict(result=Thing(hj.RESULTS.successful, also={"a failure": hj.RESULTS.not_finite}))),
+    ]
+
+
+def _euler(network: Any, y0: Any, **options: Any) -> Any:
+    """The shortest run that asks whether the parameters are what they must be."""
+    path = hj.integrate(network, y0, t1=0.5, dt0=0.25, solver=dfx.Euler(), max_steps=4, throw=False, **options)
+    return path.final, path.result
+
+
+def _same_sizes(arguments: dict[str, Any], answer: Answer) -> str:
+    sizes = np.abs(np.asarray(arguments["pattern"], float))
+    return "" if np.allclose(np.abs(answer.arrays[""].astype(float)), sizes, rtol=1e-2) else "sizes of entries changed"
+
+
+def _on_parabola(arguments: dict[str, Any], answer: Answer) -> str:
+    p, x = answer.arrays[".parameter"].astype(float), answer.arrays[".state"][:, 0].astype(float)
+    residual = np.nanmax(np.abs(x**2 + p - 1) / (1 + np.abs(p)))
+    return "" if residual < 1e-3 else f"points off the curve by {residual:.2g}"
+
+
+def _descends(arguments: dict[str, Any], answer: Answer) -> str:
+    return "" if np.all(np.diff(answer.arrays[".times"].astype(float)) > 0) else "times do not increase"
+
+
+# --- hj.associative ---
+
+
+def associative_memories() -> list[Recipe]:
+    patterns = hj.hadamard_patterns(3, 8)[1:]
+    cue = 0.5 * patterns[0]
+    memories = Array(patterns, fixed=(1,))
+    both = Array(patterns, fixed=(0, 1))
+    neurons = Array(0.25 * np.ones(8), fixed=(0,), scalar=True)
+    hidden = associative.MemoryMap(0.125 * patterns)
+    euler = lambda network: _euler(network, cue)  # noqa: E731
+    rule = associative.SoftmaxPlasticity(beta=2.0, tau_memory=8.0)
+    protocol = associative.cyclic_protocol(2, 4)
+    network = associative.graded_network(patterns, beta=2.0)
+    cues = jnp.stack([cue, -0.5 * patterns[1]])
+    retrieval = jax.vmap(lambda c: associative.retrieve(network, patterns, c, t1=1.0, num_times=3, throw=False))(cues)
+    chances = Array(np.array([0.25, 0.75]), PROBABILITY, fixed=(0,), constant=False)
+    learning = dict(memories=both, observed=both)
+    stream = associative.Stream(patterns, protocol, dwell=0.5)
+    build = lambda memories, input: associative.graded_network(memories, input=input)  # noqa: E731
+    whole_time = {"neurons": cue, "memories": patterns}
+    layers = {"v": hj.Layer(hj.LogCosh()), "h": hj.Layer(hj.LogSumExp())}
+    return [
+        Recipe(
+            associative.MemoryMap,
+            dict(patterns=memories, bias=Array(np.array([0.5, 0.25]), fixed=(0,), scalar=True)),
+            use=lambda h: euler(associative.AdiabaticNetwork(h)),
+        ),
+        Recipe(
+            associative.IdentityMap,
+            dict(num_hidden=Whole(8, 1, none=True, valid=lambda n: n == 8), bias=neurons),
+            use=lambda h: euler(associative.AdiabaticNetwork(h, hidden=hj.Quadratic(0.5))),
+        ),
+        Recipe(
+            associative.AdiabaticNetwork,
+            dict(
+                hidden_map=Thing(hidden),
+                visible=Thing(None, none=True),
+                hidden=Thing(None, none=True),
+                input=neurons,
+                tau_visible=Real(0.5, POSITIVE),
+            ),
+            use=euler,
+        ),
+        Recipe(
+            associative.slow_fast_network,
+            dict(
+                hidden_map=Thing(hidden),
+                visible=Thing(None, none=True),
+                hidden=Thing(None, none=True),
+                input=neurons,
+                tau_visible=Real(0.5, POSITIVE),
+                tau_hidden=Real(0.5, POSITIVE),
+            ),
+            use=lambda n: _euler(n, {"visible": cue, "hidden": jnp.zeros(2)}),
+        ),
+        Recipe(
+            associative.graded_network,
+            dict(
+                patterns=memories,
+                beta=Real(2.0, POSITIVE),
+                input=neurons,
+                tau_visible=Real(0.5, POSITIVE),
+                self_coupling=Flag(False),
+            ),
+            use=euler,
+        ),
+        Recipe(
+            associative.conditioning_network,
+            dict(
+                patterns=memories,
+                beta=Real(2.0, POSITIVE),
+                input=neurons,
+                tau_visible=Real(0.5, POSITIVE),
+                self_coupling=Flag(True),
+            ),
+            use=euler,
+        ),
+        Recipe(
+            associative.LayeredNetwork,
+            dict(
+                layers=Thing(layers), synapses=Thing({"vh": (associative.DenseSynapse(jnp.ones((8, 2))), ("v", "h"))})
+            ),
+            use=lambda n: _euler(n, {"v": cue, "h": jnp.zeros(2)}),
+        ),
+        Recipe(
+            associative.DenseSynapse,
+            dict(weight=Array(np.ones((8, 2)), fixed=(0, 1))),
+            use=lambda s: _euler(
+                associative.LayeredNetwork(layers, {"vh": (s, ("v", "h"))}), {"v": cue, "h": jnp.zeros(2)}
+            ),
+        ),
+        Recipe(
+            associative.MapSynapse,
+            dict(hidden_map=Thing(hidden)),
+            use=lambda s: _euler(
+                associative.LayeredNetwork(layers, {"vh": (s, ("v", "h"))}), {"v": cue, "h": jnp.zeros(2)}
+            ),
+        ),
+        Recipe(
+            associative.SoftmaxPlasticity,
+            dict(
+                beta=Real(2.0, POSITIVE),
+                tau_memory=Real(8.0, POSITIVE),
+                bias=Array(0.5 * patterns, fixed=(0, 1), scalar=True),
+            ),
+            use=lambda rule: associative.learn(rule, patterns, 0.5 * patterns, protocol, throw=False),
+        ),
+        Recipe(
+            associative.PavlovianPlasticity,
+            dict(observed=both, probabilities=chances, tau=Real(2.0, POSITIVE)),
+            use=lambda rule: (
+                _euler(rule, jnp.eye(8))
+                if isinstance(rule, hj.AbstractDynamics)
+                else rule.vector_field(0.0, jnp.eye(8))
+            ),
+        ),
+        Recipe(
+            associative.Stream,
+            dict(patterns=memories, protocol=Indices(protocol, 2), dwell=Real(0.5, POSITIVE), amplitude=Real(0.5)),
+            use=lambda s: _euler(associative.LearningNetwork(build, rule, s), whole_time),
+        ),
+        Recipe(
+            associative.LearningNetwork,
+            dict(build=Thing(build), rule=Thing(rule), stimulus=Thing(stream), read=Thing(None, none=True)),
+            use=lambda n: _euler(n, whole_time),
+        ),
+        Recipe(
+            associative.learn,
+            dict(
+                rule=Thing(rule),
+                **learning,
+                protocol=Indices(protocol, 2),
+                dwell=Real(0.5, POSITIVE),
+                steps_per_interval=Whole(2, 1, 8),
+                save_every=Whole(2, valid=lambda n: 4 % n == 0),
+                throw=NO_THROW,
+            ),
+            check=within(".similarity", -1, 1),
+            ignore=(".times",),
+        ),
+        Recipe(
+            associative.learned_memories,
+            dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=Real(8.0, POSITIVE)),
+        ),
+        Recipe(
+            associative.hebbian_course,
+            dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=Real(8.0, POSITIVE)),
+        ),
+        Recipe(
+            associative.learning_conditions,
+            dict(rule=Thing(rule), **learning, probabilities=chances, dwell=Real(0.5, POSITIVE)),
+            fits=lambda a: np.isclose(np.sum(np.asarray(a["probabilities"], float)), 1),
+        ),
+        Recipe(
+            associative.similarity_curve,
+            dict(
+                exponent=Real(1.5, "[0, inf]", any_shape=True),
+                initial=Real(0.5, "[-1, 1]", any_shape=True),
+                norm_ratio=Real(1.5, POSITIVE, any_shape=True),
+            ),
+            check=all_within(-1, 1),
+        ),
+        Recipe(associative.cyclic_protocol, dict(num_patterns=Whole(2), num_intervals=Whole(4))),
+        Recipe(
+            associative.random_protocol,
+            dict(probabilities=chances, num_intervals=Whole(4), key=Key()),
+            fits=lambda a: np.isclose(np.sum(np.asarray(a["probabilities"], float)), 1),
+            flag=lambda x: np.any(x.arrays[""] < 0),
+        ),
+        Recipe(associative.memory_spectrum, dict(patterns=Array(patterns), tolerance=Real(1e-3, NONNEGATIVE))),
+        Recipe.drawn(
+            0.4,
+            associative.retrieve,
+            dict(
+                network=Thing(network),
+                patterns=memories,
+                cue=Array(cue, fixed=(0,)),
+                t1=Real(1.0, POSITIVE),
+                num_times=Whole(3, 2),
+                throw=NO_THROW,
+                max_steps=Whole(256, 1, 10**4),
+            ),
+            check=within(".similarity", -1, 1),
+            ignore=(".times",),
+        ),
+        Recipe(
+            associative.score,
+            dict(
+                retrieval=Thing(retrieval),
+                targets=Indices(np.array([0, 1]), 2, fixed=(0,)),
+                threshold=Real(0.5, "[-1, 1]"),
+                rest=Real(0.5, NONNEGATIVE),
+            ),
+            check=within(".fraction", 0, 1),
+        ),
+    ]
+
+
+# --- hj.sequential ---
+
+
+def sequences() -> list[Recipe]:
+    patterns = hj.hadamard_patterns(3, 4)
+    cycle = np.asarray(sequential.cycle(3))
+    gain = Real(5.0, POSITIVE, any_shape=True)
+    saliency = Real(3.0, any_shape=True)
+    counts = Indices(np.array([1, 2]), None, any_rank=True)
+    network = sequential.InputDrivenNetwork(patterns, gain=5.0, transitions=sequential.cycle(3), tau_fast=0.02)
+    exact = {"solver": Fixed(sequential.ExactDwell()), "max_steps": Fixed(256)}
+
+    def run(network: Any, **options: Any) -> Any:
+        return sequential.retrieve_sequence(
+            network,
+            saliency=5.0,
+            t1=2.0,
+            throw=False,
+            max_steps=512,
+            max_transitions=4,
+            saveat=jnp.array([1.0, 2.0]),
+            **options,
+        )
+
+    names = dict(
+        patterns=Array(patterns, fixed=(0, 1)),
+        gain=Real(5.0, POSITIVE),
+        transitions=Array(cycle, NONNEGATIVE, fixed=(0, 1)),
+    )
+    unfinished = (".times", ".switch_times", ".dwell_times")
+    return [
+        Recipe(sequential.saliency_map, dict(gain=gain, saliency=saliency)),
+        Recipe(
+            sequential.iterate,
+            dict(gain=gain, saliency=saliency, num_transitions=counts),
+        ),
+        Recipe(
+            sequential.total_time,
+            dict(gain=gain, saliency=saliency, num_transitions=counts),
+        ),
+        Recipe(
+            sequential.count_transitions,
+            dict(gain=gain, saliency=saliency),
+            flag=lambda x: np.any(x.arrays[""] == -2),
+            check=lambda a, x: "" if np.all(x.arrays[""] >= -1) else "a negative count",
+        ),
+        Recipe(sequential.regime, dict(gain=gain, saliency=saliency)),
+        Recipe(sequential.fixed_points, dict(gain=gain)),
+        Recipe(sequential.period, dict(gain=gain), check=all_within(np.log(2), np.inf)),
+        Recipe(
+            sequential.gain_for_period,
+            dict(period=Real(1.0, f"[{np.log(2)}, inf)", any_shape=True)),
+            check=all_within(4, np.inf),
+        ),
+        Recipe(sequential.escape_time, dict(saliency=saliency), check=all_within(0, np.inf)),
+        Recipe(sequential.critical_gain, dict(num_patterns=Whole(4, 2, none=True), delay=Real(0.25))),
+        Recipe(sequential.chain, dict(num_patterns=Whole(3, 2)), check=of_entries(0, 1)),
+        Recipe(sequential.cycle, dict(num_patterns=Whole(3, 2)), check=of_entries(0, 1)),
+        Recipe(
+            sequential.transition_matrix,
+            dict(
+                num_patterns=Whole(3, 2),
+                edges=Thing(
+                    [(0, 1), (1, 0, 0.5)],
+                    also={"one": [(1, 0)]},
+                    wrong=("None", "3.5", "a string", "an object", "an array", "a list"),
+                ),
+            ),
+        ),
+        Recipe(
+            sequential.follow_transitions,
+            dict(
+                transitions=Array(cycle, NONNEGATIVE, fixed=(0, 1)),
+                gain=Real(5.0, POSITIVE),
+                saliency=Array(np.array([3.0, 0.5, 0.25]), fixed=(0,), scalar=True),
+                start=Whole(0, 0, largest=2),
+                max_transitions=Whole(4),
+                delay=Real(0.25),
+                gram=Array(np.eye(3), fixed=(0, 1), none=True, constant=False),
+            ),
+            ignore=unfinished,
+        ),
+        Recipe(
+            sequential.learn_transitions,
+            dict(
+                patterns=Array(patterns, fixed=(1,)),
+                shown=Array(np.repeat(np.asarray(patterns), 2, axis=0), fixed=(1,)),
+                dt=Real(0.25, POSITIVE),
+                tau_trace=Real(0.5, POSITIVE),
+            ),
+        ),
+        Recipe.drawn(
+            0.2,
+            sequential.InputDrivenNetwork,
+            names
+            | dict(
+                units=Thing(hj.HardTanh()),
+                tau_fast=Real(0.02, POSITIVE),
+                tau_slow=Real(1.0, POSITIVE),
+                input_coupling=Real(0.01, NONNEGATIVE),
+                noise_fast=Real(0.0, NONNEGATIVE),
+                noise_slow=Real(0.0, NONNEGATIVE),
+                input=Thing(None, none=True),
+            ),
+            use=run,
+            ignore=unfinished,
+        ),
+        Recipe.drawn(
+            0.25,
+            sequential.InputProtocol,
+            dict(
+                times=Array(np.array([0.5, 1.0]), increasing=True, constant=False, fixed=(0,)),
+                values=Array(np.ones((2, 4)), fixed=(0, 1)),
+            ),
+            use=lambda p: run(
+                sequential.InputDrivenNetwork(
+                    patterns, gain=5.0, transitions=sequential.cycle(3), tau_fast=0.02, input=p
+                )
+            ),
+            ignore=unfinished,
+        ),
+        Recipe(
+            sequential.SaliencyNetwork,
+            dict(
+                patterns=Array(patterns, fixed=(0, 1)),
+                saliency=Array(np.array([2.0, 0.5, 0.0]), fixed=(0,)),
+                units=Thing(hj.HardTanh()),
+                tau=Real(0.5, POSITIVE),
+                input=Array(np.ones(4), fixed=(0,), scalar=True),
+            ),
+            use=lambda n: _euler(n, 0.5 * patterns[0]),
+        ),
+        Recipe.drawn(
+            0.3,
+            sequential.ExactDwell,
+            dict(
+                rtol=Real(1e-4, POSITIVE, none=True, traced=False), atol=Real(1e-5, POSITIVE, none=True, traced=False)
+            ),
+            use=lambda solver: run(network, solver=solver),
+            ignore=unfinished,
+        ),
+        Recipe.drawn(
+            0.2,
+            sequential.retrieve_sequence,
+            dict(
+                network=Thing(network),
+                start=Whole(0, 0, largest=2),
+                saliency=Real(5.0),
+                t1=Real(2.0, POSITIVE),
+                key=Key(None, needed=False),
+                saveat=Array(np.array([0.5, 1.0]), NONNEGATIVE, none=True, increasing=True, constant=False, low=False),
+                max_transitions=Whole(4, 1, 8),
+                level=Real(0.5, PROBABILITY),
+                margin=Real(0.25, PROBABILITY),
+                until_collapse=Flag(False),
+                dt0=Real(None, POSITIVE, none=True),
+                max_steps=Whole(512, 1, 1024),
+                throw=NO_THROW,
+            ),
+            fits=lambda a: a["saveat"] is None or bool(np.max(np.asarray(a["saveat"], float)) <= a["t1"]),
+            ignore=unfinished,
+        ),
+        Recipe.drawn(
+            0.2,
+            sequential.scan_gains,
+            dict(
+                network=Thing(network),
+                gains=Array(np.array([3.0, 5.0]), POSITIVE),
+                t1=Real(2.0, POSITIVE),
+                saliency=Real(4.0, none=True),
+                start=Whole(0, 0, largest=2),
+                key=Key(None, needed=False),
+                batch_size=Whole(2),
+                **exact,
+            ),
+        ),
+        Recipe.drawn(
+            0.2,
+            sequential.find_critical_gain,
+            dict(
+                network=Thing(network),
+                t1=Real(4.0, POSITIVE),
+                lower=Real(1.0, POSITIVE),
+                upper=Real(8.0, POSITIVE),
+                saliency=Real(None, none=True),
+                num_trials=Whole(1, 1, 2),
+                num_iterations=Whole(3),
+                throw=NO_THROW,
+                **exact,
+            ),
+            fits=lambda a: a["lower"] < a["upper"],
+        ),
+        Recipe.drawn(
+            0.2,
+            sequential.measure_delay,
+            dict(
+                network=Thing(network),
+                gains=Array(np.array([3.5, 5.0]), POSITIVE, constant=False, low=False),
+                t1=Real(6.0, POSITIVE, traced=False),
+                skip=Whole(1, 0, 2),
+                degree=Whole(1, 0, 2),
+                batch_size=Whole(2),
+                throw=NO_THROW,
+                **exact,
+            ),
+            traced=False,
+        ),
+        Recipe.drawn(
+            0.3,
+            sequential.tune_gain,
+            dict(
+                network=Thing(network),
+                period=Real(1.25, POSITIVE, traced=False),
+                tolerance=Real(1e-2, POSITIVE, traced=False),
+                num_transitions=Whole(None, none=True),
+                max_evaluations=Whole(8, 1, 10),
+                throw=NO_THROW,
+            ),
+            traced=False,
+        ),
+        Recipe.drawn(
+            0.3,
+            sequential.tune_dwell_times,
+            dict(
+                network=Thing(network),
+                dwell_times=Array(np.array([1.0, 1.25, 1.0]), POSITIVE, fixed=(0,), constant=False, low=False),
+                tolerance=Real(1e-2, POSITIVE, traced=False),
+                num_transitions=Whole(None, none=True),
+                max_evaluations=Whole(8, 1, 10),
+                throw=NO_THROW,
+            ),
+            traced=False,
+        ),
+    ]
+
+
+# --- hj.dmft ---
+
+
+def mean_field() -> list[Recipe]:
+    model = dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), kernel=dmft.LeakyHebbian(0.5, tau=4.0))
+    cue = dmft.SpinCue(0.5)
+    num_steps, load, key = Whole(3, 1, 4), Real(0.125, POSITIVE), jr.key(0)
+
+    def solve(model: Any = model, cue: Any = cue, key: Any = key, **options: Any) -> Any:
+        return dmft.solve(
+            model, cue, key=key, **({"num_steps": 3, "num_samples": 64, "num_shifts": 2, "throw": False} | options)
+        )
+
+    def with_kernel(kernel: Any) -> Any:
+        return solve(dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), kernel=kernel))
+
+    def with_units(units: Any) -> Any:
+        return solve(dmft.PlasticNetwork(load=0.125, units=units))
+
+    order, other = solve(), solve(key=jr.key(1))
+    overlap = within(".overlap", -1, 1)
+    field = Array(np.array([0.25, 0.5, 0.0]), fixed=(0,), scalar=True)
+    simulation = dict(
+        num_steps=num_steps,
+        num_neurons=Whole(32, 1, 64),
+        num_trials=Whole(2, 1, 4),
+        key=Key(),
+        batch_size=Whole(1),
+        max_bytes=Fixed(1e9),
+        throw=NO_THROW,
+    )
+    run = lambda model, cue: solve(model, cue, num_shifts=1)  # noqa: E731
+    bounds = dict(num_iterations=Whole(3), throw=NO_THROW)
+    tail = (".overlap_error", ".cue_overlap_error", ".correlation_error")
+    table = np.tril(np.full((4, 4), 0.25), -1)
+    return [
+        Recipe.drawn(
+            0.25,
+            dmft.PlasticNetwork,
+            dict(
+                load=load,
+                units=Thing(hj.LogCosh(beta=4.0), also={"sign": dmft.Sign()}),
+                kernel=Thing(None, none=True),
+                dt=Real(0.5, "(0, 1]"),
+                self_coupling=Flag(False),
+                coupling=Real(1.5, POSITIVE),
+                pattern_field=field,
+                cue_field=field,
+            ),
+            use=solve,
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.2,
+            dmft.DensePlasticNetwork,
+            dict(
+                load=load,
+                units=Thing(hj.LogCosh(beta=4.0)),
+                n=Whole(2, 2, 4),
+                kernel=Thing(None, none=True),
+                dt=Real(0.5, "(0, 1]"),
+                equal_indices=Fixed(False),
+                pattern_field=field,
+                cue_field=field,
+            ),
+            use=solve,
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.3, dmft.LeakyHebbian, dict(strength=Real(0.5), tau=Real(4.0, "[1, inf)")), use=with_kernel, check=overlap
+        ),
+        Recipe.drawn(0.4, dmft.AccumulatingHebbian, dict(strength=Real(0.5)), use=with_kernel, check=overlap),
+        Recipe.drawn(
+            0.3,
+            dmft.FunctionKernel,
+            dict(fn=Thing(lambda t, s: jnp.exp(s - t)), strength=Real(0.5)),
+            use=with_kernel,
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.25,
+            dmft.TableKernel,
+            dict(
+                values=Array(table, fixed=(0, 1), constant=False, fits=lambda x: not np.any(np.triu(x))),
+                strength=Real(0.5),
+            ),
+            use=with_kernel,
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.5, dmft.SpinCue, dict(overlap=Real(0.5, "[-1, 1]")), use=lambda cue: solve(cue=cue), check=overlap
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.GaussianCue,
+            dict(amplitude=Real(0.5), spread=Real(0.25, NONNEGATIVE)),
+            use=lambda cue: solve(cue=cue),
+            check=overlap,
+        ),
+        Recipe(dmft.Glauber, dict(beta=Real(2.0, POSITIVE)), use=with_units, check=overlap),
+        Recipe(
+            dmft.Elementwise,
+            dict(fn=Thing(jnp.tanh), odd=Flag(False), smooth=Flag(True), potential=Thing(None, none=True)),
+            use=with_units,
+            check=overlap,
+        ),
+        Recipe(dmft.Novikov, dict(ridge=Real(1e-3, POSITIVE)), use=lambda r: solve(response=r), check=overlap),
+        Recipe(
+            dmft.Pathwise,
+            dict(num_samples=Whole(16, 1, largest=64, valid=lambda n: n & (n - 1) == 0)),
+            use=lambda r: solve(response=r),
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.solve,
+            dict(
+                model=Thing(model),
+                cue=Thing(cue),
+                num_steps=num_steps,
+                key=Key(),
+                num_samples=Whole(64, 1, 128, valid=lambda n: n & (n - 1) == 0),
+                num_shifts=Whole(2, 1, 4),
+                response=Thing(None, none=True),
+                jitter=Real(1e-4, POSITIVE, none=True),
+                check=Flag(False),
+                max_bytes=Real(1e9, POSITIVE, traced=False),
+                throw=NO_THROW,
+            ),
+            check=overlap,
+        ),
+        Recipe(
+            dmft.memory_needed,
+            dict(
+                model=Thing(model),
+                cue=Thing(cue),
+                num_steps=num_steps,
+                num_samples=Whole(64, valid=lambda n: n & (n - 1) == 0),
+                num_shifts=Whole(2),
+                response=Thing(None, none=True),
+            ),
+            check=all_within(0, np.inf),
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.simulate,
+            dict(
+                model=Thing(model),
+                cue=Thing(cue),
+                **simulation,
+                max_patterns=Whole(None, 1, 16, none=True, valid=lambda n: n >= 4),
+                asynchronous=Flag(False),
+                response_times=Fixed(()),
+            ),
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.crosstalk_noise,
+            dict(
+                model=Thing(model),
+                cue=Thing(cue),
+                theory=Thing(order),
+                **{k: v for k, v in simulation.items() if k != "num_steps"},
+            ),
+        ),
+        Recipe(dmft.agreement, dict(theory=Thing(order), network=Thing(order, also={"another": other}))),
+        Recipe(dmft.retrieved, dict(order=Thing(order), threshold=Real(0.5, traced=False)), traced=False),
+        Recipe(dmft.final_overlap, dict(run=Thing(run), model=Thing(model), cue=Thing(cue))),
+        Recipe.drawn(
+            0.3,
+            dmft.basin_boundary,
+            dict(
+                run=Thing(run),
+                model=Thing(model),
+                threshold=Real(0.75),
+                lower=Real(0.0, "[-1, 1]"),
+                upper=Real(0.875, "[-1, 1]"),
+                **bounds,
+            ),
+            fits=lambda a: a["lower"] < a["upper"],
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.largest_load,
+            dict(
+                run=Thing(run),
+                model=Thing(model),
+                cue=Thing(dmft.SpinCue(0.75)),
+                threshold=Real(0.75),
+                lower=Real(0.0625, POSITIVE),
+                upper=Real(0.5, POSITIVE),
+                **bounds,
+            ),
+            fits=lambda a: a["lower"] < a["upper"],
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.scan_strength,
+            dict(
+                run=Thing(run),
+                model=Thing(model),
+                cue=Thing(cue),
+                strengths=Array(np.array([0.25, 0.5]), constant=False, low=False),
+                batch_size=Whole(1),
+            ),
+            ignore=tail,
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.optimal_strength,
+            dict(
+                run=Thing(lambda model, cue, key: solve(model, cue, key, num_shifts=1)),
+                model=Thing(model),
+                cue=Thing(cue),
+                key=Key(),
+                num_repeats=Whole(2, 1, 3),
+                lower=Real(0.0, traced=False),
+                upper=Real(2.0, traced=False),
+                num_strengths=Whole(3, 3, 4),
+                num_rounds=Whole(1, 1, 2),
+                progress=Fixed(False),
+                throw=NO_THROW,
+            ),
+            traced=False,
+            fits=lambda a: a["lower"] < a["upper"],
+        ),
+        Recipe(
+            dmft.panel,
+            dict(
+                model=Thing(dmft.PlasticNetwork(load=0.1, units=dmft.Sign())),
+                cue=Thing(cue),
+                num_steps=Whole(3),
+                asynchronous=Flag(False),
+            ),
+            use=lambda p: p.first_step.value,
+            traced=False,
+        ),
+        Recipe(
+            dmft.stationary,
+            dict(model=Thing(model), branch=Thing(None, none=True, also={"upper": theory.Upper()}), throw=NO_THROW),
+            check=overlap,
+        ),
+    ]
+
+
+# --- hj.theory ---
+
+
+def closed_theory() -> list[Recipe]:
+    units = Thing(hj.LogCosh(beta=4.0), also={"sharper": hj.LogCosh(beta=8.0)})
+    load, cue_overlap, coupling = Real(0.1, POSITIVE), Real(0.5, "[-1, 1]"), Real(1.5, POSITIVE)
+    any_load = Real(0.25, POSITIVE, any_shape=True)
+    overlap = within(".overlap", -1, 1)
+    temperature = Real(0.25, NONNEGATIVE)
+    scsna = dict(
+        units=units,
+        strength=Real(0.25),
+        coupling=coupling,
+        self_coupling=Flag(False),
+        branch=Thing(theory.Maxwell(), also={"upper": theory.Upper()}),
+        storage=Thing(theory.Hebbian()),
+        threshold=Real(0.125),
+        throw=NO_THROW,
+    )
+    phase = Thing(theory.Retrieval(), also={"spin glass": theory.SpinGlass()})
+    return [
+        Recipe(
+            theory.first_step_overlap,
+            dict(units=units, load=load, cue_overlap=cue_overlap, coupling=coupling, self_coupling=Flag(False)),
+            check=all_within(-1, 1),
+        ),
+        Recipe.drawn(
+            0.4,
+            theory.scsna,
+            scsna | dict(load=load, initial=Real(0.75, "[-1, 1]"), max_steps=Whole(1024, 1, 2048)),
+            check=overlap,
+        ),
+        Recipe.drawn(0.3, theory.critical_load, scsna, check=overlap),
+        Recipe(
+            theory.Thermal,
+            dict(beta=Real(4.0, POSITIVE)),
+            use=lambda units: theory.scsna(units, 0.05, throw=False),
+            check=overlap,
+        ),
+        Recipe(
+            theory.Cue,
+            dict(overlap=Real(0.5, "[-1, 1]")),
+            use=lambda branch: theory.scsna(hj.LogCosh(beta=4.0), 0.1, strength=0.5, branch=branch, throw=False),
+            check=overlap,
+        ),
+        Recipe(
+            theory.Mixture,
+            dict(num_condensed=Whole(3)),
+            use=lambda phase: theory.replica_state(0.001, 0.1, phase=phase, throw=False),
+            check=overlap,
+        ),
+        Recipe(
+            theory.replica_state, dict(load=load, temperature=temperature, phase=phase, throw=NO_THROW), check=overlap
+        ),
+        Recipe.drawn(
+            0.3,
+            theory.replica_branch,
+            dict(
+                temperature=temperature,
+                phase=Thing(theory.Retrieval()),
+                load=Real(0.0625, POSITIVE),
+                step=Real(0.125, POSITIVE),
+                num_steps=Whole(32, 1, 40),
+                throw=NO_THROW,
+            ),
+        ),
+        Recipe.drawn(0.5, theory.phase_lines, dict(temperature=temperature, mixture=Thing(theory.Mixture(3)))),
+        Recipe.drawn(
+            0.3,
+            theory.phase_diagram,
+            dict(
+                loads=Array(np.array([0.03, 0.2]), POSITIVE, low=False),
+                temperatures=Array(np.array([0.25, 0.75]), NONNEGATIVE, low=False),
+            ),
+            flag=lambda x: np.any(x.arrays[".region"] < 0),
+        ),
+        Recipe(
+            theory.covariance_state,
+            dict(
+                load=load,
+                activity=Real(0.25, "(0, 1)"),
+                threshold=Real(0.5, "[-1, 1]"),
+                resting=Real(-0.25),
+                max_steps=Whole(512, 1, 1024),
+                throw=NO_THROW,
+            ),
+        ),
+        Recipe(theory.covariance_capacity, dict(activity=Real(0.25, "(0, 1)"), resting=Real(-0.25), throw=NO_THROW)),
+        Recipe(
+            theory.okada_hierarchy,
+            dict(load=load, cue_overlap=cue_overlap, num_steps=Whole(3, 0), order=Whole(2), throw=NO_THROW),
+            check=overlap,
+        ),
+        Recipe(
+            theory.overlap_dynamics,
+            dict(
+                units=units,
+                load=load,
+                cue_overlap=cue_overlap,
+                storage=Thing(theory.Sequence(), also={"diluted": theory.Diluted()}),
+                num_steps=Whole(3, 0),
+                coupling=coupling,
+                throw=NO_THROW,
+            ),
+            check=overlap,
+        ),
+        Recipe(
+            theory.palimpsest_overlap,
+            dict(decay=Real(8.0, POSITIVE), age=Real(0.25, NONNEGATIVE)),
+            check=all_within(0, 1),
+        ),
+        Recipe(theory.palimpsest_oldest_age, dict(decay=Real(8.0, POSITIVE)), check=all_within(0, np.inf)),
+        Recipe(theory.critical_slope, dict(load=any_load, self_coupling=Flag(False))),
+        Recipe(
+            theory.marchenko_pastur_density,
+            dict(eigenvalue=Real(1.5, any_shape=True), load=any_load),
+            check=all_within(0, np.inf),
+        ),
+        Recipe(theory.marchenko_pastur_edges, dict(load=any_load), check=all_within(0, np.inf)),
+        Recipe(theory.zero_mass, dict(load=any_load), check=all_within(0, 1)),
+    ]
+
+
+# --- hj.classical ---
+
+
+def classical_networks() -> list[Recipe]:
+    patterns = jnp.asarray([[1, 1, 1, -1, -1, -1, 1, -1], [1, -1, 1, 1, -1, 1, -1, -1.0]])
+    cue = patterns[0].at[0].set(-1)
+    hebb = classical.hebbian(patterns)
+    network = classical.BinaryNetwork(hebb)
+    memories = Array(patterns, fixed=(1,))
+    flag = Flag(False)
+
+    def settled(couplings: Any) -> Any:
+        found = classical.retrieve(classical.BinaryNetwork(couplings), patterns, cue, num_steps=2, throw=False)
+        return found.overlap, found.state, found.result, couplings.field(cue)
+
+    spins = Array(cue, fixed=(0,), fits=lambda x: np.all(np.isin(x, (-1, 0, 1))))
+    stored = Array(patterns, fixed=(1,), fits=lambda x: np.all(np.isin(x, (-1, 1))))
+    symmetric = np.asarray(hebb.matrix())
+    ring = np.stack([np.roll(np.arange(8), 1), np.roll(np.arange(8), -1)], axis=1)
+    layer = hj.Layer(hj.LogCosh(beta=2.0))
+    euler = lambda network: _euler(network, 0.5 * cue)  # noqa: E731
+    options: dict[str, Any] = {"order": classical.Synchronous(), "num_steps": 4}
+    recall = lambda p, n, key: classical.recall(classical.hebbian, p, n, key=key, **options)  # noqa: E731
+    from_cue = lambda m, n, key: classical.recall(classical.hebbian, 1, n, m, key=key, **options)  # noqa: E731
+    sizes = Thing((8, 16), wrong=("None", "3.5", "a string", "an object"), also={"a list": [8, 16]})
+    draws = dict(
+        num_draws=Whole(4, 2, 8),
+        threshold=Real(0.75, traced=False),
+        exponent=Real(0.5, POSITIVE, traced=False),
+        batch_size=Whole(1),
+        key=Key(),
+        throw=NO_THROW,
+    )
+    three = np.array([100.0, 200.0, 400.0])
+    return [
+        Recipe(classical.hebbian, dict(patterns=memories, self_coupling=flag), use=settled),
+        Recipe(
+            classical.covariance,
+            dict(patterns=memories, coding=Thing(classical.Spins()), self_coupling=flag),
+            use=settled,
+        ),
+        Recipe(
+            classical.palimpsest, dict(patterns=memories, decay=Real(2.0, NONNEGATIVE), self_coupling=flag), use=settled
+        ),
+        Recipe(
+            classical.pseudo_inverse,
+            dict(
+                patterns=Array(patterns, fixed=(1,), fits=lambda x: np.linalg.matrix_rank(x) == len(x)),
+                self_coupling=flag,
+            ),
+            use=settled,
+        ),
+        Recipe(
+            classical.sequence,
+            dict(
+                patterns=Array(patterns, fixed=(1,), fits=lambda x: len(x) > 1), cyclic=Flag(True), self_coupling=flag
+            ),
+            use=settled,
+        ),
+        Recipe(classical.storkey, dict(patterns=memories), use=settled),
+        Recipe(
+            classical.dilute,
+            dict(couplings=Thing(hebb), num_neighbours=Whole(4, 1, largest=7), symmetric=flag, key=Key()),
+            use=settled,
+        ),
+        Recipe(classical.DenseCouplings, dict(weights=Array(symmetric, fixed=(0, 1)), symmetric=flag), use=settled),
+        Recipe(
+            classical.OuterProducts,
+            dict(
+                left=Array(patterns.T, fixed=(0, 1)),
+                right=Array(patterns.T, fixed=(0, 1), none=True),
+                weights=Array(np.array([1.0, 0.5]), fixed=(0,), none=True),
+                self_coupling=flag,
+            ),
+            use=settled,
+        ),
+        Recipe(
+            classical.SparseCouplings,
+            dict(
+                neighbours=Indices(ring, 8, fixed=(0, 1)), weights=Array(np.ones((8, 2)), fixed=(0, 1)), symmetric=flag
+            ),
+            use=settled,
+        ),
+        Recipe(
+            classical.Spins,
+            dict(mean=Real(0.0, "(-1, 1)")),
+            use=lambda coding: classical.retrieve(
+                classical.BinaryNetwork(hebb, coding=coding), patterns, cue, num_steps=2, throw=False
+            ),
+        ),
+        Recipe(
+            classical.Bits,
+            dict(mean=Real(0.5, "(0, 1)")),
+            use=lambda coding: classical.retrieve(
+                classical.BinaryNetwork(classical.covariance((patterns + 1) / 2, coding), coding=coding),
+                (patterns + 1) / 2,
+                (cue + 1) / 2,
+                num_steps=2,
+                throw=False,
+            ),
+        ),
+        Recipe(
+            classical.BinaryNetwork,
+            dict(
+                couplings=Thing(hebb),
+                threshold=Array(0.5 * np.ones(8), fixed=(0,), scalar=True),
+                temperature=Real(0.5, NONNEGATIVE),
+                coding=Thing(classical.Spins()),
+            ),
+            use=lambda n: classical.retrieve(n, patterns, cue, num_steps=2, key=jr.key(0), throw=False),
+            check=within(".overlap", -1, 1),
+        ),
+        Recipe(classical.GradedNetwork, dict(couplings=Thing(hebb), layer=Thing(layer)), use=euler),
+        Recipe(classical.GradedEnergyNetwork, dict(couplings=Thing(hebb), layer=Thing(layer)), use=euler),
+        Recipe(
+            classical.Asynchronous,
+            dict(repeats=flag, block_size=Whole(4, 1, 16)),
+            use=lambda order: classical.retrieve(
+                network, patterns, cue, num_steps=2, order=order, key=jr.key(0), throw=False
+            ),
+            check=within(".overlap", -1, 1),
+        ),
+        Recipe(
+            classical.retrieve,
+            dict(
+                network=Thing(network),
+                patterns=stored,
+                cue=spins,
+                num_steps=Whole(2, 1, 8),
+                order=Thing(classical.Synchronous()),
+                key=Key(None, needed=False),
+                throw=NO_THROW,
+            ),
+            check=within(".overlap", -1, 1),
+        ),
+        Recipe(
+            classical.settle,
+            dict(
+                network=Thing(network),
+                cue=spins,
+                num_steps=Whole(2, 1, 8),
+                order=Thing(classical.Synchronous()),
+                key=Key(None, needed=False),
+            ),
+            check=of_entries(-1, 0, 1),
+        ),
+        Recipe(
+            classical.recall,
+            dict(
+                rule=Thing(classical.hebbian, also={"storkey": classical.storkey}),
+                num_patterns=Whole(2),
+                num_neurons=Whole(8, 2),
+                cue_overlap=Real(0.5, "[-1, 1]"),
+                temperature=Real(0.5, NONNEGATIVE),
+                num_steps=Whole(4, 1, 8),
+                order=Thing(classical.Synchronous()),
+                key=Key(),
+            ),
+            check=all_within(-1, 1),
+        ),
+        Recipe(
+            classical.capacity,
+            dict(
+                run=Thing(recall),
+                loads=Array(np.array([0.125, 0.5, 1.5]), POSITIVE, increasing=True, constant=False, low=False),
+                num_neurons=sizes,
+                **draws,
+            ),
+            traced=False,
+        ),
+        Recipe(
+            classical.basin,
+            dict(
+                run=Thing(from_cue),
+                cue_overlaps=Array(np.array([-0.5, 0.0, 0.5]), "[-1, 1]", increasing=True, constant=False, low=False),
+                num_neurons=sizes,
+                name=Fixed("cue"),
+                **draws,
+            ),
+            traced=False,
+        ),
+        Recipe(
+            classical.finite_size,
+            dict(
+                num_neurons=Array(three, POSITIVE, fixed=(0,), constant=False, low=False),
+                values=Array(0.25 + 2 / three, fixed=(0,)),
+                errors=Array(np.array([0.5, 0.25, 0.25]), POSITIVE, fixed=(0,)),
+                exponent=Real(1.0, POSITIVE),
+            ),
+        ),
+    ]
+
+
+# --- hj.sweep ---
+
+
+def sweeps() -> list[Recipe]:
+    grid = sweep.Grid(x=np.array([0.25, 0.5]))
+    undecided = lambda answer: np.any(answer.arrays["['result']"] != 0)  # noqa: E731
+    point = lambda x: {"y": x**2}  # noqa: E731
+    plain = dict(
+        point=Thing(point),
+        grid=Thing(grid),
+        key=Key(None, needed=False),
+        block_size=Whole(2, 1, none=True),
+        memory=Real(1e6, "(0, inf]", none=True, traced=False),
+        devices=Thing(None, none=True),
+    )
+    options = dict(
+        store=Thing(None, none=True, wrong=("None", "3.5", "an object", "a list")),
+        blocks_per_task=Whole(1),
+        executor=Thing(None, none=True),
+        attributes=Thing(None, none=True),
+        describe=Thing(None, none=True),
+        random_axes=Thing(None, none=True, wrong=("None", "3.5", "a string", "an object")),
+        cost=Thing(None, none=True),
+        progress=Fixed(False),
+    )
+    axis = Array(np.array([0.25, 0.5, 0.75]), increasing=True, constant=False, skip=("a dictionary",))
+    return [
+        Recipe(sweep.Grid, dict(x=axis), use=lambda grid: sweep.run(point, grid, progress=False), traced=False),
+        Recipe(sweep.run, plain | options, traced=False),
+        Recipe(
+            sweep.plan, plain, use=lambda plan: {"points": plan.num_points, "blocks": plan.num_blocks}, traced=False
+        ),
+        Recipe(
+            sweep.boundary,
+            dict(
+                predicate=Thing(lambda *keyed, x, p: p - x),
+                grid=Thing(grid),
+                along=Fixed("p"),
+                lower=Real(0.0, traced=False),
+                upper=Real(1.0, traced=False),
+                num_iterations=Whole(4),
+                key=Key(None, needed=False),
+                progress=Fixed(False),
+            ),
+            fits=lambda a: a["lower"] < 0.25 and a["upper"] > 0.5,
+            traced=False,
+            flag=undecided,
+        ),
+        Recipe(
+            sweep.Bisection,
+            dict(
+                predicate=Thing(lambda x, p: p - x),
+                along=Fixed("p"),
+                lower=Real(0.0, traced=False),
+                upper=Real(1.0, traced=False),
+                num_iterations=Whole(4),
+            ),
+            use=lambda point: sweep.run(point, grid, progress=False),
+            fits=lambda a: a["lower"] < 0.25 and a["upper"] > 0.5,
+            traced=False,
+            flag=undecided,
+        ),
+        Recipe(
+            sweep.open,
+            dict(store=Thing(_a_store(), wrong=("None", "3.5", "a string", "an object", "a list"))),
+            traced=False,
+        ),
+    ]
+
+
+def _a_store() -> str:
+    import tempfile
+
+    folder = tempfile.mkdtemp()
+    sweep.run(lambda x: {"y": x}, sweep.Grid(x=np.array([0.25, 0.5])), store=f"{folder}/store", progress=False)
+    return f"{folder}/store"
+
+
+AREAS: dict[str, Callable[[], list[Recipe]]] = {
+    "hj": foundations,
+    "associative": associative_memories,
+    "sequential": sequences,
+    "dmft": mean_field,
+    "theory": closed_theory,
+    "classical": classical_networks,
+    "sweep": sweeps,
+}
