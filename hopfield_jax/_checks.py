@@ -79,9 +79,10 @@ def as_real(argument: str, value: ArrayLike) -> Array:
     try:
         return as_inexact(value)
     except (TypeError, ValueError):
-        if isinstance(value, str | complex) or value is None:
-            fail(argument, "real numbers", repr(value))
-        fail(argument, "real numbers", f"{value.dtype}{list(value.shape)}" if hasattr(value, "dtype") else kind(value))
+        if isinstance(value, jax.Array | np.ndarray | np.generic):
+            fail(argument, "real numbers", f"{value.dtype}{list(value.shape)}")
+        plain = value is None or isinstance(value, str | complex)
+        fail(argument, "real numbers", repr(value) if plain else kind(value))
 
 
 def key_fits(argument: str, key: Any) -> None:

@@ -10,7 +10,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import lineax as lx
 
-from .._checks import fail, key_fits
+from .._checks import fail, key_fits, kind
 from .._types import PRNGKey, PyTree
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import at_least, describe, fail
+from .._checks import at_least, describe, fail, kind
 
 DEFAULT_SIZE = 32
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from .._checks import as_real, at_least, fail, shape_is
+from .._checks import as_real, at_least, fail, kind, shape_is
 from .._progress import progress_bar
 from .._results import in_bytes
 from .._types import PRNGKey

@@ -86,7 +86,7 @@ def programs(mesh: Mesh | None) -> dict[str, Any]:
         return solve.lower(model, HALF, response, jitter, KEY, num_samples=2**16, split=split, **options)
 
     def network(model: Any) -> Any:
-        return simulate.lower(model, HALF, Run.of(model, HALF, 20, 2**16, None, False, mesh), KEY, 1, (), 1)
+        return simulate.lower(model, HALF, Run.of(model, HALF, 20, 2**16, 1, KEY, None, 1, mesh=mesh), KEY, 1, (), 1)
 
     lowered = {
         "theory": theory(TANH, D.Novikov()),
