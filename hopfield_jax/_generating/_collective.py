@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import domain
+from .._checks import domain, fail
 from .._misc import as_inexact, inner
 from .._types import Array, Float, Scalar
 from ._base import AbstractGeneratingFunction
@@ -64,5 +64,7 @@ class LayerNorm(AbstractGeneratingFunction):
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$\gamma D\sqrt{\mathrm{var}(x) + \delta} + b \cdot x$, summed over leading axes."""
+        if self.shift.ndim and self.shift.shape != x.shape[-1:]:
+            fail("LayerNorm.shift", f"one number or shape {x.shape[-1:]}", f"shape {self.shift.shape}")
         spread = jnp.sqrt(jnp.var(x, axis=-1) + self.delta)
         return self.gain * x.shape[-1] * jnp.sum(spread) + inner(jnp.broadcast_to(self.shift, x.shape), x)

@@ -106,7 +106,7 @@ def _ends(order: OrderParameters) -> tuple[Array, Array]:
 def _margin(order: OrderParameters, threshold: ScalarLike) -> Array:
     r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality)."""
     first, last = _ends(order)
-    return last - jnp.maximum(as_real("threshold", threshold).astype(last.dtype), first)
+    return last - jnp.maximum(sieved("threshold", threshold, "finite").astype(last.dtype), first)
 
 
 def basin_boundary(

@@ -19,10 +19,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .judge import Answer, Recipe, Verdict, agree, of_error
+from .judge import SAME, Answer, Recipe, Verdict, agree, of_error
 from .perturb import Case, stack
-
-SAME = 64.0  # roundings between two forms of the same input: programs may differ in the order of sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +108,7 @@ def _batch(recipe: Recipe, usual: Answer) -> Iterator[Finding]:
     for i, row in enumerate(changed):
         answer = found.row(i)
         if not row:  # the same beside invalid ones as without them
-            wrong = agree(answer, quiet.row(i), SAME) or agree(answer, usual, recipe.roundings)
+            wrong = agree(answer, quiet.row(i), recipe.beside) or agree(answer, usual, recipe.roundings)
             yield made(f"usual, row {i}", Verdict.silent if wrong else Verdict.verified, wrong)
             continue
         ((name, case),) = row.items()

@@ -16,9 +16,8 @@ import hopfield_jax as hj
 
 from .perturb import Key, Kind
 
-TRACED = (
-    2.0**13
-)  # roundings between an eager call and a member of a compiled batch: 1e-3 in float32, for what amplifies them
+SAME = 64.0  # roundings between two forms of the same input: programs may differ in the order of sums
+TRACED = 2.0**13  # between an eager call and a member of a compiled batch: 1e-3 in float32, for what amplifies them
 
 
 class Verdict(enum.StrEnum):
@@ -147,6 +146,7 @@ class Recipe:
     traced: bool = True
     share: float = 1.0  # of the cases, drawn at random, where each takes a compilation that is long
     roundings: float = TRACED
+    beside: float = SAME  # between a member of a batch and the same beside invalid ones
 
     @staticmethod
     def drawn(share: float, call: Callable[..., Any], arguments: Mapping[str, Kind], **rest: Any) -> "Recipe":
