@@ -151,7 +151,7 @@ def dmft(
     seed: Seed = 0,
     output: Output = Path("hopfield-dmft"),
 ) -> None:
-    """Retrieve while synapses are plastic: mean-field theory against simulation.
+    """Retrieve with plastic synapses, in theory and simulation.
 
     A network that stores α N random patterns starts with overlap m₀ with one of them, while Hebbian plasticity of
     strength λ imprints what it does. Theory follows one neuron in the limit N → ∞; simulation runs whole networks.
@@ -205,7 +205,7 @@ def theory(
     steps: Steps = 19,
     output: Output = Path("hopfield-theory"),
 ) -> None:
-    """Say what closed theories predict for a network, and which of them apply.
+    """Say what closed theories predict, and which of them apply.
 
     For whoever simulates an associative memory and wonders whether a difference is finite size, a convention or a
     mistake: the exact first step (with either convention of the self-couplings), approximate trajectories, the state at

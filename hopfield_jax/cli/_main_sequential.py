@@ -62,7 +62,7 @@ def sequence(
     seed: Seed = 0,
     output: Output = Path("hopfield-sequence"),
 ) -> None:
-    """Let memories follow each other, and see when and how it ends.
+    """Let memories follow each other; see when and how it ends.
 
     Fast neurons retrieve the memory whose saliency, its weight in the synapses, is large. While it is active it feeds
     its successor through a slow state: its own saliency decays, that of the successor grows towards the gain κ, and

@@ -61,7 +61,7 @@ ToEnd = Annotated[float, typer.Option("--t1", help="End, in slow time constants 
 
 @sweep.callback()
 def about() -> None:
-    """Compute a model at every point of a grid: maps, boundaries and curves.
+    """Compute a model at every point of a grid.
 
     Finished blocks are kept; a command that was stopped goes on where it was when it is given again.
 
@@ -161,7 +161,7 @@ def gains(
     executor: Executor = None,
     seed: Seed = 0,
 ) -> None:
-    """Find periods and collapses over the gain, for neurons of several speeds.
+    """Find periods and collapses over the gain.
 
     Runs the network of `hopfield-jax sequence` at many gains κ and a few ratios τ_f/τ_s. Sequences that go on settle
     at a period, in the limit of fast neurons τ_s log Z+ from gain 4 on; the others collapse after some transitions.

@@ -34,7 +34,7 @@ tune = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @tune.callback()
 def about() -> None:
-    """Find parameters with which a network does what is wanted, by gradients.
+    """Find parameters by gradients.
 
     \b
     Begin with
@@ -63,7 +63,7 @@ def gain(
     beta: Slope = None,
     output: Output = Path("hopfield-tune"),
 ) -> None:
-    """Find the gain at which memories follow each other at a wanted interval.
+    """Find the gain that gives a wanted interval.
 
     For infinitely fast neurons the gain of period T (in units of τ_s) is e^2T/(e^T - 1), from T = log 2 on. From there
     Newton's method, with the derivative of the times of the switches, finds that of the network itself. A period that

@@ -342,6 +342,8 @@ def test_help_teaches_and_the_version_is_shown():
         assert result.exit_code == 0
         assert re.search(r"\n +hopfield-jax (demo|retrieve|dmft|sequence|gains|doctor)", result.stdout)
     assert re.fullmatch(r"hopfield-jax \S.*\n", call("--version").stdout)
+    for group in ((), ("sweep",), ("tune",)):  # nothing said of a command is cut at 80 columns
+        assert "..." not in call(*group, "--help").stdout.split("Commands:")[1]
 
 
 def test_doctor_prints_its_lines():
