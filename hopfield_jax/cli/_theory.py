@@ -59,6 +59,9 @@ def save(request: Request, outcome: Outcome) -> list[Path]:
         rest.set_title("At rest (does not apply: see the table)", fontsize="medium")
     rest.axvline(float(request.model.load), color="0.5", linewidth=1.0, linestyle="--", label="this load")
     rest.legend(frameon=False, fontsize="small")
+    strength = float(getattr(request.model.kernel, "strength", 0.0))
+    said = f"{request.units}, α = {float(request.model.load):.4g}, $m_0$ = {float(request.cue.overlap):.4g}"
+    figure.suptitle(f"{said}, λ = {strength:.4g}", fontsize="medium")
     figure.savefig(picture := request.output / "theory.png", dpi=150)
     states, end = outcome.curve
     save_json(
@@ -70,7 +73,7 @@ def save(request: Request, outcome: Outcome) -> list[Path]:
                 "load": request.model.load,
                 "cue": request.cue.overlap,
                 "self_coupling": request.model.self_coupling,
-                "strength": getattr(request.model.kernel, "strength", 0.0),
+                "strength": strength,
             },
             "predictions": outcome.panel.as_dict(),
             "at_rest": {"load": states.load, "overlap": states.overlap, "critical_load": end.load},
