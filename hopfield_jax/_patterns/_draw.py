@@ -192,9 +192,9 @@ def hierarchical_patterns(
     families = patterns.reshape(3, 5, 100)
     ```
     """
-    _counts(num_descendants, num_neurons, key)
-    at_least("num_ancestors", num_ancestors, 1)
-    at_least("num_descendants", num_descendants, 1)
+    for name, count in (("num_ancestors", num_ancestors), ("num_descendants", num_descendants)):
+        at_least(name, count, 1)
+    _counts(num_ancestors * num_descendants, num_neurons, key)
     correlation = number("correlation", correlation, "probability")
     return _descendants(num_ancestors, num_descendants, num_neurons, correlation, key)
 

@@ -512,7 +512,7 @@ def test_bad_input_is_named(function, args, kwargs, argument, got):
 
 def test_a_build_that_gives_no_network_is_named():
     network = A.LearningNetwork(lambda memories, shown: memories, RULE, lambda t: jnp.ones(3))
-    with pytest.raises(ValueError, match=r"`build`.*expected.*Array"):
+    with pytest.raises(ValueError, match=r"`build`.*expected.*an array of shape"):
         network.vector_field(0.0, {"neurons": jnp.ones(3), "memories": ONES})
 
 

@@ -151,7 +151,7 @@ MATRIX = jnp.asarray(RULES["hebbian"][1])
             lambda: C.SparseCouplings(jnp.array([[1], [0]]), jnp.array([[1.0], [0.5]]), symmetric=True),
             "SparseCouplings.symmetric",
         ),
-        (lambda: C.Bits(1.0), "Bits"),
+        (lambda: C.Bits(1.0), "Bits.mean"),
     ],
 )
 def test_bad_input_is_named(call: Any, argument: str):
