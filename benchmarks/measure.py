@@ -133,8 +133,10 @@ def measure(bench: Bench, limits: Limits | None, budget: float = 5.0) -> Row:
         row.failed = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     finally:
         for release in ended:
-            release()
-    if bench.marginal and len(row.others) and (smaller := row.others[0].times) is not None:
+            with contextlib.suppress(Exception):  # another process that has died is no reason to lose the other rows
+                release()
+    smaller = row.others[0].times if row.others else None
+    if bench.marginal and smaller is not None and smaller.seconds and row.times.seconds:
         row.times.seconds = [row.times.fastest - smaller.fastest]
         if row.times.fastest <= 0:
             row.failed = "the difference of two runs is lost in the noise"

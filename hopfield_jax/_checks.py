@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from ._misc import as_inexact
+from ._misc import as_inexact, nan_unless
 from ._types import Array, ArrayLike, Bool, PyTree
 
 _DOMAINS: dict[str, tuple[str, Callable]] = {
@@ -27,7 +27,7 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {
     "positive": ("finite and positive", lambda x: jnp.isfinite(x) & (x > 0)),
     "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
-    "cosine": ("within [-1, 1]", lambda x: (x >= -1) & (x <= 1)),
+    "cosine": ("within [-1, 1]", lambda x: jnp.abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
 }
 
@@ -75,9 +75,11 @@ def kind(x: Any) -> str:
 
 
 def as_real(argument: str, value: ArrayLike) -> Array:
-    """`as_inexact`, whose error names the argument."""
+    """`as_inexact`, whose error names the argument; what is known stays so under `jax.jit`, where it can be checked."""
+    known = not any(isinstance(x, jax.core.Tracer) for x in jtu.tree_leaves(value))
     try:
-        return as_inexact(value)
+        with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
+            return as_inexact(value)
     except (TypeError, ValueError):
         if isinstance(value, jax.Array | np.ndarray | np.generic):
             fail(argument, "real numbers", f"{value.dtype}{list(value.shape)}")
@@ -109,7 +111,7 @@ def sieved(argument: str, value: ArrayLike, name: str) -> Array:
     become NaN."""
     value = as_real(argument, value)
     in_domain(argument, value, name)
-    return value if is_concrete(value) else jnp.where(_DOMAINS[name][1](value), value, jnp.nan)
+    return value if is_concrete(value) else nan_unless(_DOMAINS[name][1](value), value)
 
 
 def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names: str = "") -> None:

@@ -40,8 +40,10 @@ def alike(*arrays: Array) -> tuple[Array, ...]:
 
 
 def nan_unless(valid: Array, tree: PyTree) -> PyTree:
-    """`tree`, its real numbers NaN where something was not valid."""
-    return jtu.tree_map(lambda x: jnp.where(valid, x, jnp.nan) if eqx.is_inexact_array(x) else x, tree)
+    """`tree`, its real numbers NaN where something was not valid, and so their derivatives (0 by `jnp.where` alone)."""
+    return jtu.tree_map(
+        lambda x: x * jnp.where(valid, 1, jnp.nan).astype(x.dtype) if eqx.is_inexact_array(x) else x, tree
+    )
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -10,7 +10,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import lineax as lx
 
-from .._checks import fail, key_fits, kind
+from .._checks import fail, kind
 from .._types import PRNGKey, PyTree
 
 
@@ -31,7 +31,6 @@ class Noise(eqx.Module):
     def __check_init__(self):
         if not callable(self.diffusion):
             fail("Noise.diffusion", "a function of t, y and args", kind(self.diffusion))
-        key_fits("Noise.key", self.key)
 
 
 class Diagonal(eqx.Module):

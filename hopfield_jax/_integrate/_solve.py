@@ -11,7 +11,19 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import all_finite, as_real, at_least, describe, fail, in_domain, increasing, is_concrete, is_valid, kind
+from .._checks import (
+    all_finite,
+    as_real,
+    at_least,
+    describe,
+    fail,
+    in_domain,
+    increasing,
+    is_concrete,
+    is_valid,
+    key_fits,
+    kind,
+)
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
@@ -104,6 +116,8 @@ def integrate(
     ):
         if given is not None and not isinstance(given, a_kind):
             fail(name, wanted, kind(given))
+    if noise is not None:
+        key_fits("Noise.key", noise.key)
     t0, t1 = as_real("t0", t0), as_real("t1", t1)
     for name, t in (("t0", t0), ("t1", t1)):
         if t.ndim:

@@ -6,8 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._checks import describe, fail
-from .._misc import as_inexact
+from .._checks import as_real, describe, fail
 from .._types import Array, ScalarLike
 
 Bounds = Mapping[str, tuple[ScalarLike | None, ScalarLike | None]]
@@ -59,8 +58,8 @@ def scales_of(start: dict[str, Array], bounds: Bounds) -> tuple[Scales, Callable
         pair = bounds.get(name, (None, None))
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             fail("bounds", "a pair (lower, upper) for every name", repr(pair))
-        lower = as_inexact(-jnp.inf if pair[0] is None else pair[0])
-        upper = as_inexact(jnp.inf if pair[1] is None else pair[1])
+        lower = as_real("bounds", -jnp.inf if pair[0] is None else pair[0])
+        upper = as_real("bounds", jnp.inf if pair[1] is None else pair[1])
         if not bool(jnp.all(lower < upper)):
             fail("bounds", f"a lower bound of {name} below the upper one", f"{describe(lower)} and {describe(upper)}")
         if not bool(jnp.all((lower < x) & (x < upper))):

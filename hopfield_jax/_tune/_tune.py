@@ -154,7 +154,7 @@ def tune(
     """
     if not isinstance(parameters, Mapping):
         fail("parameters", "a dictionary of numbers or arrays by name", kind(parameters))
-    start = {name: as_inexact(x) for name, x in parameters.items()}
+    start = {name: as_real(name, x) for name, x in parameters.items()}
     if not start:
         fail("parameters", "at least one parameter", "none")
     for name, x in start.items():

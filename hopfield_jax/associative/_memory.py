@@ -138,7 +138,9 @@ def learn(
     patterns_fit("observed", observed)
     shape_is("observed", observed, memories.shape, "(that of the memories)")
     in_domain("dwell", dwell, "positive")
-    if not hasattr(protocol, "dtype"):
+    try:
+        protocol = jnp.asarray(protocol)
+    except (TypeError, ValueError):
         fail("protocol", "an array of whole numbers", kind(protocol))
     _protocol_fits("protocol", protocol, len(observed))
     at_least("save_every", save_every, 1)

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import all_finite, as_real, fail, is_valid, patterns_fit, shape_is, sieved
+from .._checks import all_finite, as_real, fail, is_valid, kind, patterns_fit, shape_is, sieved
 from .._misc import alike, matmul, nan_unless
 from .._patterns import cosine_similarity
 from .._results import card

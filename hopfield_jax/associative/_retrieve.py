@@ -11,7 +11,6 @@ import jax.tree_util as jtu
 from .._checks import all_finite, as_real, at_least, fail, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
-from .._misc import as_inexact
 from .._patterns import overlap_and_cosine
 from .._results import RESULTS, card, describe_result, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
@@ -101,7 +100,7 @@ def retrieve(
     patterns_fit("patterns", patterns)
     at_least("num_times", num_times, 2)
     read = _read_visible if read is None else read
-    outputs = jax.eval_shape(lambda: read(network.activations(jtu.tree_map(as_inexact, cue))))
+    outputs = jax.eval_shape(lambda: read(network.activations(jtu.tree_map(lambda x: as_real("cue", x), cue))))
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
     if own := {"t0", "saveat", "statistics", "event"} & set(integration):
         fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))

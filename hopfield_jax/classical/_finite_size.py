@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import fail, in_domain, is_concrete, shape_is
-from .._misc import as_inexact, matmul
+from .._checks import as_real, fail, in_domain, is_concrete, shape_is
+from .._misc import matmul
 from .._results import card, with_error
 from .._types import Array, ArrayLike, Scalar, ScalarLike
 
@@ -70,7 +70,8 @@ def finite_size(
     assert abs(fit.limit - 0.3) < 1e-5 and fit.chi_squared < 1e-6
     ```
     """
-    sizes, values, errors, exponent = map(as_inexact, (num_neurons, values, errors, exponent))
+    sizes, values = as_real("num_neurons", num_neurons), as_real("values", values)
+    errors, exponent = as_real("errors", errors), as_real("exponent", exponent)
     shape_is("num_neurons", sizes, (None,), "(sizes,)")
     if is_concrete(sizes) and len(np.unique(np.asarray(sizes))) < 2:
         fail("num_neurons", "at least two different sizes", np.asarray(sizes).tolist())

@@ -15,7 +15,7 @@ from ._cue import AbstractCue
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._solve import keep, prepared
-from ._trial import Run, counted, one_trial
+from ._trial import Sizes, counted, one_trial
 
 
 class NoiseStatistics(eqx.Module):
@@ -77,14 +77,14 @@ def crosstalk_noise(
         fail("theory", "the solution of `solve`", kind(theory))
     if theory.crosstalk_feedback is None or theory.noise_covariance is None:
         fail("theory", "a result of `solve`", theory.setting.source)
-    run = Run.of(model, cue, len(theory.times) - 1, num_neurons, num_trials, key, max_patterns, batch_size)
+    run = Sizes.of(model, cue, len(theory.times) - 1, num_neurons, num_trials, key, max_patterns, batch_size)
     run.fits(min(batch_size, num_trials), max_bytes)
     out = _noise(model, cue, theory, run, key, num_trials, batch_size)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _noise(model, cue, theory, run: Run, key, num_trials, batch_size) -> NoiseStatistics:
+def _noise(model, cue, theory, run: Sizes, key, num_trials, batch_size) -> NoiseStatistics:
     model, cue, valid = prepared(model, cue)
     model, cue, valid = counted(model, cue, run, valid)
     feedback = theory.crosstalk_feedback.astype(default_float())

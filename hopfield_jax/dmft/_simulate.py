@@ -16,7 +16,7 @@ from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
 from ._process import kernel_table
 from ._solve import keep, prepared
-from ._trial import Run, counted, one_trial
+from ._trial import Sizes, counted, one_trial
 from ._units import Glauber, Sign
 
 
@@ -78,7 +78,7 @@ def simulate(
     assert network.overlap[0] == 0.5 and network.overlap[-1] > 0.9
     ```
     """
-    run = Run.of(model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous, mesh)
+    run = Sizes.of(model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous, mesh)
     if any(not 0 <= s < num_steps for s in response_times):
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):
@@ -89,7 +89,7 @@ def simulate(
 
 
 @eqx.filter_jit
-def _simulate(model, cue, run: Run, key, num_trials, response_times, batch_size) -> OrderParameters:
+def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_size) -> OrderParameters:
     model, cue, valid = prepared(*run.split.whole((model, cue)))
     model, cue, valid = counted(model, cue, run, valid)
     num_times = run.num_steps + 1

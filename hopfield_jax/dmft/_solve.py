@@ -225,7 +225,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         correlation=_symmetric(mean["correlation"]),
         correlation_error=_symmetric(error["correlation"]),
         response=jnp.where(drowned, jnp.nan, mean["response"]),
-        response_error=error["response"],
+        response_error=jnp.where(drowned, jnp.nan, error["response"]),
         noise_covariance=mean["noise_covariance"],
         crosstalk_feedback=mean["crosstalk_feedback"],
         crosstalk_feedback_error=error["crosstalk_feedback"],
@@ -237,7 +237,7 @@ def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shi
         jitter=jitter,
         smallest_pivot=jnp.where(valid, jnp.min(rows.pivot), jnp.nan),
         residual=None if residual is None else jnp.where(jnp.all(good), residual, jnp.nan),
-        setting=setting(f"theory ({num_shifts} x {num_samples} paths, {kind(response)})", model, cue),
+        setting=setting(f"theory ({num_shifts} x {num_samples} paths, {type(response).__name__})", model, cue),
         result=result,
     )
     return split.whole(out)

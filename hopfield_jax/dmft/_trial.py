@@ -22,7 +22,7 @@ from ._split import Split
 from ._units import Glauber, Sign
 
 
-class Run(eqx.Module):
+class Sizes(eqx.Module):
     """The sizes of a run."""
 
     num_steps: int = eqx.field(static=True)
@@ -34,7 +34,7 @@ class Run(eqx.Module):
     @staticmethod
     def of(
         model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous=False, mesh=None
-    ) -> "Run":
+    ) -> "Sizes":
         check_model(model, cue)
         key_fits("key", key)
         at_least("num_trials", num_trials, 1)
@@ -60,7 +60,7 @@ class Run(eqx.Module):
         if asynchronous and mesh is not None:
             fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
         split = Split.of(mesh, "num_neurons", num_neurons)
-        return Run(num_steps, num_neurons, max_patterns, asynchronous, split)
+        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split)
 
     def fits(self, batch: int, max_bytes: float) -> None:
         """Raises unless the predicted memory does: patterns (four times while they are drawn) and histories."""
@@ -81,7 +81,7 @@ class _Network(NamedTuple):
     probe: tuple[Any, Scalar, Array] | None
 
 
-def one_trial(model, cue, run: Run, key: PRNGKey, feedback: Array | None, probe: tuple[Any, Scalar] | None) -> Any:
+def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, probe: tuple[Any, Scalar] | None) -> Any:
     """All observables of one network; with `probe` (time, amplitude) a field along random signs acts at that time."""
     num_times, dtype = run.num_steps + 1, default_float()
     pattern_key, cue_key, noise_key, probe_key = jr.split(key, 4)
@@ -108,7 +108,7 @@ def _emit(network: _Network, t: Array, state: tuple[Array, Array], inputs: Any) 
     return state[1][None]
 
 
-def _step(run: Run, network: _Network, t: Array, state, inputs, early: Array, late: Any) -> Any:
+def _step(run: Sizes, network: _Network, t: Array, state, inputs, early: Array, late: Any) -> Any:
     (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi) = network, state
     (kernel_row, a, b), history = inputs, early[0]
     past = jnp.arange(len(history)) <= t
@@ -172,7 +172,7 @@ def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, 
     return x, spins
 
 
-def counted(model, cue, run: Run, valid) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
+def counted(model, cue, run: Sizes, valid) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
     """Model and cue closed to gradients with respect to what is counted out in whole patterns and spins."""
     message = "`{}`: a network has whole {}, so that no gradient goes through their number; differentiate `solve`."
     load = eqxi.nondifferentiable(model.load, msg=message.format("load", "patterns"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._checks import as_real, at_least, describe, fail, in_domain, increasing, is_concrete, key_fits, kind
 from .._integrate import Noise, integrate
-from .._misc import as_inexact, matmul
+from .._misc import matmul
 from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
 from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._dwell import ExactDwell
@@ -141,7 +141,8 @@ def retrieve_sequence(
     if not isinstance(network, InputDrivenNetwork):
         fail("network", "an InputDrivenNetwork", kind(network))
     at_least("max_transitions", max_transitions, 1)
-    saliency, t1, level, margin = map(as_inexact, (saliency, t1, level, margin))
+    saliency, t1 = as_real("saliency", saliency), as_real("t1", t1)
+    level, margin = as_real("level", level), as_real("margin", margin)
     for name, x, inside in (("saliency", saliency, "finite"), ("t1", t1, "positive")):
         in_domain(name, x, inside)
     for name, x in (("level", level), ("margin", margin)):

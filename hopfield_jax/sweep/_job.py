@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ class Job:
             fail("point", "a function", kind(point))
         if not isinstance(grid, Grid):
             fail("grid", "a hopfield_jax.sweep.Grid", kind(grid))
-        if isinstance(random_axes, str) or not isinstance(random_axes, Sequence | None):
+        if isinstance(random_axes, str) or not isinstance(random_axes, Iterable | None):
             fail("random_axes", "a list of names", repr(random_axes))
         names = grid.random_axes if random_axes is None else tuple(random_axes)
         for name in names:

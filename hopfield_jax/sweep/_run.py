@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -276,11 +276,11 @@ def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequenc
 
 
 def _devices(devices: Sequence[Device] | None) -> list[Device]:
-    if devices is not None and not (
-        isinstance(devices, Sequence) and all(hasattr(device, "memory_stats") for device in devices)
-    ):
+    if devices is not None and not isinstance(devices, Iterable):
         fail("devices", "a list of JAX's devices", repr(devices)[:80])
     found = jax.local_devices() if devices is None else list(devices)
+    if not all(hasattr(device, "memory_stats") for device in found):
+        fail("devices", "a list of JAX's devices", repr(devices)[:80])
     if not found:
         fail("devices", "at least one device", "none")
     return found

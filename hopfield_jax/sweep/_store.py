@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import extra, fail
+from .._checks import extra, fail, kind
 from ._grid import Block, Grid, Tiling
 from ._names import MARKS, STATUS
 from ._program import Output
@@ -38,6 +38,7 @@ class Store:
         self.tiling = Tiling(tuple(layout["shape"]), tuple(layout["block"]))
         self.arrays: dict[str, Any] = {name: group[name] for name in layout["outputs"]}
         self.marks: Any = group[MARKS]["checksum"]
+        _check_metadata(group, layout)
 
     @staticmethod
     def create(
@@ -82,7 +83,9 @@ class Store:
             dtype=np.int64,
             fill_value=-1,
         )
-        layout = {"shape": grid.shape, "block": tiling.block, "outputs": list(outputs)}
+        layout: dict[str, Any] = {"shape": grid.shape, "block": tiling.block, "outputs": list(outputs)}
+        layout["axes"] = [axis.name for axis in grid.axes]
+        layout["metadata"] = _checksum_of_metadata(group, layout)
         own = {_CONFIGURATION: json.dumps(configuration), _LAYOUT: json.dumps(layout)}
         # Last of all: a store that was killed on the way here has none, and is made again.
         group.attrs.put({"title": "A sweep", **attributes, **own})
@@ -110,6 +113,8 @@ class Store:
             if here is None:
                 return None
             fail("store", "a new folder or the store of a sweep", f"{where}, a folder of something else")
+        except (OSError, ImportError, MemoryError):
+            raise
         except Exception as error:  # whatever a decoder says of metadata that are damaged
             fail("store", "a new folder or the store of a sweep", f"{where} ({type(error).__name__}: {error})")
         if _UNFINISHED in group.attrs:
@@ -152,8 +157,14 @@ class Store:
         zarr.consolidate_metadata(self.group.store)
 
     def dataset(self) -> Any:
+        import zarr
+
         try:
+            consolidated = zarr.open_group(self.group.store, mode="r", use_consolidated=True)
+            _check_metadata(consolidated, json.loads(self.group.attrs[_LAYOUT]))
             return _open(self.group.store)
+        except (OSError, ImportError, MemoryError):
+            raise
         except Exception as error:  # likewise
             fail("store", "the store of a sweep", f"{self.where}, which is damaged ({type(error).__name__}: {error})")
 
@@ -209,6 +220,21 @@ def _checksum(boxes: Mapping[str, np.ndarray]) -> int:
     return functools.reduce(lambda value, box: zlib.crc32(box.tobytes(), value), boxes.values(), 0)
 
 
+def _checksum_of_metadata(group: Any, layout: Mapping[str, Any]) -> int:
+    """Of everything that says how the bytes of axes, outputs and marks are to be read, and what they mean."""
+    arrays = {name: group[name] for name in (*layout["axes"], *layout["outputs"], f"{MARKS}/checksum")}
+    about = {
+        name: [x.dtype.str, x.shape, x.chunks, x.order, str(x.fill_value), dict(x.attrs), *map(repr, x.compressors)]
+        for name, x in arrays.items()
+    }
+    return zlib.crc32(json.dumps(about, sort_keys=True, default=str).encode())
+
+
+def _check_metadata(group: Any, layout: Mapping[str, Any]) -> None:
+    if _checksum_of_metadata(group, layout) != layout["metadata"]:
+        raise ValueError("its metadata are not those that were written")
+
+
 def _compressor() -> Any:
     """With a checksum in every chunk, so that a damaged one raises whoever reads it."""
     import numcodecs
@@ -224,7 +250,7 @@ def _array(group: Any, name: str, values: np.ndarray, dims: list[str], about: Ma
         chunks=values.shape,
         dtype=values.dtype,
         fill_value=None,
-        compressors=None if values.dtype == object else _compressor(),
+        compressors=_compressor(),
         attributes=attributes,
     )
     array[:] = values

@@ -32,7 +32,7 @@ from hopfield_jax import dmft as D
 from hopfield_jax.dmft._simulate import _simulate
 from hopfield_jax.dmft._solve import _solve
 from hopfield_jax.dmft._split import Split
-from hopfield_jax.dmft._trial import Run
+from hopfield_jax.dmft._trial import Sizes
 
 KEY = jr.key(0)
 TANH = D.PlasticNetwork(0.1, hj.LogCosh(4.0), D.LeakyHebbian(0.3, 5.0))
@@ -86,7 +86,7 @@ def programs(mesh: Mesh | None) -> dict[str, Any]:
         return solve.lower(model, HALF, response, jitter, KEY, num_samples=2**16, split=split, **options)
 
     def network(model: Any) -> Any:
-        return simulate.lower(model, HALF, Run.of(model, HALF, 20, 2**16, 1, KEY, None, 1, mesh=mesh), KEY, 1, (), 1)
+        return simulate.lower(model, HALF, Sizes.of(model, HALF, 20, 2**16, 1, KEY, None, 1, mesh=mesh), KEY, 1, (), 1)
 
     lowered = {
         "theory": theory(TANH, D.Novikov()),
