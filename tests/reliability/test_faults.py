@@ -33,9 +33,9 @@ def whole(tmp_path_factory) -> Path:
     return folder
 
 
-def damage(store: Path, rng: np.random.Generator) -> None:
+def damage(store: Path, rng: np.random.Generator, only: str) -> None:
     """Flips a bit of one of the files, or cuts it short."""
-    files = sorted(path for path in store.rglob("*") if path.is_file())
+    files = sorted(path for path in store.rglob(only) if path.is_file())
     path = files[rng.integers(len(files))]
     content = bytearray(path.read_bytes())
     place = rng.integers(len(content))
@@ -47,18 +47,20 @@ def damage(store: Path, rng: np.random.Generator) -> None:
 
 
 def same(found: Any, wanted: Any) -> bool:
-    return all(np.array_equal(found[name].values, wanted[name].values) for name in wanted.variables)
+    return list(found.variables) == list(wanted.variables) and all(
+        np.array_equal(found[name].values, x.values) for name, x in wanted.variables.items()
+    )
 
 
 @pytest.mark.fault("a damaged store")
-@pytest.mark.parametrize("count", [20, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [20, pytest.param(300, marks=pytest.mark.slow)])
 def test_no_damaged_byte_is_read_as_a_result(count, whole, tmp_path, record_property):
     """Bits flipped and files cut anywhere, chunks, marks and metadata alike: it is said, or computed again."""
     wanted, rng, computed_again = hj.sweep.open(whole).load(), np.random.default_rng(count), 0
     record_property("faults", count)
     for i in range(count):
         store = shutil.copytree(whole, tmp_path / f"{i}")
-        damage(store, rng)
+        damage(store, rng, (".z*", "*")[i % 2])  # metadata are few files of many
         try:
             assert same(hj.sweep.open(store).load(), wanted)
         except (ValueError, RuntimeError):  # of the store, or of the chunk's decoder
@@ -69,7 +71,7 @@ def test_no_damaged_byte_is_read_as_a_result(count, whole, tmp_path, record_prop
         except ValueError:
             pass
         shutil.rmtree(store)
-    assert computed_again > count / 2  # most damages are those of chunks
+    assert computed_again > count / 4  # most of the damages that may be those of chunks are
 
 
 def start(arguments: list[str], folder: Path, *, without: tuple[str, ...] = (), **options: Any) -> subprocess.Popen:
