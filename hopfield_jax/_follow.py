@@ -141,13 +141,13 @@ def follow(
     for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step)):
         shape_is(name, x, ())
     parameter, lower, upper, step = (
-        as_real(name, x).astype(state.dtype)
-        for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step))
+        as_real(name, x) for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step))
     )
     in_domain("state", state, "finite")
     in_domain("step", step, "positive")
-    if all(map(is_concrete, (parameter, lower, upper))) and not lower <= parameter <= upper:
+    if all(map(is_concrete, (parameter, lower, upper))) and not float(lower) <= float(parameter) <= float(upper):
         fail("parameter", f"a number between the bounds {float(lower):g} and {float(upper):g}", f"{float(parameter):g}")
+    parameter, lower, upper, step = (x.astype(state.dtype) for x in (parameter, lower, upper, step))
     at_least("num_steps", num_steps, 1)
     at_least("max_folds", max_folds, 1)
     at_least("min_folds", min_folds, 0)

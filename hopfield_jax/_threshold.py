@@ -106,7 +106,7 @@ def bisect(
     lower, upper = as_real("lower", lower), as_real("upper", upper)
     for name, x in (("lower", lower), ("upper", upper)):
         in_domain(name, x, "finite")
-    if is_concrete(lower) and is_concrete(upper) and not lower < upper:
+    if is_concrete(lower) and is_concrete(upper) and not float(lower) < float(upper):
         fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
     out = _bisect(function, lower, upper.astype(lower.dtype), int(num_iterations), setting)
     return raise_unless_okay(out, out.result) if throw else out

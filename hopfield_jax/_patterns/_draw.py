@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .._checks import at_least, fail, key_fits, shape_is, sieved
-from .._misc import default_float, nan_unless
+from .._misc import default_float
 from .._types import Array, ArrayLike, Float, Patterns, PRNGKey, ScalarLike
 
 
@@ -282,7 +282,7 @@ def number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
 
 def unless_nan(number: Float[Array, ""], drawn: Array) -> Array:
     """NaN instead of what was drawn with a number that is none."""
-    return nan_unless(~jnp.isnan(number), drawn)
+    return jnp.where(jnp.isnan(number), jnp.nan, drawn)
 
 
 def _counts(num_patterns: int, num_neurons: int, *key: PRNGKey) -> None:

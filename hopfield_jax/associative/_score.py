@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 from jaxtyping import Int as IntOf
 
 from .._checks import as_real, fail, in_domain, is_concrete, shape_is
@@ -160,10 +161,12 @@ def score(
     targets, num_patterns = jnp.asarray(targets), retrieval.similarity.shape[-1]
     if targets.shape != retrieval.winner.shape or not jnp.issubdtype(targets.dtype, jnp.integer):
         fail("targets", f"{retrieval.winner.size} indices, one a cue", f"{targets.dtype} of shape {targets.shape}")
-    if is_concrete(targets) and targets.size and not (0 <= int(targets.min()) <= int(targets.max()) < num_patterns):
-        fail("targets", f"indices from 0 to {num_patterns - 1}", f"{int(targets.min())} to {int(targets.max())}")
+    if is_concrete(targets) and targets.size:
+        low, high = int(np.min(np.asarray(targets))), int(np.max(np.asarray(targets)))
+        if not 0 <= low <= high < num_patterns:
+            fail("targets", f"indices from 0 to {num_patterns - 1}", f"{low} to {high}")
     threshold, rest = as_real("threshold", threshold), as_real("rest", rest)
-    if is_concrete(threshold) and not -1 <= threshold <= 1:
+    if is_concrete(threshold) and not -1 <= float(threshold) <= 1:
         fail("threshold", "a cosine, within [-1, 1]", f"{threshold:g}")
     in_domain("rest", rest, "positive")
 

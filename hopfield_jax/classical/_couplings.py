@@ -237,7 +237,7 @@ class SparseCouplings(AbstractCouplings):
             fail("SparseCouplings.neighbours", "indices of neurons", self.neighbours.dtype)
         shape_is("SparseCouplings.neighbours", self.neighbours, self.weights.shape, "(neurons, neighbours)")
         if is_concrete(self.neighbours) and self.neighbours.size:
-            low, high = int(self.neighbours.min()), int(self.neighbours.max())
+            low, high = int(np.min(np.asarray(self.neighbours))), int(np.max(np.asarray(self.neighbours)))
             if low < 0 or high >= self.num_neurons:
                 fail("SparseCouplings.neighbours", f"indices from 0 to {self.num_neurons - 1}", f"{low} to {high}")
         _symmetric_if_said(self)

@@ -176,9 +176,10 @@ def gain_for_period(period: NumbersLike) -> Numbers:
     ```
     """
     time = as_real("period", period)
-    valid = jnp.isfinite(time) & (time >= jnp.asarray(math.log(2), time.dtype))
-    if is_concrete(time) and not jnp.all(valid):
+    shortest = np.asarray(math.log(2), time.dtype)
+    if is_concrete(time) and not np.all(np.isfinite(known := np.asarray(time)) & (known >= shortest)):
         fail("period", "finite numbers of at least log 2 = 0.6931, where the stable branch begins", describe(period))
+    valid = jnp.isfinite(time) & (time >= shortest)
     time = jnp.where(valid, time, 1)
     return jnp.where(valid, jnp.exp(time) / -jnp.expm1(-time), jnp.nan)
 

@@ -113,7 +113,7 @@ class Store:
             if here is None:
                 return None
             fail("store", "a new folder or the store of a sweep", f"{where}, a folder of something else")
-        except (OSError, ImportError, MemoryError):
+        except (PermissionError, ConnectionError, TimeoutError, ImportError, MemoryError):
             raise
         except Exception as error:  # whatever a decoder says of metadata that are damaged
             fail("store", "a new folder or the store of a sweep", f"{where} ({type(error).__name__}: {error})")
@@ -163,7 +163,7 @@ class Store:
             consolidated = zarr.open_group(self.group.store, mode="r", use_consolidated=True)
             _check_metadata(consolidated, json.loads(self.group.attrs[_LAYOUT]))
             return _open(self.group.store)
-        except (OSError, ImportError, MemoryError):
+        except (PermissionError, ConnectionError, TimeoutError, ImportError, MemoryError):
             raise
         except Exception as error:  # likewise
             fail("store", "the store of a sweep", f"{self.where}, which is damaged ({type(error).__name__}: {error})")

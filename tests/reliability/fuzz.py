@@ -65,14 +65,17 @@ def _judge(recipe: Recipe, usual: Answer, changes: dict[str, Case]) -> Finding:
         admissible = all(case.admissible for case in changes.values()) and recipe.fits(arguments)
     except Exception:  # the condition cannot even be asked
         admissible = False
+    another_form = admissible and all(case.same for case in changes.values())  # of what is valid: a list, NumPy's float
     made = lambda verdict, detail="": Finding(recipe.title, _label(changes), verdict, detail)  # noqa: E731
     try:
         answer = recipe.answer(arguments)
     except Exception as error:
+        if another_form:
+            return made(Verdict.refused, f"{type(error).__name__}: {str(error).strip()[:160]}")
         verdict = of_error(error, [*recipe.arguments, *_fields(recipe.call)])
         return made(verdict, f"{type(error).__name__}: {str(error).strip()[:160]}")
     if answer.flagged(recipe.ignore) or recipe.flag(answer):
-        return made(Verdict.flagged)
+        return made(Verdict.refused if another_form else Verdict.flagged)
     if not admissible:
         return made(Verdict.silent, "outside the domain")
     if answer.spoiled(usual):
@@ -173,8 +176,8 @@ def main() -> None:
                     counts = collections.Counter(f.verdict.value for f in findings)
                     print(f"{recipe.title}: {time.perf_counter() - started:.1f} s {dict(counts)}", flush=True)
                     for f in findings:
-                        if f.verdict == Verdict.silent:
-                            print(f"  {f.label}: {f.detail}")
+                        if f.verdict in (Verdict.silent, Verdict.refused):
+                            print(f"  {f.verdict}: {f.label}: {f.detail}")
     finally:
         if options.out:
             with open(options.out, "w") as file:

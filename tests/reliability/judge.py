@@ -25,6 +25,7 @@ class Verdict(enum.StrEnum):
     flagged = "flagged"
     verified = "verified answers"
     obscure = "obscure errors"
+    refused = "refused though valid"
     silent = "silent wrong answers"
 
 

@@ -1,6 +1,6 @@
 """Everything public with valid arguments, the domains that its documentation gives them, and what must always hold.
 
-`AREAS` has a function a namespace, which makes its recipes. `EXEMPT` says what is not called, and why.
+`AREAS` has a function a namespace, which makes its recipes. `test_fuzz.EXEMPT` says what is not called, and why.
 """
 
 from collections.abc import Callable

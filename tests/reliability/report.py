@@ -12,6 +12,7 @@ COLUMNS = (
     "flagged",
     "verified answers",
     "obscure errors",
+    "refused though valid",
     "silent wrong answers",
 )
 
@@ -34,7 +35,8 @@ class Report:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         found: dict[str, Any] = dict(report.user_properties)
         if report.when == "call" and "fuzz" in found:
-            self.areas |= found["fuzz"]
+            for area, counts in found["fuzz"].items():  # a sample says nothing beside the whole
+                self.areas[area] = max(self.areas.get(area, counts), counts, key=lambda x: x["inputs"])
         if report.when == "call" and "fault" in found and not report.skipped:
             ((area,), faults) = found["fault"], found.get("faults", 1)
             self.tried[area] += faults

@@ -62,7 +62,9 @@ def counts(findings: dict[str, list[dict[str, str]]]) -> dict[str, dict[str, int
 
 def judge(findings: dict[str, list[dict[str, str]]], record_property: Any) -> None:
     record_property("fuzz", counts(findings))
-    silent = [f for found in findings.values() for f in found if f["verdict"] == Verdict.silent]
+    ours = ("NameError", "UnboundLocalError")  # no input is to blame for these
+    every = [f for found in findings.values() for f in found]
+    silent = [f for f in every if f["verdict"] == Verdict.silent or f["detail"].startswith(ours)]
     assert not silent, "\n".join(f"{f['callable']}({f['label']}): {f['detail']}" for f in silent)
 
 
@@ -85,8 +87,7 @@ def test_everything_public_is_tried(area):
         if name.startswith(("_", "Abstract")) or inspect.ismodule(thing) or not callable(thing):
             continue
         exempt = name in EXEMPT[area].split()
-        assert (f"{area}.{name}," in source or f"{area}.{name})" in source) != exempt or exempt, name
-        assert not exempt or hasattr(namespace, name)
+        assert exempt or f"{area}.{name}," in source or f"{area}.{name})" in source, name
 
 
 def broken(x: Any, *, weights: Any = (1.0, 2.0)) -> Any:
