@@ -14,7 +14,7 @@ from ._checks import all_finite, as_real, at_least, fail, in_domain, key_fits, k
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
 from ._integrate import as_args, as_state
-from ._misc import inner, matmul
+from ._misc import inner, matmul, nan_unless
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
@@ -143,10 +143,12 @@ def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Lineari
         eigenvalues = eigenvalues[jnp.argsort(-eigenvalues.real)]
     real = eigenvalues.real
     num_flat = jnp.sum(jnp.abs(real) <= tolerance)
+    valid = all_finite((y, tolerance)) & (tolerance >= 0)
     result = outcome(
         (~converged, RESULTS.not_converged),
         (~all_finite(eigenvalues), RESULTS.not_finite),
         (~convex, RESULTS.not_convex),
+        (~valid, RESULTS.invalid_parameter),
     )
     usable = result == RESULTS.successful
     eigenvalues = jnp.where(usable, eigenvalues, jnp.nan)
@@ -308,13 +310,15 @@ def _check_descent(model, y, args, num_directions, key) -> DescentReport:
     curvatures = jax.lax.map(curvature, directions)
     rounding = 100 * jnp.finfo(flat_y.dtype).eps * jnp.sqrt(jnp.asarray(flat_y.size, flat_y.dtype))
     energy_rate = inner(flat_gradient, flat_rate)
-    return DescentReport(
+    valid = all_finite(y)
+    report = DescentReport(
         energy=model.energy(y),
         energy_rate=energy_rate,
         dissipation=-inner(flat_rate, flat_flow),
         gradient_residual=residual,
         smallest_curvature=jnp.min(curvatures),
-        consistent=residual <= rounding,
-        convex=jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures)),
-        descends=energy_rate <= rounding * total * norm(flat_rate),
+        consistent=valid & (residual <= rounding),
+        convex=valid & (jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures))),
+        descends=valid & (energy_rate <= rounding * total * norm(flat_rate)),
     )
+    return nan_unless(valid, report)

@@ -110,6 +110,8 @@ def steady_state(
 @eqx.filter_jit
 def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newton) -> SteadyState:
     frozen, frozen_args, start = _stop_gradient((model, args, y0))
+    # A traced one that is no tolerance is never reached.
+    tolerance = jnp.where((tolerance > 0) & jnp.isfinite(tolerance), tolerance, jnp.nan)
     resting = _largest(_imbalance(start, (frozen, frozen_args))) <= tolerance
     path = integrate(
         frozen,

@@ -192,7 +192,7 @@ def score(
         energy_rise=jnp.where(failed, jnp.nan, jnp.maximum(0, jnp.max(energy[:, 1:] - energy[:, :-1], axis=1))),
         settled=~failed & (retrieval.speed <= rest.astype(scale.dtype) * scale),
         failed=failed,
-        threshold=threshold,
+        threshold=jnp.where(valid, threshold, jnp.nan),
     )
 
 

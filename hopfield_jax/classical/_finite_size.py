@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import as_real, fail, in_domain, is_concrete, shape_is
-from .._misc import matmul
+from .._checks import all_finite, as_real, fail, in_domain, is_concrete, shape_is
+from .._misc import matmul, nan_unless
 from .._results import card, with_error
 from .._types import Array, ArrayLike, Scalar, ScalarLike
 
@@ -83,15 +83,18 @@ def finite_size(
 
 
 def fitted(sizes: Array, values: Array, errors: Array, exponent: Array) -> FiniteSizeFit:
+    """The fit; NaN where a traced argument lies outside its domain."""
     scale = jnp.min(sizes)
     terms = jnp.stack([jnp.ones_like(sizes), (sizes / scale) ** -exponent], axis=1) / errors[:, None]
     covariance = jnp.linalg.inv(matmul(terms.T, terms))
-    fitted = matmul(covariance, matmul(terms.T, values / errors))
-    return FiniteSizeFit(
-        limit=fitted[0],
+    best = matmul(covariance, matmul(terms.T, values / errors))
+    fit = FiniteSizeFit(
+        limit=best[0],
         limit_error=jnp.sqrt(covariance[0, 0]),
-        slope=fitted[1] * scale**exponent,
+        slope=best[1] * scale**exponent,
         exponent=exponent,
-        chi_squared=jnp.sum(jnp.square(values / errors - matmul(terms, fitted))),
+        chi_squared=jnp.sum(jnp.square(values / errors - matmul(terms, best))),
         num_free=len(sizes) - 2,
     )
+    valid = jnp.all(sizes > 0) & jnp.all(errors > 0) & (exponent > 0) & all_finite((sizes, values, errors, exponent))
+    return nan_unless(valid, fit)

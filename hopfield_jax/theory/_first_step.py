@@ -57,7 +57,7 @@ def first_step_overlap(
     units = as_units(units)
     load, coupling = as_number("load", load, "positive"), as_number("coupling", coupling, "positive")
     cue = as_overlap("cue_overlap", cue_overlap)
-    return _first_step(units, load, cue, coupling, self_coupling)
+    return _first_step(units, load, cue, coupling, bool(self_coupling))
 
 
 @eqx.filter_jit

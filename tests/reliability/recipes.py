@@ -1100,7 +1100,8 @@ def classical_networks() -> list[Recipe]:
         found = classical.retrieve(classical.BinaryNetwork(couplings), patterns, cue, num_steps=2, throw=False)
         return found.overlap, found.state, found.result, couplings.field(cue)
 
-    spins = Array(cue, fixed=(0,), fits=lambda x: np.all(np.isin(x, (-1, 0, 1))))
+    tiny = np.finfo(np.float32).tiny  # what is smaller is zero to XLA
+    spins = Array(cue, fixed=(0,), fits=lambda x: np.all(np.isin(np.where(np.abs(x) < tiny, 0, x), (-1, 0, 1))))
     stored = Array(patterns, fixed=(1,), fits=lambda x: np.all(np.isin(x, (-1, 1))))
     symmetric = np.asarray(hebb.matrix())
     ring = np.stack([np.roll(np.arange(8), 1), np.roll(np.arange(8), -1)], axis=1)
@@ -1249,7 +1250,7 @@ def classical_networks() -> list[Recipe]:
             classical.capacity,
             dict(
                 run=Thing(recall),
-                loads=Array(np.array([0.125, 0.5, 1.5]), POSITIVE, increasing=True, constant=False, low=False),
+                loads=Array(np.array([0.125, 0.5, 6.0]), POSITIVE, increasing=True, constant=False, low=False),
                 num_neurons=sizes,
                 **draws,
             ),
