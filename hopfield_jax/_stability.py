@@ -63,6 +63,7 @@ def jacobian(model: AbstractDynamics, y: State, *, args: Any = None) -> lx.Jacob
     For an adiabatic network with $J = \Xi$ it is $(-1 + \Xi^\top H_h \Xi H_v)/\tau_v$ (Lotito 2025, eq. 28; eq. 30
     writes the factors in another order).
     """
+    y = nan_unless(all_finite(y), y)  # units that saturate have a Jacobian at infinity, which is no state
     return lx.JacobianLinearOperator(lambda y, args: model.vector_field(jnp.zeros(()), y, args), y, as_args(args))
 
 

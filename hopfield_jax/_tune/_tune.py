@@ -166,13 +166,13 @@ def tune(
     if not isinstance(method, optx.AbstractMinimiser) and not (method is None or hasattr(method, "update")):
         fail("method", "an optax optimiser or an optimistix minimiser", repr(method))
     at_least("num_steps", num_steps, 1)
+    at_least("num_repeats", num_repeats, 1)
     tolerance = as_real("tolerance", tolerance)
     in_domain("tolerance", tolerance, "positive")
     scales, unravel = scales_of(start, bounds or {})
     keys = None
     if key is not None:
         key_fits("key", key)
-        at_least("num_repeats", num_repeats, 1)
         keys = jr.split(key, num_repeats)
     shape = jax.eval_shape(objective, start, *([] if keys is None else [keys[0]]))
     if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):

@@ -1043,7 +1043,7 @@ def closed_theory() -> list[Recipe]:
             dict(
                 load=load,
                 activity=Real(0.25, "(0, 1)"),
-                threshold=Real(0.5, "[-1, 1]"),
+                threshold=Real(0.5),
                 resting=Real(-0.25),
                 max_steps=Whole(512, 1, 1024),
                 throw=NO_THROW,
