@@ -25,9 +25,9 @@ from ._questions import basin_boundary as basin_boundary
 from ._questions import largest_load as largest_load
 from ._questions import retrieved as retrieved
 from ._questions import scan_strength as scan_strength
-from ._response import Novikov as Novikov
-from ._response import Pathwise as Pathwise
-from ._response import Score as Score
+from ._schemes import AbstractScheme as AbstractScheme
+from ._schemes import AdamsBashforth as AdamsBashforth
+from ._schemes import Euler as Euler
 from ._simulate import simulate as simulate
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve

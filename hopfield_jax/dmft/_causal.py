@@ -1,127 +1,105 @@
 """A scan whose steps read what all earlier steps wrote, with a derivative that keeps one history and not one a step."""
 
 import functools
-import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
-import numpy as np
 
 from .._types import Array, PyTree
 from ._split import ONE_PIECE, Split
 
 
-class Block(NamedTuple):
-    """Some successive times of a causal scan.
-
-    `constants`: what all its steps see. `inputs`: of each step, a leading axis of time. `state`, `early`, `late`:
-    shapes of the state and of all rows up to the end of this block, (kinds, times, ...); further axes may grow with the
-    times too.
-    """
-
-    constants: PyTree
-    inputs: PyTree
-    state: PyTree
-    early: PyTree
-    late: PyTree
-
-
 def causal_scan(
-    emit: Callable[..., PyTree],
-    step: Callable[..., tuple[PyTree, PyTree, PyTree]],
+    step: Callable[..., tuple[PyTree, tuple, PyTree]],
+    constants: PyTree,
     state: PyTree,
-    blocks: Sequence[Block],
+    inputs: PyTree,
+    rows: tuple[Array, ...],
     *,
     split: Split = ONE_PIECE,
-) -> tuple[PyTree, list[PyTree]]:
-    """At every time t of all blocks, `row = emit(constants, t, state, input)` is appended to the early rows, and then
-    `state, row, out = step(constants, t, state, input, early, late)` gives the next state and a late row.
+) -> tuple[tuple[Array, ...], PyTree]:
+    """`state, written, out = step(constants, t, state, input, rows, done)` at every time t; for each array of `rows`,
+    `written` has a pair (row, slot), and the row takes its place there after the step.
 
-    A step may read early rows up to `t` and late rows before `t`, and has to leave out all others, of which nothing can
-    be said: while the scan runs they are zero, and in its derivative they are what they will be. Since a row is never
-    written again, the derivative needs no copies of the past: it is a scan of its own, linear in the tangents, that
-    reads the finished rows at every step, forward or transposed, and recomputes the step from its state. (Second
+    A slot is written once (a step that has nothing to write gives a row back as it was). A step may read only rows that
+    are written before it, and has to leave out all others: while the scan runs they are zero, and in its derivative
+    they are what they will be. So the derivative needs no copies of the past. It is a scan of its own, linear in the
+    tangents, forward or transposed, that reads the finished rows at every step and calls the step again, with `done`
+    what came `out` of it (`None` before): a step need not compute again what it finds there, see `known`. (Second
     derivatives in reverse mode are right, but keep what any scan keeps.)
 
-    **Returns:** the late rows, and what came `out` of the steps of each block (a leading axis of time).
+    **Returns:** the rows, and what came `out` of the steps, with a leading axis of time.
     """
-    arguments = [(block.constants, block.inputs) for block in blocks]
-    rooms = [(block.state, block.early, block.late) for block in blocks]
-    return _scan(state, arguments, emit=emit, step=step, rooms=rooms, split=split)
+    return _scan((constants, state, inputs, rows), step=step, split=split)
+
+
+@jax.custom_jvp
+def known(value: PyTree, formula: PyTree) -> PyTree:
+    """`value`, with the derivative of `formula`, whose own value is not needed and so is not computed."""
+    return value
+
+
+@known.defjvp
+def _(primals, tangents):
+    return primals[0], tangents[1]
 
 
 @eqx.filter_custom_jvp
-def _scan(state, arguments, **how):
-    (_, late), out, _ = _run(state, arguments, **how)
-    return late, out
+def _scan(arguments, **how):
+    return _run(arguments, **how)[:2]
 
 
 @_scan.def_jvp
-def _(primals, tangents, *, emit, step, rooms, split):
-    (state, arguments), (d_state, d_arguments) = primals, tangents
-    (early, late), out, states = _run(state, arguments, emit=emit, step=step, rooms=rooms, split=split)
+def _(primals, tangents, *, step, split):
+    ((constants, state, inputs, blank),), (moves,) = primals, tangents
+    rows, out, (states, slots) = _run(*primals, step=step, split=split)
 
     @eqx.filter_checkpoint(prevent_cse=False)
-    def push(function, primal, tangent):
-        moved = eqx.filter_jvp(function, primal, tangent)
+    def push(primal, tangent):
+        moved = eqx.filter_jvp(step, primal, tangent)
         return jtu.tree_map(_dense, *moved, is_leaf=lambda x: x is None)
 
-    d_state = jtu.tree_map(_dense, state, d_state)
-    d_early, d_late = _empty(rooms)
-    d_out = []
-    for times, (constants, inputs), (d_constants, d_inputs), passed, room in zip(
-        _times(arguments), arguments, d_arguments, states, rooms, strict=True
-    ):
-        known = _cut((early, late), room[1:])
-        carry = split.along(_fit((d_state, d_early, d_late), room))
+    d_constants, d_state, d_inputs, d_rows = jtu.tree_map(_dense, primals[0], moves, is_leaf=lambda x: x is None)
 
-        def body(d_constants, carry, inputs, constants=constants, known=known):
-            (d_state, d_early, d_late), (t, state, x, d_x) = carry, inputs
-            here, d_here = (constants, t, state, x), (d_constants, None, d_state, d_x)
-            d_early = _write(d_early, push(emit, here, d_here), t)
-            d_state, d_row, d_out = push(step, (*here, *known), (*d_here, d_early, d_late))
-            return (d_state, d_early, _write(d_late, d_row, t)), d_out
+    def body(d_constants, carry, here):
+        (d_state, d_rows), (t, state, slot, x, done, d_x) = carry, here
+        fixed = jtu.tree_map(lambda _: None, done)
+        primal, tangent = (constants, t, state, x, rows, done), (d_constants, None, d_state, d_x, d_rows, fixed)
+        d_state, d_written, d_out = push(primal, tangent)
+        return (d_state, _write(d_rows, [d_row for d_row, _ in d_written], slot)), d_out
 
-        def linear(carry, d_constants, d_inputs, body=body, first=(times, passed, inputs)):
-            return jax.lax.scan(functools.partial(body, d_constants), carry, (*first, d_inputs))
+    def linear(carry, d_constants, d_inputs):
+        steps = jnp.arange(_length(inputs)), states, slots, inputs, out, d_inputs
+        return jax.lax.scan(functools.partial(body, d_constants), carry, steps)
 
-        # The scan is its own tangent. Asked for as that, it is known to be linear also by JAX before 0.10, which
-        # transposes no other ones.
-        moves = carry, d_constants, d_inputs
-        zeros = jtu.tree_map(jnp.zeros_like, moves)
-        (d_state, d_early, d_late), moved = jax.jvp(linear, zeros, moves)[1]
-        d_out.append(moved)
-    return (late, out), (d_late, d_out)
+    # The scan is its own tangent. Asked for as that, it is known to be linear also by JAX before 0.10, which transposes
+    # no other ones.
+    moves = split.along((d_state, d_rows)), d_constants, d_inputs
+    (_, d_rows), d_out = jax.jvp(linear, jtu.tree_map(jnp.zeros_like, moves), moves)[1]
+    return (rows, out), (d_rows, d_out)
 
 
-def _run(state, arguments, *, emit, step, rooms, split):
-    """All rows, what came out, and the state before every step, block by block."""
-    early, late = _empty(rooms)
-    out, states = [], []
-    for times, (constants, inputs), room in zip(_times(arguments), arguments, rooms, strict=True):
-        carry = split.along(_fit((state, early, late), room))
+def _run(arguments, *, step, split):
+    """The rows, what came out, and of every step the state before it and the slots that it wrote."""
+    constants, state, inputs, rows = arguments
 
-        def body(carry, inputs, constants=constants):
-            (state, early, late), (t, x) = carry, inputs
-            # Written before it is read, so that XLA writes in place.
-            early = _write(early, emit(constants, t, state, x), t)
-            new, row, out = step(constants, t, state, x, early, late)
-            return (new, early, _write(late, row, t)), (out, state)
+    def body(carry, here):
+        (state, rows), (t, x) = carry, here
+        new, written, out = step(constants, t, state, x, rows, None)
+        slots = [slot for _, slot in written]
+        return (new, _write(rows, [row for row, _ in written], slots)), (out, (state, slots))
 
-        (state, early, late), (here, passed) = jax.lax.scan(body, carry, (times, inputs))
-        out.append(here)
-        states.append(passed)
-    return (early, late), out, states
+    carry = split.along((state, rows))
+    (_, rows), (out, kept) = jax.lax.scan(body, carry, (jnp.arange(_length(inputs)), inputs))
+    return rows, out, kept
 
 
-def _times(arguments: Any) -> list[Array]:
-    """The times of each block."""
-    ends = np.cumsum([0] + [len(jtu.tree_leaves(inputs)[0]) for _, inputs in arguments]).tolist()
-    return [jnp.arange(start, stop) for start, stop in itertools.pairwise(ends)]
+def _length(inputs: PyTree) -> int:
+    return len(jtu.tree_leaves(inputs)[0])
 
 
 def _dense(x: Any, tangent: Any) -> Any:
@@ -129,20 +107,5 @@ def _dense(x: Any, tangent: Any) -> Any:
     return jnp.zeros_like(x) if tangent is None and eqx.is_inexact_array(x) else tangent
 
 
-def _empty(rooms: Any) -> PyTree:
-    """Rows of no time."""
-    return jtu.tree_map(lambda x: jnp.zeros((x.shape[0], 0, *x.shape[2:]), x.dtype), rooms[0][1:])
-
-
-def _fit(tree: PyTree, room: PyTree) -> PyTree:
-    """Zeros at the end of every axis that is too short."""
-    pad = lambda x, like: jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, like.shape, strict=True)])  # noqa: E731
-    return jtu.tree_map(pad, tree, room)
-
-
-def _cut(tree: PyTree, room: PyTree) -> PyTree:
-    return jtu.tree_map(lambda x, like: x[tuple(map(slice, like.shape))], tree, room)
-
-
-def _write(rows: PyTree, row: PyTree, t: Array) -> PyTree:
-    return jtu.tree_map(lambda old, x: jax.lax.dynamic_update_slice_in_dim(old, x[:, None], t, 1), rows, row)
+def _write(rows: Any, new: Any, slots: Any) -> tuple[Array, ...]:
+    return tuple(jax.lax.dynamic_update_index_in_dim(old, x, i, 0) for old, x, i in zip(rows, new, slots, strict=True))

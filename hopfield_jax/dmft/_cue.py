@@ -47,6 +47,10 @@ class AbstractCue(Checked):
         """How many standard normals a site's initial state takes."""
 
     @abc.abstractmethod
+    def num_strata(self, units: Units) -> int:
+        """How many kinds of sites there are."""
+
+    @abc.abstractmethod
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
         """The kinds of sites, for the theory; `normals` has `dims` rows."""
 
@@ -79,6 +83,9 @@ class SpinCue(AbstractCue):
     @property
     def dims(self) -> int:
         return 0
+
+    def num_strata(self, units: Units) -> int:
+        return 2 * len(_sign_vectors(self.overlap.size, fixed=is_odd(units)))
 
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
         r"""Every combination of signs and spin, the spin with probability $\frac12(1 + s\sum_\nu m_0^\nu\xi^\nu)$."""
@@ -130,6 +137,9 @@ class GaussianCue(AbstractCue):
     @property
     def dims(self) -> int:
         return 1
+
+    def num_strata(self, units: Units) -> int:
+        return len(_sign_vectors(self.amplitude.size, fixed=is_odd(units)))
 
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
         """One kind of site for each combination of signs."""

@@ -13,22 +13,70 @@ from .._misc import as_inexact, matmul
 from .._types import Array, Float, Scalar
 
 
+class Exponential(eqx.Module):
+    r"""$\lambda K$ of synapses that forget at one rate, as a recursion: $\sum_s \lambda K_{ts}X_s$ is $M_t$ with
+
+    $$M_t = M^-_t + \text{now}\,X_t\;(t > 0),\qquad M^-_{t+1} = \text{keep}\,M_t + \text{add}\,X_t,\qquad
+      M^-_0 = 0.$$
+
+    **Arguments:** `keep`, `add` and `now`, numbers; `now` is zero but for a trapezoid rule.
+    """
+
+    keep: Scalar
+    add: Scalar
+    now: Scalar
+
+    def dense(self, num_times: int) -> Float[Array, "times times"]:
+        r"""$\lambda K_{ts}$, lower triangular."""
+        lags, later = _lags(num_times), np.arange(num_times)[None] > 0
+        kept = lambda n: jnp.power(self.keep, jnp.asarray(np.maximum(n, 0), self.keep.dtype))  # noqa: E731
+        past = jnp.where(lags > 0, self.add * kept(lags - 1), 0)
+        return past + jnp.where((lags >= 0) & later, self.now * kept(lags), 0)
+
+
+# An array of shape (times, times), or (times, times, times) for kernels of two times; or what adds up to it.
+Table = Array | Exponential | tuple["Table", ...]
+
+
 class AbstractPlasticityKernel(Checked):
     r"""A causal kernel $K$ of Hebbian plasticity,
 
     $$A_{ij}(t) = \frac{\lambda}{N}\sum_{s<t} K(t, s)\,\phi_i(s)\phi_j(s),\qquad\text{or}\qquad
       A_{ij}(t) = \frac{\lambda}{N}\sum_{s,s'<t} K(t; s, s')\,\phi_i(s)\phi_j(s').$$
+
+    Kernels add up: `LeakyHebbian(0.5, tau=5.0) + LeakyHebbian(-0.2, tau=50.0)`.
     """
 
     @abc.abstractmethod
-    def table(self, num_times: int, dt: Scalar) -> Float[Array, "..."]:
-        r"""$\lambda K$ at the times 0, dt, …: shape (num_times, num_times), strictly lower triangular; of a kernel of
-        two times, (num_times, num_times, num_times)."""
+    def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Table:
+        r"""$\lambda K$ at the times 0, dt, …: an array of shape (num_times, num_times), zero unless s < t (of a kernel
+        of two times (num_times, num_times, num_times), zero unless s, s' < t), an `Exponential`, or a tuple of these,
+        which add up.
+
+        `trapezoid` asks for an integral over s by the trapezoid rule, for the schemes of second order: s = t belongs to
+        it, and the first and last time count half. A kernel that does not know it stays of first order.
+        """
+
+    def __add__(self, other: "AbstractPlasticityKernel") -> "AbstractPlasticityKernel":
+        return KernelSum((self, other)) if isinstance(other, AbstractPlasticityKernel) else NotImplemented
+
+
+class KernelSum(AbstractPlasticityKernel):
+    """Several kernels at once, `kernel + kernel`.
+
+    **Arguments:** `kernels`, a tuple of them.
+    """
+
+    kernels: tuple[AbstractPlasticityKernel, ...]
+
+    def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Table:
+        """The tables of all."""
+        return tuple(kernel.table(num_times, dt, trapezoid) for kernel in self.kernels)
 
 
 class LeakyHebbian(AbstractPlasticityKernel):
     r"""$A(t+1) = (1 - dt/\tau)A(t) + (dt/\tau)(\lambda/N)\phi\phi^\top$: $K = \frac{dt}{\tau}(1 -
-    \frac{dt}{\tau})^{t-s-1}$.
+    \frac{dt}{\tau})^{t-s-1}$; by the trapezoid rule $K = \frac{dt}{\tau}e^{-(t-s)dt/\tau}$.
 
     **Arguments:**
 
@@ -39,13 +87,15 @@ class LeakyHebbian(AbstractPlasticityKernel):
     strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"))
     tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
 
-    def table(self, num_times: int, dt: Scalar) -> Float[Array, "times times"]:
-        r"""$\lambda K_{ts}$."""
-        rate = dt / self.tau
-        lags = _lags(num_times)
-        decay = jnp.power(1 - rate, jnp.asarray(np.maximum(lags - 1, 0), rate.dtype))
-        table = jnp.where(lags > 0, self.strength * rate * decay, 0)
-        return jnp.where(rate <= 1, table, jnp.nan)  # a traced tau below dt: the solve answers with a code
+    def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Exponential:
+        r"""$\lambda K_{ts}$. **Raises:** `ValueError` for `tau` below `dt`; a traced one gives NaN."""
+        if is_concrete(self.tau) and is_concrete(dt) and float(self.tau) < float(dt):
+            fail("LeakyHebbian.tau", f"a time constant of at least dt = {float(dt):g}", f"{float(self.tau):g}")
+        rate = jnp.where(self.tau >= dt, dt / self.tau, jnp.nan)
+        if not trapezoid:
+            return Exponential(1 - rate, self.strength * rate, jnp.zeros_like(rate))
+        half, keep = self.strength * rate / 2, jnp.exp(-rate)
+        return Exponential(keep, half * keep, half)
 
 
 class AccumulatingHebbian(AbstractPlasticityKernel):
@@ -56,9 +106,11 @@ class AccumulatingHebbian(AbstractPlasticityKernel):
 
     strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"))
 
-    def table(self, num_times: int, dt: Scalar) -> Float[Array, "times times"]:
+    def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Exponential:
         r"""$\lambda\,dt$ below the diagonal."""
-        return jnp.where(_lags(num_times) > 0, self.strength * dt, 0)
+        step = self.strength * dt
+        one, zero = jnp.ones_like(step), jnp.zeros_like(step)
+        return Exponential(one, step / 2, step / 2) if trapezoid else Exponential(one, step, zero)
 
 
 class FunctionKernel(AbstractPlasticityKernel):
@@ -66,7 +118,8 @@ class FunctionKernel(AbstractPlasticityKernel):
 
     **Arguments:**
 
-    - `fn`: $k(t, s)$, a rate, of two real times $s < t$ in units of the neurons' time constant.
+    - `fn`: $k(t, s)$, a rate, of two real times $s < t$ (with a scheme of second order $s \le t$) in units of the
+      neurons' time constant.
     - `strength`: $\lambda$.
     """
 
@@ -77,14 +130,16 @@ class FunctionKernel(AbstractPlasticityKernel):
         if not callable(self.fn):
             fail("FunctionKernel.fn", "a function of two times", kind(self.fn))
 
-    def table(self, num_times: int, dt: Scalar) -> Float[Array, "times times"]:
+    def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Float[Array, "times times"]:
         r"""$\lambda\,dt\,k(t, s)$ below the diagonal."""
-        times = jnp.arange(num_times).astype(dt.dtype) * dt
-        below = _lags(num_times) > 0
-        # Where s >= t the function is not asked: a value that is infinite there would spoil gradients.
-        earlier = jnp.where(below, times[None, :], -dt)
+        lags = _lags(num_times)
+        times, asked = jnp.arange(num_times).astype(dt.dtype) * dt, (lags > 0) | (trapezoid & (lags == 0))
+        # The function is asked for no other s: a value that is infinite there would spoil gradients.
+        earlier = jnp.where(asked, times[None, :], -dt)
         values = jax.vmap(jax.vmap(self.fn, (None, 0)), (0, 0))(times, earlier)
-        return jnp.where(below, self.strength * dt * values, 0)
+        ends = (lags == 0) | (np.arange(num_times)[None] == 0) if trapezoid else np.zeros_like(lags, bool)
+        values *= jnp.where(ends, 0.5, 1).astype(values.dtype)
+        return jnp.where(asked, self.strength * dt * values, 0).at[0].set(0)
 
 
 class TableKernel(AbstractPlasticityKernel):
@@ -105,32 +160,59 @@ class TableKernel(AbstractPlasticityKernel):
     def __check_init__(self):
         if len(set(self.values.shape)) != 1:
             fail("TableKernel.values", "axes of one length, the times", f"shape {self.values.shape}")
-        causal = _causal(len(self.values), self.values.ndim)
-        if is_concrete(self.values) and np.any(np.asarray(self.values)[~causal]):
-            fail("TableKernel.values", "a causal kernel, zero unless s < t", "entries at s >= t that are not zero")
+        causal("TableKernel.values", self.values, trapezoid=False)
 
-    def table(self, num_times: int, dt: Scalar) -> Float[Array, "..."]:
+    def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Float[Array, "..."]:
         r"""$\lambda K$, cut to the times asked for."""
         if len(self.values) < num_times:
             fail("TableKernel.values", f"at least num_steps + 1 = {num_times} times", f"shape {self.values.shape}")
-        values = self.values[(slice(num_times),) * self.values.ndim]
-        return jnp.where(_causal(num_times, values.ndim), self.strength * values, 0)
+        return self.strength * self.values[(slice(num_times),) * self.values.ndim]
+
+
+def kernel_tables(
+    kernel: AbstractPlasticityKernel | None, num_times: int, dt: Scalar, trapezoid: bool
+) -> tuple[Exponential | Array, ...]:
+    """What adds up to λK, each of it checked; nothing without plasticity."""
+
+    def flat(table: Table) -> tuple[Exponential | Array, ...]:
+        return sum(map(flat, table), ()) if isinstance(table, tuple) else (table,)
+
+    def checked(table: Exponential | Array) -> Exponential | Array:
+        name = f"{type(kernel).__name__}.table"
+        if isinstance(table, Exponential):
+            return table
+        if table.ndim not in (2, 3) or set(table.shape) != {num_times}:
+            fail(name, f"two or three axes of {num_times} times", f"shape {table.shape}")
+        return causal(name, table, trapezoid)
+
+    return () if kernel is None else tuple(map(checked, flat(kernel.table(num_times, dt, trapezoid))))
+
+
+def causal(argument: str, table: Array, trapezoid: bool) -> Array:
+    """The table, if it is zero unless s < t (by the trapezoid rule s ≤ t): a known one that is not raises, a traced one
+    becomes NaN."""
+    lags = _lags(len(table)) + trapezoid
+    late = lags <= 0 if table.ndim == 2 else (lags <= 0)[:, :, None] | (lags <= 0)[:, None, :]
+    if is_concrete(table):
+        if np.any(np.asarray(table)[late]):
+            fail(argument, "a causal kernel, zero unless s < t", "entries at s >= t that are not zero")
+        return table
+    return jnp.where(late, jnp.where(jnp.any(jnp.where(late, table, 0) != 0), jnp.nan, 0), table)
+
+
+def dense_tables(tables: tuple[Exponential | Array, ...], num_times: int) -> tuple[Array, ...]:
+    """The tables as arrays."""
+    return tuple(table.dense(num_times) if isinstance(table, Exponential) else table for table in tables)
+
+
+def plastic_weights(rows: tuple[Array, ...], correlations: Array) -> Array:
+    r"""$\lambda K_{ts}C_{ts}$, or $\lambda\sum_{s'}K(t; s, s')C_{ts'}$: the weight of the output at $s$ in the plastic
+    field at $t$, from rows $t$ of the kernel's tables."""
+    weights = (row * correlations if row.ndim == 1 else matmul(row, correlations) for row in rows)
+    return sum(weights, jnp.zeros_like(correlations))
 
 
 def _lags(num_times: int) -> np.ndarray:
     """t − s in steps."""
     times = np.arange(num_times)
     return times[:, None] - times[None, :]
-
-
-def _causal(num_times: int, ndim: int) -> np.ndarray:
-    below = _lags(num_times) > 0
-    return below if ndim == 2 else below[:, :, None] & below[:, None, :]
-
-
-def plastic_weights(row: Array, correlations: Array) -> Array:
-    r"""$\lambda K_{ts}C_{ts}$, or $\lambda\sum_{s'}K(t; s, s')C_{ts'}$: the weight of the output at $s$ in the plastic
-    field at $t$; `row` is the kernel's row of time $t$."""
-    if row.ndim == 1:
-        return row * correlations
-    return matmul(row, correlations)

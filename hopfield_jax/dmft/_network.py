@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete, kind
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Int, Scalar
-from ._kernels import AbstractPlasticityKernel
+from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
+from ._schemes import AbstractScheme, Euler
 from ._units import Glauber, Units, units_fit
 
 
@@ -28,6 +29,8 @@ class AbstractPlasticModel(Checked):
     pattern_field: eqx.AbstractVar[Array]
     cue_field: eqx.AbstractVar[Array]
 
+    scheme: eqx.AbstractVar[AbstractScheme]
+
     @property
     @abc.abstractmethod
     def order(self) -> int:
@@ -40,22 +43,26 @@ class AbstractPlasticModel(Checked):
 
     @property
     @abc.abstractmethod
-    def noise_amplitude(self) -> Scalar:
-        """$a$: the crosstalk noise has covariance $a^2 R B R^\\top$."""
+    def own_feedback(self) -> Scalar | float:
+        """The weight of a neuron's own output in its field, from kept self-couplings."""
 
     @abc.abstractmethod
     def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
         """Field along each condensed pattern."""
 
     @abc.abstractmethod
-    def noise_row(self, t: Array, correlation: Float[Array, "times times"]) -> Float[Array, " times"]:
-        """Row `t` of $B$ from the rows up to `t` of $C$ (symmetric; zero where not yet known)."""
+    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
+        r"""$u(L_t, C_{tt})$, the weights with which independent standard normals $z$ make the crosstalk $u\cdot z$ of the
+        uncondensed patterns, from the coefficients $L_t$ of the outputs at t on orthonormal directions $q$ and their
+        square $C_{tt} = L_t\cdot L_t$.
+
+        It says all: with $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
+        $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
+        """
 
     @abc.abstractmethod
-    def feedback_row(
-        self, t: Array, correlation: Float[Array, "times times"], answer: Float[Array, " times"]
-    ) -> Float[Array, " times"]:
-        """Row `t` of $F$, from $C$ and row `t` of $GR$."""
+    def num_normals(self, rank: int) -> int:
+        """How many normals `crosstalk` weighs, for so many directions."""
 
     @abc.abstractmethod
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
@@ -66,6 +73,10 @@ class AbstractPlasticModel(Checked):
         self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
     ) -> Float[Array, " neurons"]:
         """The field of the stored patterns on every neuron of a real network, matrix-free."""
+
+    def tables(self, num_times: int) -> tuple[Exponential | Array, ...]:
+        r"""What adds up to $\lambda K$ of the plasticity; nothing without it."""
+        return kernel_tables(self.kernel, num_times, self.dt, self.scheme.trapezoid)
 
     def fields(self, num_times: int) -> tuple[Array, Array]:
         """The external fields along pattern and cue at every time, shape (num_times,) each."""
@@ -99,6 +110,7 @@ class PlasticNetwork(AbstractPlasticModel):
     - `coupling`: $g$ > 0, scales the stored couplings only.
     - `pattern_field`, `cue_field`: external fields along the first condensed pattern and along the cue, one number or
       shape (num_steps,).
+    - `scheme`: `Euler()`, or `AdamsBashforth()` of second order in `dt`.
 
     ??? cite "Source"
         ```bibtex
@@ -117,6 +129,7 @@ class PlasticNetwork(AbstractPlasticModel):
     coupling: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
     pattern_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
     cue_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    scheme: AbstractScheme = Euler()
 
     def __check_init__(self):
         _model_fits(self)
@@ -131,24 +144,21 @@ class PlasticNetwork(AbstractPlasticModel):
         return self.coupling
 
     @property
-    def noise_amplitude(self) -> Scalar:
-        r"""$\sqrt\alpha\,g$."""
-        return jnp.sqrt(self.load) * self.coupling
+    def own_feedback(self) -> Scalar | float:
+        r"""$\alpha g$ with self-couplings."""
+        return self.load * self.coupling if self.self_coupling else 0.0
 
     def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
         r"""$g\,m$."""
         return self.coupling * overlaps
 
-    def noise_row(self, t: Array, correlation: Float[Array, "times times"]) -> Float[Array, " times"]:
-        r"""$C_{ts}$: the noise has covariance $\alpha g^2 R C R^\top$."""
-        return correlation[t]
+    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " rank"]:
+        r"""$\sqrt\alpha\,g\,L_t$: noise of covariance $\alpha g^2 R C R^\top$, feedback $\alpha g(R - 1)$."""
+        return jnp.sqrt(self.load) * self.coupling * outputs
 
-    def feedback_row(
-        self, t: Array, correlation: Float[Array, "times times"], answer: Float[Array, " times"]
-    ) -> Float[Array, " times"]:
-        r"""$\alpha g(R - 1) = \alpha g^2 GR$ or, with self-couplings, $\alpha g R$."""
-        row = self.load * self.coupling**2 * answer
-        return row.at[t].add(self.load * self.coupling) if self.self_coupling else row
+    def num_normals(self, rank: int) -> int:
+        """One for each direction."""
+        return rank
 
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
         r"""$\alpha N$, to the nearest whole number of at least one."""
@@ -170,7 +180,7 @@ class DensePlasticNetwork(AbstractPlasticModel):
     With $\langle\cdot\rangle$ over $z \sim N(0, C)$, the noise has covariance $\alpha\langle z_t^n z_s^n\rangle$ and
     the feedback is $\alpha n^2\langle z_t^{n-1}z_s^{n-1}\rangle G_{ts}$, with the on-site term $\alpha n(n-1)\sum_s
     G_{ts}\langle z_t^{n-2}z_s^n\rangle$ where equal indices are kept; where they are not, only the connected parts
-    $n!\,C^n$ and $n\,n!\,C^{n-1}G$ stay.
+    $n!\,C^n$ and $n\,n!\,C^{n-1}G$ stay. With room for $r$ directions the theory takes about $r^n$ normals a sample.
 
     **Arguments:** as `PlasticNetwork`, without `coupling` and `self_coupling`, and
 
@@ -186,6 +196,7 @@ class DensePlasticNetwork(AbstractPlasticModel):
     equal_indices: bool = eqx.field(static=True, default=True)
     pattern_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
     cue_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    scheme: AbstractScheme = Euler()
 
     def __check_init__(self):
         at_least("DensePlasticNetwork.n", self.n, 2)
@@ -203,31 +214,34 @@ class DensePlasticNetwork(AbstractPlasticModel):
         return 0.0
 
     @property
-    def noise_amplitude(self) -> Scalar:
-        r"""$\sqrt\alpha$."""
-        return jnp.sqrt(self.load)
+    def own_feedback(self) -> float:
+        """None, but for the on-site term, which `crosstalk` knows."""
+        return 0.0
 
     def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
         r"""$m^n$."""
         return overlaps**self.n
 
-    def noise_row(self, t: Array, correlation: Float[Array, "times times"]) -> Float[Array, " times"]:
-        r"""$\langle z_t^n z_s^n\rangle$, or $n!\,C_{ts}^n$."""
-        n, row = self.n, correlation[t]
-        if self.equal_indices:
-            return gaussian_moment(n, n, row[t], jnp.diagonal(correlation), row)
-        return math.factorial(n) * row**n
+    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
+        r"""$\sqrt{\alpha\,k!}\binom nk(n-k-1)!!\;C_{tt}^{(n-k)/2}\,L_t\otimes\dots\otimes L_t$ ($k$ factors) for $k = n,
+        n - 2, \dots$, only $k = n$ without equal indices; products of two times add up to $\alpha\langle z_t^nz_s^n\rangle$."""
+        n, terms = self.n, []
+        for k in self._factors:
+            amplitude = math.sqrt(math.factorial(k)) * math.comb(n, k) * math.prod(range(n - k - 1, 0, -2))
+            product = jnp.ones((1,), outputs.dtype)
+            for _ in range(k):
+                product = (product[:, None] * outputs[None, :]).reshape(-1)
+            terms.append(amplitude * square ** ((n - k) // 2) * product)
+        return jnp.sqrt(self.load) * jnp.concatenate(terms)
 
-    def feedback_row(
-        self, t: Array, correlation: Float[Array, "times times"], answer: Float[Array, " times"]
-    ) -> Float[Array, " times"]:
-        r"""$\alpha n^2\langle z_t^{n-1}z_s^{n-1}\rangle G_{ts}$ and the on-site term, or $\alpha n\,n!\,C_{ts}^{n-1}
-        G_{ts}$."""
-        n, row, power = self.n, correlation[t], jnp.diagonal(correlation)
-        if not self.equal_indices:
-            return self.load * n * math.factorial(n) * row ** (n - 1) * answer
-        site = n * (n - 1) * jnp.sum(answer * gaussian_moment(n - 2, n, row[t], power, row))
-        return self.load * (n**2 * gaussian_moment(n - 1, n - 1, row[t], power, row) * answer).at[t].add(site)
+    def num_normals(self, rank: int) -> int:
+        r"""$\sum_k \text{rank}^k$ over the $k$ of `crosstalk`."""
+        return sum(rank**k for k in self._factors)
+
+    @property
+    def _factors(self) -> tuple[int, ...]:
+        """How many rows of $L$ a term of `crosstalk` multiplies."""
+        return tuple(range(self.n % 2, self.n + 1, 2)) if self.equal_indices else (self.n,)
 
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
         r"""$\alpha N^n$, to the nearest whole number of at least one."""
@@ -255,20 +269,6 @@ class DensePlasticNetwork(AbstractPlasticModel):
         return math.factorial(n) * jnp.sum(patterns * elementary[n], axis=0)
 
 
-def gaussian_moment(a: int, b: int, first: Array, second: Array, covariance: Array) -> Array:
-    r"""$\langle x^a y^b\rangle$ of two Gaussians of mean zero (Isserlis), from their variances and covariance."""
-    total = jnp.zeros_like(covariance)
-    for k in range(min(a, b) + 1):  # k pairs join x with y, the rest pair among themselves
-        if (a - k) % 2 == 0 and (b - k) % 2 == 0:
-            count = math.factorial(k) * math.comb(a, k) * math.comb(b, k) * _pairings(a - k) * _pairings(b - k)
-            total += count * first ** ((a - k) // 2) * second ** ((b - k) // 2) * covariance**k
-    return total
-
-
-def _pairings(n: int) -> int:
-    return math.prod(range(n - 1, 0, -2))
-
-
 def _count(number: Scalar) -> Int[Array, ""]:
     return jnp.maximum(1, jnp.round(jax.lax.stop_gradient(number))).astype(jnp.int32)
 
@@ -278,12 +278,15 @@ def _model_fits(model: AbstractPlasticModel) -> None:
     units_fit(f"{name}.units", model.units)
     if not isinstance(model.kernel, AbstractPlasticityKernel | None):
         fail(f"{name}.kernel", "a plasticity kernel or None", kind(model.kernel))
+    if not isinstance(model.scheme, AbstractScheme):
+        fail(f"{name}.scheme", "Euler() or AdamsBashforth()", kind(model.scheme))
     if is_concrete(model.dt):
         in_domain(f"{name}.dt", model.dt, "positive")
         if float(model.dt) > 1:
             fail(f"{name}.dt", "a step in (0, 1]", f"{float(model.dt):g}")
         if isinstance(model.units, Glauber) and float(model.dt) != 1:
             fail(f"{name}.dt", "1 with Glauber units, which are updated all at once", f"{float(model.dt):g}")
-        tau = getattr(model.kernel, "tau", model.dt)
-        if is_concrete(tau) and float(tau) < float(model.dt):
-            fail(f"{name}.kernel.tau", f"a time constant of at least dt = {float(model.dt):g}", f"{float(tau):g}")
+        if float(model.dt) > model.scheme.largest_dt:
+            expected = f"a step of at most {model.scheme.largest_dt} with {type(model.scheme).__name__}"
+            fail(f"{name}.dt", expected, f"{float(model.dt):g}")
+        kernel_tables(model.kernel, 1, model.dt, model.scheme.trapezoid)  # raises unless they fit together

@@ -1,11 +1,19 @@
 """The one result type of theory and simulation."""
 
+import abc
+import functools
+from typing import Any
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
+from .._misc import matmul
 from .._results import RESULTS, Setting, card, describe_result, with_error
-from .._types import Array, Float, PyTree, Scalar
+from .._types import Array, Float, Int, PyTree, Scalar
+from ._kernels import Exponential, dense_tables, plastic_weights
+from ._pass import Rows
 
 
 def setting(source: str, model: eqx.Module, cue: eqx.Module) -> Setting:
@@ -14,7 +22,92 @@ def setting(source: str, model: eqx.Module, cue: eqx.Module) -> Setting:
     kernel = getattr(model, "kernel", None)
     parts += [("kernel", "none" if kernel is None else type(kernel).__name__), ("cue", type(cue).__name__)]
     parts += [(n, str(getattr(model, n))) for n in ("self_coupling", "equal_indices", "n") if hasattr(model, n)]
+    if (scheme := type(getattr(model, "scheme", None)).__name__) not in ("Euler", "NoneType"):
+        parts += [("scheme", scheme)]
     return Setting.of(source, parts, {"": model, "cue": cue})
+
+
+class AbstractTwoTime(eqx.Module):
+    """Where two-time quantities come from: `of(name)` is a matrix (times, times) and its standard error, `None` for
+    what is not known."""
+
+    @abc.abstractmethod
+    def of(self, name: str) -> tuple[Array | None, Array | None]:
+        """One of `correlation`, `response`, `noise_covariance`, `crosstalk_feedback`, `plastic_feedback`."""
+
+
+class Measured(AbstractTwoTime):
+    """Matrices that were measured, by name, each with its error (or `None`)."""
+
+    matrices: dict[str, tuple[Array, Array | None]]
+
+    def of(self, name: str) -> tuple[Array | None, Array | None]:
+        """As it was measured."""
+        return self.matrices.get(name, (None, None))
+
+
+class Factors(AbstractTwoTime):
+    """What theory keeps: rows of every randomisation, from which the matrices are computed when they are asked for.
+
+    **Attributes:** `rows`, leading axes (randomisations, times); `propagation`, $p$ in $R = (1 - pG)^{-1}$; `tables`
+    of $\\lambda K$.
+    """
+
+    rows: Rows
+    propagation: Scalar
+    tables: tuple[Exponential | Array, ...]
+
+    def of(self, name: str) -> tuple[Array, Array]:
+        """Computed from the factors: $C = LL^\\top$, $(GR)u = b$ and so on."""
+        compute = functools.partial(_two_time, name)
+        for _ in range(self.rows.outputs.ndim - 3):
+            compute = jax.vmap(compute)
+        return compute(self)
+
+
+@eqx.filter_jit
+def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
+    def one(rows: Rows) -> Array:
+        size = len(rows.outputs)
+        good = ~jnp.isnan(rows.innovation)
+        rows = jtu.tree_map(lambda x: jnp.where(good.reshape(good.shape + (1,) * (x.ndim - 1)), x, 0), rows)
+        if name in ("correlation", "plastic_feedback"):
+            dropped = jnp.where(rows.new, 0, rows.innovation**2)
+            out = matmul(rows.outputs, rows.outputs.T) + jnp.diag(dropped)
+            good = good[:, None] & good[None, :]
+            if name == "plastic_feedback":
+                tables = dense_tables(factors.tables, size)
+                out = jax.vmap(plastic_weights)(tables, out) if tables else jnp.zeros_like(out)
+                good = jnp.diagonal(good)[:, None]
+        elif name == "noise_covariance":
+            noise = rows.sources + factors.propagation * rows.answers
+            out, good = matmul(noise, noise.T), good[:, None] & good[None, :]
+        elif name == "crosstalk_feedback":
+            out, good = _causal_weights(rows.crosstalk, rows.outputs) + jnp.diag(rows.own), good[:, None]
+        else:
+            answer = _causal_weights(rows.answers, rows.sources)
+            propagator = jnp.eye(size, dtype=answer.dtype) + factors.propagation * answer
+            out = jax.scipy.linalg.solve_triangular(propagator, answer.T, trans="T", lower=True, unit_diagonal=True).T
+            # Answers are seen in the noise: below the rounding of a field nothing is.
+            drowned = jnp.sqrt(jnp.max(jnp.sum(rows.sources**2, axis=1))) < jnp.finfo(out.dtype).eps
+            good = good[:, None] & ~drowned
+        return jnp.where(good, out, jnp.nan)
+
+    return mean_and_error(jax.vmap(one)(factors.rows))
+
+
+def _causal_weights(rows: Float[Array, "times n"], basis: Float[Array, "times n"]) -> Float[Array, "times times"]:
+    r"""Strictly lower triangular $W$ with $W \cdot \text{basis} = \text{rows}$, of all such rows the shortest.
+
+    A small ridge (1e-4 of a basis row's size) stands for what a direction at the tolerance cannot determine. One QR
+    decomposition serves all times, since that of the rows before t is a part of it.
+    """
+    size = len(basis)
+    ridge = 1e-4 * jnp.sqrt(jnp.mean(jnp.sum(basis**2, axis=1)))
+    ridge = jnp.where(ridge > 0, ridge, 1)
+    q, r = jnp.linalg.qr(jnp.concatenate([basis.T, ridge * jnp.eye(size, dtype=basis.dtype)]))
+    seen = jnp.tril(matmul(rows, q[: basis.shape[1]]), -1)
+    return jnp.tril(jax.scipy.linalg.solve_triangular(r, seen.T).T, -1)
 
 
 class OrderParameters(eqx.Module):
@@ -28,18 +121,23 @@ class OrderParameters(eqx.Module):
 
     - `times`: in units of the neurons' time constant.
     - `overlap`: $m_t = \langle\xi\phi_t\rangle$. `cue_overlap`: $C_{t0}$.
-    - `correlation`: $C_{ts} = \langle\phi_t\phi_s\rangle$. `response`: $G_{ts} = \langle\partial\phi_t/
-      \partial\theta_s\rangle$.
-      Where the noise is nearly the same at two times, single entries are ill-determined and only their sums are sharp;
-      NaN where it is smaller than rounding (by `Novikov`, at loads below 1e-14 in float32).
-    - `noise_covariance`: of the crosstalk. `crosstalk_feedback`: $F_{ts}$, weight of $\phi_s$ in the field of the
-      stored patterns at t. `plastic_feedback`: $\lambda K_{ts}C_{ts}$, its weight in that of the plastic synapses.
     - `energy`: per neuron, $\langle x\phi - L(x)\rangle - \frac12\langle\phi I\rangle - \langle\theta\phi\rangle$.
     - `error_fraction`: $P(\xi\phi_t < 0) + \frac12 P(\phi_t = 0)$.
-    - `jitter`: added to the diagonal of the covariance, relative to it. `smallest_pivot`: of its factor, relative to
-      the diagonal. `residual`: largest change, in standard errors, of overlaps and correlations when fresh paths are
-      driven by the solved order parameters (`None` unless asked for).
-    - `setting`: the conventions. `result`: how it ended; numbers after a failure are NaN.
+    - `rank`: of theory, how many directions the outputs span, the most of all randomisations. `dropped`: the largest
+      root mean square of outputs that was left beside them (at most `tolerance`). `orthogonality`: how far the
+      directions are from orthonormal, the largest entry of $|\langle qq^\top\rangle - 1|$.
+    - `residual`: largest change, in standard errors, of overlaps and correlations when fresh paths are driven by the
+      solved order parameters (`None` unless asked for).
+    - `two_time`: where the matrices come from. `setting`: the conventions. `result`: how it ended; numbers after a
+      failure are NaN.
+
+    **Computed when asked for:**
+
+    - `correlation`: $C_{ts} = \langle\phi_t\phi_s\rangle$. `response`: $G_{ts} = \langle\partial\phi_t/
+      \partial\theta_s\rangle$. Where the noise is nearly the same at two times, single entries are ill-determined and
+      only their sums are sharp; NaN where it is smaller than rounding (at loads below 1e-14 in float32).
+    - `noise_covariance`: of the crosstalk. `crosstalk_feedback`: $F_{ts}$, weight of $\phi_s$ in the field of the
+      stored patterns at t. `plastic_feedback`: $\lambda K_{ts}C_{ts}$, its weight in that of the plastic synapses.
     """
 
     times: Float[Array, " times"]
@@ -47,23 +145,57 @@ class OrderParameters(eqx.Module):
     overlap_error: Float[Array, "times *condensed"]
     cue_overlap: Float[Array, " times"]
     cue_overlap_error: Float[Array, " times"]
-    correlation: Float[Array, "times times"]
-    correlation_error: Float[Array, "times times"]
-    response: Float[Array, "times times"] | None
-    response_error: Float[Array, "times times"] | None
-    noise_covariance: Float[Array, "times times"] | None
-    crosstalk_feedback: Float[Array, "times times"] | None
-    crosstalk_feedback_error: Float[Array, "times times"] | None
-    plastic_feedback: Float[Array, "times times"]
     energy: Float[Array, " times"]
     energy_error: Float[Array, " times"]
     error_fraction: Float[Array, " times"]
     error_fraction_error: Float[Array, " times"]
-    jitter: Scalar | None
-    smallest_pivot: Scalar | None
+    two_time: AbstractTwoTime
+    rank: Int[Array, ""] | None
+    dropped: Scalar | None
+    orthogonality: Scalar | None
     residual: Scalar | None
     setting: Setting
     result: RESULTS
+
+    @property
+    def correlation(self) -> Any:
+        """$C_{ts}$."""
+        return self.two_time.of("correlation")[0]
+
+    @property
+    def correlation_error(self) -> Any:
+        """Of $C_{ts}$."""
+        return self.two_time.of("correlation")[1]
+
+    @property
+    def response(self) -> Any:
+        """$G_{ts}$, or `None`."""
+        return self.two_time.of("response")[0]
+
+    @property
+    def response_error(self) -> Any:
+        """Of $G_{ts}$, or `None`."""
+        return self.two_time.of("response")[1]
+
+    @property
+    def noise_covariance(self) -> Any:
+        r"""$\langle\eta_t\eta_s\rangle$, or `None`."""
+        return self.two_time.of("noise_covariance")[0]
+
+    @property
+    def crosstalk_feedback(self) -> Any:
+        """$F_{ts}$, or `None`."""
+        return self.two_time.of("crosstalk_feedback")[0]
+
+    @property
+    def crosstalk_feedback_error(self) -> Any:
+        """Of $F_{ts}$, or `None`."""
+        return self.two_time.of("crosstalk_feedback")[1]
+
+    @property
+    def plastic_feedback(self) -> Any:
+        r"""$\lambda K_{ts}C_{ts}$."""
+        return self.two_time.of("plastic_feedback")[0]
 
     def __str__(self) -> str:
         def text():
@@ -74,10 +206,11 @@ class OrderParameters(eqx.Module):
                 f"{self.cue_overlap[-1]:.4f}, energy {self.energy[0]:.4g} -> {self.energy[-1]:.4g}",
                 str(self.setting),
             ]
-            if self.smallest_pivot is not None:
+            if self.rank is not None:
                 residual = "not computed" if self.residual is None else f"{self.residual:.2g} standard errors"
                 lines.append(
-                    f"jitter {self.jitter:.1e}, smallest pivot {self.smallest_pivot:.1e}, self-consistency {residual}"
+                    f"rank {self.rank}, dropped at most {self.dropped:.1e}, orthogonal to {self.orthogonality:.1e}, "
+                    f"self-consistency {residual}"
                 )
             return "\n  ".join([*lines, f"result: {describe_result(self.result)}"])
 

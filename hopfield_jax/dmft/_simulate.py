@@ -11,10 +11,9 @@ from .._misc import default_float
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey
 from ._cue import AbstractCue
-from ._kernels import plastic_weights
+from ._kernels import dense_tables, plastic_weights
 from ._network import AbstractPlasticModel
-from ._order import OrderParameters, mean_and_error, setting
-from ._process import kernel_table
+from ._order import Measured, OrderParameters, mean_and_error, setting
 from ._solve import keep, prepared
 from ._trial import Sizes, counted, one_trial
 from ._units import Glauber, Sign
@@ -113,12 +112,16 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
         blank = jnp.full((num_times, num_times), jnp.nan, default_float())
         response, response_error = (blank.at[:, jnp.asarray(response_times)].set(x["response"]) for x in (mean, error))
     symmetric = lambda c: jnp.where(lower, c, c.T)  # noqa: E731
-    table = kernel_table(model, num_times)
-    plastic = jnp.where(lower, jax.vmap(plastic_weights)(table, symmetric(mean["correlation"])), 0)
+    tables, plastic = dense_tables(model.tables(num_times), num_times), jnp.zeros_like(mean["correlation"])
+    if tables:
+        plastic = jnp.where(lower, jax.vmap(plastic_weights)(tables, symmetric(mean["correlation"])), 0)
     finite = jnp.all(jnp.isfinite(jnp.concatenate([trials["overlap"], trials["correlation"]], axis=2)), axis=(0, 2))
     finite &= jnp.all(jnp.isfinite(plastic), axis=1)
     good = jnp.cumprod(finite).astype(bool) & valid
     correlation, correlation_error = map(symmetric, keep((mean["correlation"], error["correlation"]), good))
+    matrices = {"correlation": (correlation, correlation_error), "plastic_feedback": (keep(plastic, good), None)}
+    if response_times:
+        matrices["response"] = keep((response, response_error), good)
     result = outcome((~jnp.all(finite), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
     where = setting(
@@ -135,20 +138,14 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
         overlap_error=squeeze(error["overlap"]),
         cue_overlap=correlation[:, 0],
         cue_overlap_error=correlation_error[:, 0],
-        correlation=correlation,
-        correlation_error=correlation_error,
-        response=response,
-        response_error=response_error,
-        noise_covariance=None,
-        crosstalk_feedback=None,
-        crosstalk_feedback_error=None,
-        plastic_feedback=plastic,
         energy=mean["energy"],
         energy_error=error["energy"],
         error_fraction=mean["error_fraction"],
         error_fraction_error=error["error_fraction"],
-        jitter=None,
-        smallest_pivot=None,
+        two_time=Measured(matrices),
+        rank=None,
+        dropped=None,
+        orthogonality=None,
         residual=None,
         setting=where,
         result=result,

@@ -9,38 +9,41 @@ from jax.scipy.special import erfinv
 
 from .._checks import at_least, fail
 from .._misc import default_float
-from .._types import Array, Float, PRNGKey
+from .._types import Array, Float, Int, PRNGKey
 
 _BITS = 32
-_MAX_DIMENSIONS = 21201  # of the table of Joe and Kuo (2008) that SciPy carries
+MAX_DIMENSIONS = 21201  # of the table of Joe and Kuo (2008) that SciPy carries
 
 
-def uniforms(num_dims: int, num_points: int, *, key: PRNGKey) -> Float[Array, "dims points"]:
-    r"""Scrambled Sobol points in $(0, 1)$, one dimension a row.
+def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> Int[Array, "dims numbers"]:
+    r"""The numbers from which `uniforms` makes `num_points` (a power of two) scrambled Sobol points, a row a dimension.
 
     SciPy's direction numbers (Joe and Kuo 2008) under a random lower-triangular matrix scramble and a random digital
-    shift (Matoušek 1998): each randomisation is an unbiased set of points, so that the spread of a few of them is an
-    honest error. No point is 0 or 1, and no table larger than (dims, log2 points) enters the compiled program.
+    shift (Matoušek 1998), the last number of each row: each randomisation is an unbiased set of points, so that the
+    spread of a few of them is an honest error.
     """
     if num_points & (num_points - 1) or num_points < 1:
         near = 2 ** max(0, round(np.log2(max(1, num_points))))
         fail("num_samples", f"a power of two (such as {near}; a Sobol sequence is balanced only there)", num_points)
     at_least("num_dims", num_dims, 1)
-    if num_dims > _MAX_DIMENSIONS:
-        fail("num_steps", f"at most {_MAX_DIMENSIONS} Sobol dimensions", num_dims)
-    num_bits = int(num_points).bit_length() - 1
-    plain = jnp.asarray(_direction_numbers(num_dims, num_bits))
+    if num_dims > MAX_DIMENSIONS:
+        fail("num_dims", f"at most {MAX_DIMENSIONS} Sobol dimensions", num_dims)
+    plain = jnp.asarray(_direction_numbers(num_dims, int(num_points).bit_length() - 1))
     matrix_key, shift_key = jr.split(key)
     noise = jr.bits(matrix_key, (num_dims, _BITS), jnp.uint32)
-    scrambled = jnp.zeros_like(plain)
-    for bit in range(_BITS):  # column `bit` of the matrix: one on the diagonal, random below it (the lower bits)
-        column = jnp.uint32(1 << bit) | (noise[:, bit] & jnp.uint32((1 << bit) - 1))
-        chosen = (plain >> bit) & jnp.uint32(1)
-        scrambled ^= chosen * column[:, None]
-    points = jnp.broadcast_to(jr.bits(shift_key, (num_dims, 1), jnp.uint32), (num_dims, num_points))
+    diagonal = 1 << np.arange(_BITS, dtype=np.uint32)[None]
+    columns = diagonal | (noise & (diagonal - 1))  # of the matrix, random below its diagonal
+    chosen = (plain[:, :, None] >> np.arange(_BITS, dtype=np.uint32)[None, None]) & 1
+    mixed = jnp.bitwise_xor.reduce(chosen * columns[:, None, :], axis=2)
+    return jnp.concatenate([mixed, jr.bits(shift_key, (num_dims, 1), jnp.uint32)], axis=1)
+
+
+def uniforms(numbers: Int[Array, "dims numbers"], num_points: int) -> Float[Array, "dims points"]:
+    """Points in $(0, 1)$, neither 0 nor 1, one dimension a row, from the numbers that `scrambled` gave."""
     index = jnp.arange(num_points, dtype=jnp.uint32)
-    for bit in range(num_bits):
-        points ^= ((index >> bit) & jnp.uint32(1))[None, :] * scrambled[:, bit, None]
+    points = jnp.broadcast_to(numbers[:, -1:], (len(numbers), num_points))
+    for bit in range(numbers.shape[1] - 1):
+        points ^= ((index >> bit) & jnp.uint32(1))[None, :] * numbers[:, bit, None]
     dtype = default_float()
     # float32 holds 24 bits: 23 of the point and the half step that keeps it off 0 and 1.
     kept = 23 if dtype == jnp.float32 else _BITS

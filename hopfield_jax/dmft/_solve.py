@@ -1,5 +1,7 @@
 """The verb of the theory: `solve`."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,15 +9,16 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.sharding import Mesh
 
-from .._checks import as_real, at_least, fail, in_domain, is_valid, key_fits, kind
-from .._misc import default_float
+from .._checks import all_finite, as_real, at_least, fail, is_concrete, is_valid, key_fits, kind
+from .._misc import default_float, matmul
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
 from ._cue import AbstractCue
+from ._kernels import Exponential
 from ._network import AbstractPlasticModel
-from ._order import OrderParameters, mean_and_error, setting
-from ._process import Rows, run_process
-from ._response import AbstractResponse, Novikov, default_response
+from ._order import Factors, OrderParameters, mean_and_error, setting
+from ._pass import Rows, run_pass
+from ._sobol import MAX_DIMENSIONS
 from ._split import Split
 from ._units import Glauber, without_gradient
 
@@ -28,8 +31,8 @@ def solve(
     key: PRNGKey,
     num_samples: int = 16384,
     num_shifts: int = 4,
-    response: AbstractResponse | None = None,
-    jitter: ScalarLike | None = None,
+    tolerance: ScalarLike = 1e-3,
+    max_rank: int | None = None,
     check: bool = False,
     max_bytes: float = 24 * 2.0**30,
     mesh: Mesh | None = None,
@@ -58,8 +61,11 @@ def solve(
     - `num_samples`: paths of one randomisation, a power of two (others are refused).
     - `num_shifts`: independent randomisations, each solved by itself; the standard errors are their spread. One gives
       infinite errors. Reported means carry a bias of the order of the squared error as well.
-    - `response`: estimator of the response; default `Novikov()`, for `Glauber` units `Score()`.
-    - `jitter`: added to the diagonal of the noise covariance, relative to it; default 1e-5 in float32, 1e-9 in float64.
+    - `tolerance`: outputs less than this beside those of earlier times (root mean square) are taken for combinations of
+      them. What it changes is of its square: at 1e-2 4e-4 was seen in an overlap, at 1e-3 nothing.
+    - `max_rank`: room for the directions that the outputs of different times span; time and memory grow with it. `None`
+      begins with 32 and doubles it as long as it is used up; where numbers are traced (`jax.jit`, `jax.vmap`, `jax.grad`)
+      it is 64. It need not exceed `num_steps`. (Of a `DensePlasticNetwork` less: with room r it takes about r^n normals.)
     - `check`: whether to compute the self-consistency `residual` (twice the time).
     - `max_bytes`: refuse to start if `memory_needed` exceeds it.
     - `mesh`: devices, along one axis, that share the paths of every randomisation; matrices are on all of them. For
@@ -83,28 +89,27 @@ def solve(
     ```
     """
     key_fits("key", key)
-    response = _response(model, cue, num_steps, num_samples, num_shifts, response)
+    _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     split = Split.of(mesh, "num_samples", num_samples)
     if check and num_shifts < 2:
         fail("num_shifts", "at least 2 with check=True, which measures in standard errors", num_shifts)
-    if jitter is None:
-        jitter = 1e-5 if default_float() == jnp.float32 else 1e-9
-    jitter = as_real("jitter", jitter)
-    in_domain("jitter", jitter, "positive")
-    needed = memory_needed(
-        model, cue, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts, response=response, mesh=mesh
-    )
-    if needed > max_bytes:
-        fail(
-            "max_bytes",
-            f"room for the predicted {needed / 2**30:.3g} GiB (fewer num_samples, num_shifts or num_steps, or a larger "
-            "max_bytes)",
-            f"{max_bytes / 2**30:.3g} GiB",
-        )
-    out = _solve(
-        model, cue, response, jitter, key, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts,
-        check=check, split=split,
-    )  # fmt: skip
+    tolerance = as_real("tolerance", tolerance)
+    if is_concrete(tolerance) and not 0 < float(tolerance) < 1:
+        fail("tolerance", "a number between 0 and 1", f"{float(tolerance):g}")
+    known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key))))
+    sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": num_shifts}
+    for room in _rooms(model, num_steps, known) if max_rank is None else [max_rank]:
+        needed = memory_needed(model, cue, **sizes, max_rank=room, mesh=mesh)
+        if needed > max_bytes:
+            fail(
+                "max_bytes",
+                f"room for the predicted {needed / 2**30:.3g} GiB (fewer num_samples, num_shifts or a lower max_rank, or "
+                "a larger max_bytes)",
+                f"{max_bytes / 2**30:.3g} GiB",
+            )
+        out = _solve(model, cue, tolerance, key, **sizes, max_rank=room, check=check, split=split)
+        if not known or out.result != RESULTS.max_rank_reached:
+            break
     out = split.local(out)
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -116,36 +121,58 @@ def memory_needed(
     num_steps: int,
     num_samples: int = 16384,
     num_shifts: int = 4,
-    response: AbstractResponse | None = None,
+    max_rank: int | None = None,
     mesh: Mesh | None = None,
 ) -> int:
-    """Predicts the bytes that `solve` takes: histories of outputs and noise, tangents of `Pathwise`, matrices.
+    """Predicts the bytes that `solve` takes: directions, normals and rows of coefficients.
 
-    **Arguments:** as `solve`. **Returns:** bytes, on each device of `mesh`. Differentiation takes more: about twice as
-    much in forward mode and three times in reverse mode, whatever the number of steps.
+    **Arguments:** as `solve`; `max_rank=None` is the room that it begins with. **Returns:** bytes, on each device of
+    `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse mode, and one
+    array of paths a step.
     """
-    response = _response(model, cue, num_steps, num_samples, num_shifts, response)
-    times, thermal = num_steps + 1, isinstance(model.units, Glauber)
-    dtype = default_float()
-    strata = jax.eval_shape(lambda: cue.strata(model.units, jnp.zeros((cue.dims, num_samples), dtype))).weights.size
-    tangent, row = jax.eval_shape(lambda: response.begin(times, strata, num_samples, dtype))
-    # Noise, points while they are made, outputs twice (rows are copied where a block ends), history, matrices.
-    size = times * num_samples * (2 + 2 * thermal + 2 * strata) + tangent.size + 2 * times * row.size
-    size = -(-size // Split.of(mesh, "num_samples", num_samples).pieces) + 20 * times**2
-    return num_shifts * size * jnp.dtype(dtype).itemsize
+    _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
+    room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
+    strata, count = cue.num_strata(model.units), model.num_normals(room)
+    # Points while they are made, normals, directions (as they are and weighted for their Gram matrix), the paths.
+    paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
+    paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces) * min(num_shifts, _at_once(num_shifts))
+    return (paths + num_shifts * (num_steps + 1) * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
 
 
-def _response(model, cue, num_steps: int, num_samples: int, num_shifts: int, response) -> AbstractResponse:
-    """The estimator of the response, unless an argument does not do: then it raises."""
+def _at_once(num_shifts: int) -> int:
+    """How many randomisations run side by side: on a CPU one, so that its directions stay in the cache."""
+    return 1 if jax.default_backend() == "cpu" else num_shifts
+
+
+def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int]:
+    """The room for directions to try, one after the other. The outputs of the last time need none.
+
+    Thermal spins bring a direction at every step. Others saturate: at a tolerance of 1e-3 ranks of 10 to 50 were seen
+    where outputs settle, and over 100 where they do not. What is traced cannot be tried again and gets twice the first
+    room at once.
+    """
+    if isinstance(model.units, Glauber):
+        return [num_steps]
+    count = model.num_normals
+    first = max((room for room in range(2, 33) if count(room) <= 1100), default=2)
+    rooms = [first * 2**k for k in range(10) if count(first * 2**k) < MAX_DIMENSIONS]
+    if not known:
+        rooms = [room for room in rooms[:2] if count(room) <= 1100][-1:] or rooms[:1]
+    smaller = [room for room in rooms if room < num_steps]
+    return smaller if len(smaller) == len(rooms) else [*smaller, max(1, num_steps)]
+
+
+def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, max_rank: int | None) -> None:
+    """Raises unless the arguments are what they should be."""
     check_model(model, cue)
     at_least("num_steps", num_steps, 1)
     at_least("num_samples", num_samples, 2)
     at_least("num_shifts", num_shifts, 1)
-    response = default_response(model.units) if response is None else response
-    if not isinstance(response, AbstractResponse):
-        fail("response", "Novikov(), Pathwise() or Score()", kind(response))
-    response.fit(model.units, num_samples)
-    return response
+    if max_rank is None:
+        return
+    at_least("max_rank", max_rank, 2)
+    if (count := model.num_normals(max_rank)) > MAX_DIMENSIONS:
+        fail("max_rank", f"room for which at most {MAX_DIMENSIONS} normals a sample suffice", f"{max_rank}: {count}")
 
 
 def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
@@ -161,12 +188,11 @@ def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPla
     dtype = default_float()
     cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
     model, cue = jtu.tree_map(cast, without_gradient(model.units, (model, cue)))
-    valid = is_valid((model, cue)) & (model.dt <= 1)
+    valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
+    for table in model.tables(1):
+        valid &= all_finite(table) if isinstance(table, Exponential) else True
     if isinstance(model.units, Glauber):
         valid &= model.dt == 1
-    tau = getattr(model.kernel, "tau", None)
-    if tau is not None:
-        valid &= tau >= model.dt
     overlap = getattr(cue, "overlap", None)
     if overlap is not None:
         valid &= jnp.sum(jnp.abs(overlap)) <= 1 + 1e-6
@@ -174,83 +200,73 @@ def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPla
 
 
 def keep(tree: PyTree, good: Array) -> PyTree:
-    """Rows of the leading axis where `good`, NaN elsewhere."""
+    """Rows of the leading axis where `good`, NaN elsewhere; what is no real number stays."""
 
     def one(x: Array) -> Array:
         return jnp.where(good.reshape(good.shape + (1,) * (x.ndim - good.ndim)), x, jnp.nan)
 
-    return jtu.tree_map(one, tree)
+    return jtu.tree_map(lambda x: one(x) if eqx.is_inexact_array(x) else x, tree)
 
 
 @eqx.filter_jit
-def _solve(model, cue, response, jitter, key, *, num_steps, num_samples, num_shifts, check, split) -> OrderParameters:
+def _solve(model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split) -> OrderParameters:
     model, cue, valid = prepared(*split.whole((model, cue)))
-    response = jtu.tree_map(lambda x: x.astype(default_float()) if eqx.is_inexact_array(x) else x, response)
-    jitter = jitter.astype(default_float())
-    valid &= is_valid(response) & jnp.isfinite(jitter) & (jitter > 0)
-    num_times = num_steps + 1
-    options = {"num_times": num_times, "num_samples": num_samples, "split": split}
+    tolerance = tolerance.astype(default_float())
+    valid &= (tolerance > 0) & (tolerance < 1)
+    sizes = {"num_times": num_steps + 1, "num_samples": num_samples, "max_rank": max_rank, "split": split}
     keys = jr.split(key, (1 + check) * num_shifts)
 
-    def run(key: PRNGKey, given=None) -> Rows:
-        return run_process(model, cue, response, jitter, given, key=key, **options)
+    def run(arguments: Any) -> tuple[Rows, Array]:
+        return run_pass(model, cue, tolerance, *arguments[1:], key=arguments[0], **sizes)
 
-    rows = jax.vmap(run)(keys[:num_shifts])
-    mean, error = mean_and_error(_measured(rows))
-    good = jnp.cumprod(jnp.all(rows.finite, axis=0)).astype(bool) & valid
+    each = jax.lax.map if _at_once(num_shifts) == 1 else lambda f, x: jax.vmap(f)(x)
+    rows, orthogonality = each(run, (keys[:num_shifts],))
+    full = ~rows.new & (rows.innovation > tolerance)
+    full = jnp.cumsum(jnp.any(full, axis=0)[:-1]) > 0  # what the last time leaves drives nothing
+    finite = jnp.all(rows.finite, axis=0)
+    good = jnp.cumprod(finite & ~jnp.concatenate([jnp.array([False]), full])).astype(bool) & valid
     residual = None
     if check:
-        given = mean["overlap"], mean["correlation"], mean["response"]
-        again, again_error = mean_and_error(_measured(jax.vmap(lambda k: run(k, given))(keys[num_shifts:])))
-        change = []
-        for name in ("overlap", "correlation"):
-            # Errors of a few shifts are rough: none is taken for smaller than their root mean square.
-            variance = again_error[name] ** 2 + error[name] ** 2
-            change.append(jnp.max(jnp.abs(again[name] - mean[name]) / jnp.sqrt(variance + jnp.mean(variance))))
-        residual = jnp.maximum(*change)
-    lost = jnp.any(rows.pivot <= 0.5 * jitter)  # not where an overflow has made it NaN
-    finite = jnp.all(rows.finite)
-    result = outcome((~finite, RESULTS.not_finite), (lost, RESULTS.lost_factor), (~valid, RESULTS.invalid_parameter))
-    mean, error = keep((mean, error), good)
+        again, _ = each(run, (keys[num_shifts:], rows))
+        residual = jnp.where(jnp.all(good), _residual(rows, again), jnp.nan)
+    result = outcome(
+        (jnp.any(full), RESULTS.max_rank_reached),
+        (~jnp.all(finite), RESULTS.not_finite),
+        (~valid, RESULTS.invalid_parameter),
+    )
+    rows = jax.vmap(keep, (0, None))(rows, good)
+    (overlap, cue_overlap, energy, wrong), errors = mean_and_error(
+        (rows.overlap, rows.outputs[:, :, 0] * rows.outputs[:, :1, 0], rows.energy, rows.error_fraction)
+    )
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
-    # Novikov's theorem asks how outputs go with the noise: nothing is seen of noise below the rounding of a field.
-    scale = jnp.sqrt(jnp.max(jnp.diagonal(mean["noise_covariance"])))
-    drowned = isinstance(response, Novikov) & (scale < jnp.finfo(scale.dtype).eps)
     out = OrderParameters(
-        times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
-        overlap=squeeze(mean["overlap"]),
-        overlap_error=squeeze(error["overlap"]),
-        cue_overlap=mean["correlation"][:, 0],
-        cue_overlap_error=error["correlation"][:, 0],
-        correlation=_symmetric(mean["correlation"]),
-        correlation_error=_symmetric(error["correlation"]),
-        response=jnp.where(drowned, jnp.nan, mean["response"]),
-        response_error=jnp.where(drowned, jnp.nan, error["response"]),
-        noise_covariance=mean["noise_covariance"],
-        crosstalk_feedback=mean["crosstalk_feedback"],
-        crosstalk_feedback_error=error["crosstalk_feedback"],
-        plastic_feedback=mean["plastic_feedback"],
-        energy=mean["energy"],
-        energy_error=error["energy"],
-        error_fraction=mean["error_fraction"],
-        error_fraction_error=error["error_fraction"],
-        jitter=jitter,
-        smallest_pivot=jnp.where(valid, jnp.min(rows.pivot), jnp.nan),
-        residual=None if residual is None else jnp.where(jnp.all(good), residual, jnp.nan),
-        setting=setting(f"theory ({num_shifts} x {num_samples} paths, {type(response).__name__})", model, cue),
+        times=jnp.arange(num_steps + 1).astype(model.dt.dtype) * model.dt,
+        overlap=squeeze(overlap),
+        overlap_error=squeeze(errors[0]),
+        cue_overlap=cue_overlap,
+        cue_overlap_error=errors[1],
+        energy=energy,
+        energy_error=errors[2],
+        error_fraction=wrong,
+        error_fraction_error=errors[3],
+        two_time=Factors(rows, jnp.asarray(model.propagation, tolerance.dtype), model.tables(num_steps + 1)),
+        rank=jnp.max(jnp.sum(rows.new, axis=1)),
+        dropped=jnp.max(jnp.where(rows.new, 0, rows.innovation)[:, :-1]),
+        orthogonality=jnp.max(orthogonality),
+        residual=residual,
+        setting=setting(f"theory ({num_shifts} x {num_samples} paths)", model, cue),
         result=result,
     )
     return split.whole(out)
 
 
-def _measured(rows: Rows) -> dict[str, Array]:
-    """The measured arrays by name."""
-    names = (
-        "overlap", "correlation", "response", "noise_covariance", "crosstalk_feedback", "plastic_feedback", "energy",
-        "error_fraction",
-    )  # fmt: skip
-    return {name: getattr(rows, name) for name in names}
+def _residual(rows: Rows, again: Rows) -> Array:
+    """The largest change, in standard errors over the randomisations."""
+    changes = again.overlap - rows.overlap, jax.vmap(lambda a, b: matmul(a - b, b.T))(again.outputs, rows.outputs)
 
+    def largest(change: Array) -> Array:
+        mean, error = mean_and_error(change)
+        # Errors of a few randomisations are rough: none is taken for smaller than their root mean square.
+        return jnp.max(jnp.abs(mean) / jnp.sqrt(error**2 + jnp.mean(error**2)))
 
-def _symmetric(lower: Array) -> Array:
-    return jnp.tril(lower) + jnp.tril(lower, -1).T
+    return jnp.maximum(*map(largest, changes))

@@ -12,11 +12,10 @@ import jax.random as jr
 from .._checks import at_least, fail, is_concrete, key_fits, kind
 from .._misc import default_float, inner, matmul
 from .._types import Array, PRNGKey, Scalar
-from ._causal import Block, causal_scan
+from ._causal import causal_scan
 from ._cue import AbstractCue, SpinCue
-from ._kernels import plastic_weights
+from ._kernels import dense_tables, plastic_weights
 from ._network import AbstractPlasticModel
-from ._process import kernel_table
 from ._solve import check_model
 from ._split import Split
 from ._units import Glauber, Sign
@@ -92,29 +91,22 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
     condensed = patterns[: cue.shape[0] if cue.shape else 1]
     x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
     probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
-    neurons = jax.ShapeDtypeStruct((run.num_neurons,), dtype)
-    block = Block(
-        constants=_Network(model, patterns, condensed, x, noise_key, feedback, probed),
-        inputs=(kernel_table(model, num_times), *model.fields(num_times)),
-        state=(neurons, neurons),
-        early=jax.ShapeDtypeStruct((1, num_times, run.num_neurons), dtype),
-        late=(),
-    )
-    return causal_scan(_emit, functools.partial(_step, run), (x, phi), [block], split=run.split)[1][0]
+    network = _Network(model, patterns, condensed, x, noise_key, feedback, probed)
+    inputs = dense_tables(model.tables(num_times), num_times), *model.fields(num_times)
+    blank = (run.split.along(jnp.zeros((num_times, run.num_neurons), dtype)),)
+    state = x, phi, model.scheme.start(x)
+    return causal_scan(functools.partial(_step, run), network, state, inputs, blank, split=run.split)[1]
 
 
-def _emit(network: _Network, t: Array, state: tuple[Array, Array], inputs: Any) -> Array:
-    """The outputs, which the history keeps."""
-    return state[1][None]
-
-
-def _step(run: Sizes, network: _Network, t: Array, state, inputs, early: Array, late: Any) -> Any:
-    (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi) = network, state
-    (kernel_row, a, b), history = inputs, early[0]
-    past = jnp.arange(len(history)) <= t
-    correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
+def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, rows: Any, done: Any) -> Any:
+    (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi, memory) = network, state
+    (kernel_rows, a, b), history = inputs, rows[0]
+    times = jnp.arange(len(history))
+    # Correlations with earlier outputs and with itself, which is not in the history yet.
+    correlation = jnp.where(times < t, matmul(history, phi), jnp.where(times == t, inner(phi, phi), 0)) / run.num_neurons
+    combine = lambda weights: matmul(jnp.where(times < t, weights, 0), history) + weights[t] * phi  # noqa: E731
     stored = model.stored_field(patterns, phi)
-    plastic = matmul(plastic_weights(kernel_row, correlation), history)
+    plastic = combine(plastic_weights(kernel_rows, correlation))
     theta = a * condensed[0] + b * direction
     overlaps = matmul(condensed, phi) / run.num_neurons
     energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
@@ -129,7 +121,7 @@ def _step(run: Sizes, network: _Network, t: Array, state, inputs, early: Array, 
     }
     if feedback is not None:
         signal = matmul(model.signal(overlaps), condensed)
-        noise = condensed[0] * (stored - matmul(jnp.where(past, feedback[t], 0), history) - signal)
+        noise = condensed[0] * (stored - combine(feedback[t]) - signal)
         centred = noise - jnp.mean(noise)
         variance = jnp.mean(centred**2)
         out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
@@ -139,17 +131,17 @@ def _step(run: Sizes, network: _Network, t: Array, state, inputs, early: Array, 
         out = {"probe": inner(signs, phi) / run.num_neurons}
     key = jr.fold_in(noise_key, t)
     if run.asynchronous:
-        x, phi = _sweep(model, run, patterns.T, history, kernel_row, theta, phi, correlation, key)
+        x, new = _sweep(model, run, patterns.T, history, kernel_rows, theta, phi, correlation, key)
     else:
-        x = (1 - model.dt) * x + model.dt * (stored + plastic + theta)
-        phi = model.units.activation(x)
+        x, memory = model.scheme.advance(t, x, stored + plastic + theta, memory, model.dt)
+        new = model.units.activation(x)
         if isinstance(model.units, Glauber):
             coin = jr.uniform(key, phi.shape, phi.dtype, minval=-1)
-            phi = jnp.where(coin < phi, 1, -1).astype(phi.dtype)
-    return (x, phi), (), out
+            new = jnp.where(coin < new, 1, -1).astype(phi.dtype)
+    return (x, new, memory), ((phi, t),), out
 
 
-def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, key) -> tuple[Array, Array]:
+def _sweep(model, run, columns, history, kernel_rows, theta, spins, correlation, key) -> tuple[Array, Array]:
     """Every spin once, in random order; fields from running overlaps with patterns and history."""
     order_key, coin_key = jr.split(key)
     order = jr.permutation(order_key, run.num_neurons)
@@ -159,7 +151,7 @@ def _sweep(model, run, columns, history, kernel_row, theta, spins, correlation, 
     def update(carry, i):
         x, spins, overlaps, correlation = carry
         old = spins[i]
-        plastic = inner(plastic_weights(kernel_row, correlation), history[:, i])
+        plastic = inner(plastic_weights(kernel_rows, correlation), history[:, i])
         field = model.coupling * (inner(columns[i], overlaps) - self_field * old) + plastic + theta[i]
         mean = model.units.activation(field)
         new = jnp.where(coins[i] < mean, 1, -1) if isinstance(model.units, Glauber) else mean

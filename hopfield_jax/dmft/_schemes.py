@@ -1,0 +1,59 @@
+"""Schemes: how a neuron's state goes one step of time on."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._types import Array, Float, PyTree, Scalar
+
+
+class AbstractScheme(eqx.Module):
+    r"""A step of $\dot x = h - x$. Mean-field theory is exact for the network on the grid of any scheme."""
+
+    trapezoid: eqx.AbstractClassVar[bool]
+    """Whether the plasticity's integral over the past is taken by the trapezoid rule."""
+    largest_dt: eqx.AbstractClassVar[float]
+    """Up to which step it is stable."""
+
+    @abc.abstractmethod
+    def start(self, x: Float[Array, "*sites"]) -> PyTree[Array]:
+        """What the first step gets as `memory`."""
+
+    @abc.abstractmethod
+    def advance(
+        self, t: Array, x: Float[Array, "*sites"], field: Float[Array, "*sites"], memory: PyTree[Array], dt: Scalar
+    ) -> tuple[Float[Array, "*sites"], PyTree[Array]]:
+        """The next state, and what the step after it gets as `memory`."""
+
+
+class Euler(AbstractScheme):
+    r"""$x_{t+1} = (1 - dt)\,x_t + dt\,h_t$, of first order; with dt = 1 the synchronous map."""
+
+    trapezoid = False
+    largest_dt = 1.0
+
+    def start(self, x):
+        """Nothing."""
+        return None
+
+    def advance(self, t, x, field, memory, dt):
+        """By the formula above."""
+        return (1 - dt) * x + dt * field, None
+
+
+class AdamsBashforth(AbstractScheme):
+    r"""$x_{t+1} = x_t + dt\,[\frac32 (h_t - x_t) - \frac12 (h_{t-1} - x_{t-1})]$, of second order with one field a step;
+    its first step is Euler's."""
+
+    trapezoid = True
+    largest_dt = 0.99  # stable below 1
+
+    def start(self, x):
+        """The rate before the first, which is not looked at."""
+        return jnp.zeros_like(x)
+
+    def advance(self, t, x, field, memory, dt):
+        """By the formula above."""
+        rate = field - x
+        return x + dt * (1.5 * rate - 0.5 * jnp.where(t == 0, rate, memory)), rate
