@@ -68,8 +68,12 @@ def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.OrderParam
         f"{field}_error": 0.02 * jnp.ones_like(made[field]) for field in ("cue_overlap", "correlation", "response")
     }
     made |= {"crosstalk_feedback_error": jnp.zeros((4, 4))}
-    made |= {"jitter": None, "smallest_pivot": None, "residual": None, "result": cast(Any, hj.RESULTS.successful)}
-    return hj.dmft.OrderParameters(**made | {"times": times, "setting": setting(source)} | others)
+    made |= dict.fromkeys(("rank", "dropped", "orthogonality", "residual"))
+    made |= {"times": times, "setting": setting(source), "result": cast(Any, hj.RESULTS.successful)} | others
+    fields = hj.dmft.OrderParameters.__dataclass_fields__
+    matrices = {n: (x, made.get(f"{n}_error")) for n, x in made.items() if n not in fields and not n.endswith("_error")}
+    measured = Measured({name: pair for name, pair in matrices.items() if pair[0] is not None})
+    return hj.dmft.OrderParameters(two_time=measured, **{name: x for name, x in made.items() if name in fields})
 
 
 def scan(**others: Any) -> hj.dmft.StrengthScan:

@@ -2,6 +2,7 @@
 
 import abc
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -45,7 +46,12 @@ class AbstractGeneratingFunction(Checked):
 
 
 class AbstractSeparable(AbstractGeneratingFunction):
-    r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends on its own state alone."""
+    r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends on its own state alone.
+
+    Subclasses write `elementwise`, and declare whether the activation is `odd`, $\ell'(-x) = -\ell'(x)$.
+    """
+
+    odd: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -25,6 +25,7 @@ class Quadratic(AbstractSeparable):
     ```
     """
 
+    odd = True
     strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -44,6 +45,7 @@ class LogCosh(AbstractSeparable):
     ```
     """
 
+    odd = True
     beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -57,6 +59,7 @@ class HardTanh(AbstractSeparable):
     The activation is $\mathrm{clip}(\beta x, -1, 1)$; its derivative jumps at $|x| = 1/\beta$.
     """
 
+    odd = True
     beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -69,6 +72,7 @@ class HardTanh(AbstractSeparable):
 class Softplus(AbstractSeparable):
     r"""Logistic units: $L(x) = \frac{1}{\beta}\sum_i \log(1 + e^{\beta x_i})$, activation $1/(1 + e^{-\beta x})$."""
 
+    odd = False
     beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -80,6 +84,7 @@ class Erf(AbstractSeparable):
     r"""$L(x) = \sum_i x_i\,\mathrm{erf}(\beta x_i) + e^{-\beta^2 x_i^2}/(\beta\sqrt{\pi})$, activation
     $\mathrm{erf}(\beta x)$."""
 
+    odd = True
     beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -97,6 +102,7 @@ class RectifiedPower(AbstractSeparable):
     **Raises:** `ValueError` for another `n`.
     """
 
+    odd = False
     n: int = eqx.field(static=True, default=3)
 
     def __check_init__(self):
@@ -117,6 +123,7 @@ class Power(AbstractSeparable):
     **Raises:** `ValueError` for another `n`; odd powers are not convex, see `RectifiedPower`.
     """
 
+    odd = True
     n: int = eqx.field(static=True, default=4)
 
     def __check_init__(self):
@@ -136,6 +143,7 @@ class Exponential(AbstractSeparable):
     exponential memories goes through the logarithm, `LogSumExp`.
     """
 
+    odd = False
     beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import Checked, domain, fail, is_concrete
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, PRNGKey, Scalar
-from ._units import Units, is_odd
+from ._units import Units
 
 _MAX_PATTERNS = 6
 
@@ -85,12 +85,12 @@ class SpinCue(AbstractCue):
         return 0
 
     def num_strata(self, units: Units) -> int:
-        return 2 * len(_sign_vectors(self.overlap.size, fixed=is_odd(units)))
+        return 2 * len(_sign_vectors(self.overlap.size, fixed=units.odd))
 
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
         r"""Every combination of signs and spin, the spin with probability $\frac12(1 + s\sum_\nu m_0^\nu\xi^\nu)$."""
         overlaps = jnp.atleast_1d(self.overlap)
-        signs = _sign_vectors(overlaps.size, fixed=is_odd(units)).astype(overlaps.dtype)
+        signs = _sign_vectors(overlaps.size, fixed=units.odd).astype(overlaps.dtype)
         spins = np.repeat(np.array([[1.0], [-1.0]]), len(signs), axis=0).astype(overlaps.dtype)
         signs = np.concatenate([signs, signs])
         bias = spins[:, 0] * matmul(jnp.asarray(signs), overlaps)
@@ -139,12 +139,12 @@ class GaussianCue(AbstractCue):
         return 1
 
     def num_strata(self, units: Units) -> int:
-        return len(_sign_vectors(self.amplitude.size, fixed=is_odd(units)))
+        return len(_sign_vectors(self.amplitude.size, fixed=units.odd))
 
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
         """One kind of site for each combination of signs."""
         amplitude = jnp.atleast_1d(self.amplitude)
-        signs = jnp.asarray(_sign_vectors(amplitude.size, fixed=is_odd(units)), amplitude.dtype)
+        signs = jnp.asarray(_sign_vectors(amplitude.size, fixed=units.odd), amplitude.dtype)
         state = matmul(signs, amplitude)[:, None] + self.spread * normals[:1]
         weights = jnp.full(len(signs), 1 / len(signs), amplitude.dtype)
         return Strata(signs, weights, state, units.activation(state), state)

@@ -70,7 +70,8 @@ def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
     def one(rows: Rows) -> Array:
         size = len(rows.outputs)
         good = ~jnp.isnan(rows.innovation)
-        rows = jtu.tree_map(lambda x: jnp.where(good.reshape(good.shape + (1,) * (x.ndim - 1)), x, 0), rows)
+        there = lambda x: jnp.where(good.reshape(good.shape + (1,) * (x.ndim - 1)), x, jnp.zeros_like(x))  # noqa: E731
+        rows = jtu.tree_map(there, rows)
         if name in ("correlation", "plastic_feedback"):
             dropped = jnp.where(rows.new, 0, rows.innovation**2)
             out = matmul(rows.outputs, rows.outputs.T) + jnp.diag(dropped)
@@ -99,11 +100,12 @@ def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
 def _causal_weights(rows: Float[Array, "times n"], basis: Float[Array, "times n"]) -> Float[Array, "times times"]:
     r"""Strictly lower triangular $W$ with $W \cdot \text{basis} = \text{rows}$, of all such rows the shortest.
 
-    A small ridge (1e-4 of a basis row's size) stands for what a direction at the tolerance cannot determine. One QR
-    decomposition serves all times, since that of the rows before t is a part of it.
+    Where outputs hardly differ, single entries are sampling errors over nothing: a ridge, a hundredth of a basis row's
+    size, takes those away and leaves sums over the outputs as they are. One QR decomposition serves all times, since
+    that of the rows before t is a part of it.
     """
     size = len(basis)
-    ridge = 1e-4 * jnp.sqrt(jnp.mean(jnp.sum(basis**2, axis=1)))
+    ridge = 1e-2 * jnp.sqrt(jnp.mean(jnp.sum(basis**2, axis=1)))
     ridge = jnp.where(ridge > 0, ridge, 1)
     q, r = jnp.linalg.qr(jnp.concatenate([basis.T, ridge * jnp.eye(size, dtype=basis.dtype)]))
     seen = jnp.tril(matmul(rows, q[: basis.shape[1]]), -1)

@@ -20,7 +20,7 @@ from ._cue import AbstractCue, SpinCue
 from ._kernels import LeakyHebbian
 from ._network import AbstractPlasticModel, PlasticNetwork
 from ._solve import check_model
-from ._units import Glauber, Sign, is_odd
+from ._units import Glauber, Sign
 
 _RULE = "sites may have several states: history decides, and Maxwell's rule only stands for it"
 
@@ -146,7 +146,7 @@ class _Judge:
         self.plastic = kernel is not None and not _is_zero(self.strength)
         self.missing = [
             (not isinstance(model, PlasticNetwork), f"not derived for a {type(model).__name__}"),
-            (not is_odd(model.units), f"{type(model.units).__name__} units are not odd"),
+            (not model.units.odd, f"{type(model.units).__name__} units are not odd"),
         ]
         self.fields = (not (_is_zero(model.pattern_field) and _is_zero(model.cue_field)), "no external fields")
         self.one_by_one = (asynchronous, "all neurons updated at once")

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .._misc import matmul
-from .._types import Array, Bool, Float, Int, PRNGKey, PyTree, Scalar
+from .._types import Array, Bool, Float, Int, PRNGKey, PyTree, Scalar, UInt32
 from ._causal import causal_scan, known
 from ._cue import AbstractCue, Strata
 from ._kernels import Exponential, plastic_weights
@@ -68,7 +68,7 @@ class _Input(NamedTuple):
 
     along_pattern: Scalar
     along_cue: Scalar
-    coin: Int[Array, " numbers"] | None
+    coin: UInt32[Array, " numbers"] | None
     tables: tuple[Array, ...]
     given: Rows | None
 
@@ -110,15 +110,15 @@ def run_pass(
     exponential = tuple(table for table in tables if isinstance(table, Exponential))
     dense = tuple(table for table in tables if not isinstance(table, Exponential))
     memories = tuple(jnp.zeros((max_rank, max_rank), dtype) for _ in exponential)
-    state = _State(strata.state, jnp.array(0), memories, model.scheme.start(strata.state))
+    state = _State(strata.state, jnp.zeros((), int), memories, model.scheme.start(strata.state))
     inputs = _Input(*model.fields(num_times), numbers[cue.dims + count :] if thermal else None, dense, given)
     blank = (split.along(jnp.zeros((max_rank, *strata.state.shape), dtype)),)
     if dense:  # kernels given as tables ask for the outputs of all times
         blank += (jnp.zeros((num_times, max_rank), dtype),)
     constants = _Constants(model, strata, weights, noise, tolerance), exponential
     (directions, *_), rows = causal_scan(_step, constants, state, inputs, blank, split=split)
-    directions = jax.lax.stop_gradient(directions)
-    gram = jnp.einsum("iks,jks->ij", directions * jax.lax.stop_gradient(weights), directions, precision=_HIGHEST)
+    directions, weights = jax.lax.stop_gradient((directions, weights))
+    gram = jnp.einsum("iks,jks->ij", directions * weights[None], directions, precision=_HIGHEST)
     used = jnp.arange(max_rank) < jnp.sum(rows.new)
     return rows, jnp.max(jnp.abs(jnp.where(used[:, None], gram - jnp.eye(max_rank, dtype=dtype), 0)))
 
@@ -168,7 +168,7 @@ def _step(constants: Any, t: Array, state: _State, at: _Input, rows: tuple[Array
     signal = matmul(strata.signs, model.signal(drive))[:, None] + matmul(noise_weights, noise)[None]
     field = signal + combine(crosstalk + plastic) + theta
     new_x, memory = model.scheme.advance(t, x, field, memory, model.dt)
-    state = _State(new_x, rank + new, memories, memory)
+    state = _State(new_x, rank + new.astype(rank.dtype), memories, memory)
 
     # Energy and errors of time t.
     stored = jnp.sum(model.signal(drive) * overlap) + jnp.sum(noise_weights * answers) + jnp.sum(crosstalk * measured)

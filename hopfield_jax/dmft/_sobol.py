@@ -9,13 +9,13 @@ from jax.scipy.special import erfinv
 
 from .._checks import at_least, fail
 from .._misc import default_float
-from .._types import Array, Float, Int, PRNGKey
+from .._types import Array, Float, PRNGKey, UInt32
 
 _BITS = 32
 MAX_DIMENSIONS = 21201  # of the table of Joe and Kuo (2008) that SciPy carries
 
 
-def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> Int[Array, "dims numbers"]:
+def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> UInt32[Array, "dims numbers"]:
     r"""The numbers from which `uniforms` makes `num_points` (a power of two) scrambled Sobol points, a row a dimension.
 
     SciPy's direction numbers (Joe and Kuo 2008) under a random lower-triangular matrix scramble and a random digital
@@ -38,7 +38,7 @@ def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> Int[Array, "di
     return jnp.concatenate([mixed, jr.bits(shift_key, (num_dims, 1), jnp.uint32)], axis=1)
 
 
-def uniforms(numbers: Int[Array, "dims numbers"], num_points: int) -> Float[Array, "dims points"]:
+def uniforms(numbers: UInt32[Array, "dims numbers"], num_points: int) -> Float[Array, "dims points"]:
     """Points in $(0, 1)$, neither 0 nor 1, one dimension a row, from the numbers that `scrambled` gave."""
     index = jnp.arange(num_points, dtype=jnp.uint32)
     points = jnp.broadcast_to(numbers[:, -1:], (len(numbers), num_points))

@@ -152,14 +152,14 @@ def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int
     room at once.
     """
     if isinstance(model.units, Glauber):
-        return [num_steps]
+        return [max(2, num_steps)]
     count = model.num_normals
     first = max((room for room in range(2, 33) if count(room) <= 1100), default=2)
     rooms = [first * 2**k for k in range(10) if count(first * 2**k) < MAX_DIMENSIONS]
     if not known:
         rooms = [room for room in rooms[:2] if count(room) <= 1100][-1:] or rooms[:1]
     smaller = [room for room in rooms if room < num_steps]
-    return smaller if len(smaller) == len(rooms) else [*smaller, max(1, num_steps)]
+    return smaller if len(smaller) == len(rooms) else [*smaller, max(2, num_steps)]
 
 
 def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, max_rank: int | None) -> None:
@@ -234,6 +234,7 @@ def _solve(model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, ma
         (~jnp.all(finite), RESULTS.not_finite),
         (~valid, RESULTS.invalid_parameter),
     )
+    dropped = jnp.max(jnp.where(rows.new, 0, rows.innovation)[:, :-1])
     rows = jax.vmap(keep, (0, None))(rows, good)
     (overlap, cue_overlap, energy, wrong), errors = mean_and_error(
         (rows.overlap, rows.outputs[:, :, 0] * rows.outputs[:, :1, 0], rows.energy, rows.error_fraction)
@@ -251,7 +252,7 @@ def _solve(model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, ma
         error_fraction_error=errors[3],
         two_time=Factors(rows, jnp.asarray(model.propagation, tolerance.dtype), model.tables(num_steps + 1)),
         rank=jnp.max(jnp.sum(rows.new, axis=1)),
-        dropped=jnp.max(jnp.where(rows.new, 0, rows.innovation)[:, :-1]),
+        dropped=dropped,
         orthogonality=jnp.max(orthogonality),
         residual=residual,
         setting=setting(f"theory ({num_shifts} x {num_samples} paths)", model, cue),

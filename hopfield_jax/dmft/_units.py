@@ -8,13 +8,16 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import Checked, domain, fail, kind
-from .._generating import AbstractSeparable, Erf, HardTanh, LogCosh, RectifiedPower
+from .._generating import AbstractSeparable
 from .._misc import as_inexact, nondifferentiable
 from .._types import Array, Float, PyTree, Scalar
 
 
 class AbstractUnit(Checked):
     r"""A unit that is no generating function: what it gives for a field, and its potential for the energy."""
+
+    odd: eqx.AbstractVar[bool]
+    r"""Whether $\phi(-x) = -\phi(x)$: a site with pattern entry −1 is then the mirror image of one with +1."""
 
     @abc.abstractmethod
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -27,6 +30,8 @@ class AbstractUnit(Checked):
 
 class Sign(AbstractUnit):
     r"""Binary units without noise, $\phi(x) = \mathrm{sign}(x)$ (zero at zero). No gradient goes through them."""
+
+    odd = True
 
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\mathrm{sign}(x)$."""
@@ -44,6 +49,7 @@ class Glauber(AbstractUnit):
     """
 
     beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    odd = True
 
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""The mean, $\tanh\beta x$."""
@@ -61,13 +67,11 @@ class Elementwise(AbstractUnit):
 
     - `fn`: $\phi$, a function of one real number built of JAX operations (an `equinox.Module` may carry parameters).
     - `odd`: whether $\phi(-x) = -\phi(x)$, which halves the work; nobody checks it.
-    - `smooth`: whether $\phi'$ is continuous; `Pathwise` needs it, and nobody checks it either.
     - `potential`: $\int_0^x \phi$, for the energy (NaN without it).
     """
 
     fn: Callable
     odd: bool = eqx.field(static=True, default=False)
-    smooth: bool = eqx.field(static=True, default=True)
     potential: Callable | None = None
 
     def __check_init__(self):
@@ -104,20 +108,6 @@ def units_fit(argument: str, units: Any) -> None:
             "`Glauber(beta)`",
             type(units).__name__,
         )
-
-
-def is_odd(units: Units) -> bool:
-    """Whether a site with pattern entry −1 is the mirror image of one with +1."""
-    odd = isinstance(units, LogCosh | Erf | HardTanh | Sign | Glauber)
-    return units.odd if isinstance(units, Elementwise) else odd
-
-
-def is_smooth(units: Units) -> bool:
-    """Whether the derivative of the activation is continuous."""
-    if isinstance(units, Elementwise):
-        return units.smooth
-    kinked = isinstance(units, HardTanh | Sign | Glauber)
-    return not kinked and not (isinstance(units, RectifiedPower) and units.n == 2)
 
 
 def without_gradient(units: Units, tree: PyTree) -> PyTree:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._checks import is_valid
 from .._types import Scalar, ScalarLike
-from ._site import as_number, as_overlap, as_units, field_averages, is_odd
+from ._site import as_number, as_overlap, as_units, field_averages
 
 
 def first_step_overlap(
@@ -72,6 +72,6 @@ def _first_step(units: Any, load: Scalar, cue: Scalar, coupling: Scalar, self_co
         overlap = 0.5 * (1 + cue) * along + 0.5 * (1 - cue) * against
     else:
         overlap = field_averages(units, coupling * cue, deviation, none, cut).output
-    valid = is_valid(units) & is_odd(units) & (load > 0) & (coupling > 0) & (jnp.abs(cue) <= 1)
+    valid = is_valid(units) & (load > 0) & (coupling > 0) & (jnp.abs(cue) <= 1)
     valid &= jnp.isfinite(deviation)
     return jnp.where(valid, overlap, jnp.nan)

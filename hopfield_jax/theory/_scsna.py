@@ -26,7 +26,6 @@ from ._site import (
     as_units,
     field_averages,
     find_folds,
-    is_odd,
 )
 from ._storage import HEBBIAN, AbstractStorage, Hebbian
 
@@ -95,7 +94,7 @@ class Network(eqx.Module):
     storage: AbstractStorage = HEBBIAN
 
     def valid(self) -> Bool[Array, ""]:
-        valid = is_valid((self.units, self.branch)) & is_odd(self.units)
+        valid = is_valid((self.units, self.branch))
         if isinstance(self.branch, Cue):
             valid &= jnp.abs(self.branch.overlap) <= 1
         return valid & jnp.isfinite(self.strength) & jnp.isfinite(self.coupling) & (self.coupling > 0)

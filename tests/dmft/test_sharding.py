@@ -93,7 +93,7 @@ def test_devices_share_the_work_and_agree(tmp_path):
             if match := re.fullmatch(r"([124])/(.*)", name):
                 got, expected = out[name], out["0/" + match[2]]
                 size = np.nanmax(np.abs(expected))
-                # float64. Single entries of late responses are ill-determined: rounding over a jitter of 1e-9.
+                # float64. Single entries of late responses are ill-determined: rounding over a ridge of 1e-8.
                 late = name.startswith(match[1] + "/theory") and "overlap" not in name and "correlation" not in name
                 tolerance = 1e-7 if late else 1e-9 if name.endswith("_error") else 1e-10
                 np.testing.assert_allclose(got, expected, atol=tolerance * size, rtol=0, err_msg=name)

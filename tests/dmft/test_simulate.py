@@ -13,6 +13,7 @@ import pytest
 import hopfield_jax as hj
 from hopfield_jax import dmft as D
 from hopfield_jax.dmft._network import DensePlasticNetwork
+from hopfield_jax.dmft._order import Measured
 
 KEY = jr.key(0)
 TANH = hj.LogCosh(beta=4.0)
@@ -99,7 +100,8 @@ def test_the_noise_is_gaussian_once_the_feedback_is_off():
     # Four standard errors, and finite size: at N = 8000 the ratio is 1 within its error of 3 %, at 2000 0.9.
     off = np.abs(noise.variance - noise.predicted_variance)
     assert np.all(off < 4 * np.asarray(noise.variance_error) + 0.1 * np.asarray(noise.predicted_variance))
-    without = dataclasses.replace(theory, crosstalk_feedback=jnp.zeros((5, 5)))
+    known = {"noise_covariance": (theory.noise_covariance, None), "crosstalk_feedback": (jnp.zeros((5, 5)), None)}
+    without = dataclasses.replace(theory, two_time=Measured(known))
     raw = D.crosstalk_noise(model, cue, without, num_neurons=2000, num_trials=6, key=KEY)
     assert raw.variance[0] == noise.variance[0]  # no feedback at the first step
     assert np.all(np.abs(raw.variance - noise.variance)[1:] > 0.01 * noise.variance[1:])

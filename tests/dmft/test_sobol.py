@@ -8,7 +8,12 @@ import pytest
 from scipy.stats import qmc
 
 from helpers import enable_x64
-from hopfield_jax.dmft._sobol import _direction_numbers, normals, uniforms
+from hopfield_jax.dmft._sobol import _direction_numbers, normals, scrambled
+from hopfield_jax.dmft._sobol import uniforms as points
+
+
+def uniforms(num_dims, num_points, *, key):
+    return points(scrambled(num_dims, num_points, key=key), num_points)
 
 
 def test_direction_numbers_make_scipy_s_points():
