@@ -179,14 +179,19 @@ class Checked(eqx.Module):
 
 def is_valid(tree: PyTree) -> Bool[Array, ""]:
     """Whether every parameter of every module in `tree` lies in its domain; works on traced values."""
-    valid = jnp.array(True)
-    for node in jtu.tree_leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module)):
-        if isinstance(node, eqx.Module):
-            if isinstance(node, Checked):
-                for field, value in _parameters(node):
-                    valid &= jnp.all(_DOMAINS[field.metadata["domain"]][1](value))
-            valid &= is_valid([getattr(node, f.name, None) for f in dataclasses.fields(node)])
-    return valid
+    found: dict[tuple[str, Any], list[Array]] = {}  # one check for all of a domain and type: small programs
+
+    def collect(tree: PyTree) -> None:
+        for node in jtu.tree_leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module)):
+            if isinstance(node, eqx.Module):
+                for field, value in _parameters(node) if isinstance(node, Checked) else ():
+                    value = jnp.asarray(value)
+                    found.setdefault((field.metadata["domain"], value.dtype), []).append(value.reshape(-1))
+                collect([getattr(node, f.name, None) for f in dataclasses.fields(node)])
+
+    collect(tree)
+    checks = [jnp.all(_DOMAINS[name][1](jnp.concatenate(values))) for (name, _), values in found.items()]
+    return functools.reduce(jnp.logical_and, checks, jnp.array(True))
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:

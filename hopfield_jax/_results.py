@@ -34,8 +34,8 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     not_bracketed = "The answer is the same at both bounds, so that no threshold lies between them; `value` is NaN."
     undecided = "The answer could not be decided somewhere on the way (a run inside it failed); `value` is NaN."
     max_rank_reached = (
-        "The outputs of different times span more directions than `max_rank`. The numbers from there on are NaN. Give a "
-        "larger `max_rank`, or a larger `tolerance`."
+        "The outputs of different times span more directions than `max_rank`. The numbers from there on are NaN. Give "
+        "a larger `max_rank`, or a larger `tolerance`."
     )
     no_room = (
         "There was no room left for another occurrence before the end. Give more room, or end earlier; what is there "

@@ -8,7 +8,8 @@ from typing import Any
 from jaxtyping import Array, ArrayLike, Bool, Float, Inexact, Int, Key, PyTree, UInt32
 
 __all__ = [
-    "Array", "ArrayLike", "Bool", "Float", "Int", "PRNGKey", "Patterns", "PyTree", "Scalar", "ScalarLike", "State", "UInt32",
+    "Array", "ArrayLike", "Bool", "Float", "Int", "PRNGKey", "Patterns", "PyTree", "Scalar", "ScalarLike", "State",
+    "UInt32",
 ]  # fmt: skip
 
 Scalar = Float[Array, ""]

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 import hopfield_jax as hj
 from hopfield_jax import Setting, plot
+from hopfield_jax.dmft._order import Measured
 
 ROWS = np.array([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
 TIMES = np.linspace(0.0, 4.0, 5, dtype=np.float32)

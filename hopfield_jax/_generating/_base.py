@@ -2,7 +2,6 @@
 
 import abc
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -48,10 +47,10 @@ class AbstractGeneratingFunction(Checked):
 class AbstractSeparable(AbstractGeneratingFunction):
     r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends on its own state alone.
 
-    Subclasses write `elementwise`, and declare whether the activation is `odd`, $\ell'(-x) = -\ell'(x)$.
+    Subclasses write `elementwise`; if the activation is odd, $\ell'(-x) = -\ell'(x)$, they say so: `odd = True`.
     """
 
-    odd: eqx.AbstractVar[bool]
+    odd = False
 
     @abc.abstractmethod
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -14,22 +14,21 @@ from ._split import ONE_PIECE, Split
 
 
 def causal_scan(
-    step: Callable[..., tuple[PyTree, tuple, PyTree]],
+    step: Callable[..., tuple[PyTree, PyTree, PyTree]],
     constants: PyTree,
     state: PyTree,
     inputs: PyTree,
-    rows: tuple[Array, ...],
+    rows: PyTree[Array],
     *,
     split: Split = ONE_PIECE,
-) -> tuple[tuple[Array, ...], PyTree]:
-    """`state, written, out = step(constants, t, state, input, rows, done)` at every time t; for each array of `rows`,
-    `written` has a pair (row, slot), and the row takes its place there after the step.
+) -> tuple[PyTree[Array], PyTree]:
+    """`state, rows, out = step(constants, t, state, input, rows, done)` at every time t, where `rows` are histories to
+    which a step appends: `append(rows, row, slot, done)` and nothing else changes them.
 
-    A slot is written once (a step that has nothing to write gives a row back as it was). A step may read only rows that
-    are written before it, and has to leave out all others: while the scan runs they are zero, and in its derivative
-    they are what they will be. So the derivative needs no copies of the past. It is a scan of its own, linear in the
-    tangents, forward or transposed, that reads the finished rows at every step and calls the step again, with `done`
-    what came `out` of it (`None` before): a step need not compute again what it finds there, see `known`. (Second
+    A step may read what was written up to now, and has to leave out all other rows: while the scan runs they are zero,
+    and in its derivative they are what they will be. So the derivative needs no copies of the past. It is a scan of its
+    own, linear in the tangents, forward or transposed, that calls the step with the finished rows and with `done`, what
+    came `out` of it (`None` before). What a step finds there it need not compute again: see `known`. (Second
     derivatives in reverse mode are right, but keep what any scan keeps.)
 
     **Returns:** the rows, and what came `out` of the steps, with a leading axis of time.
@@ -37,8 +36,15 @@ def causal_scan(
     return _scan((constants, state, inputs, rows), step=step, split=split)
 
 
+def append(rows: Array, row: Array, slot: Array, done: PyTree | None) -> Array:
+    """The history with `row` at `slot`, for a step of `causal_scan`. Read it rather than the one before, so that XLA
+    writes in place."""
+    new = jax.lax.dynamic_update_index_in_dim(rows, row, slot, 0)
+    return new if done is None else known(rows, new)
+
+
 @jax.custom_jvp
-def known(value: PyTree, formula: PyTree) -> PyTree:
+def known(value: Array, formula: Array) -> Array:
     """`value`, with the derivative of `formula`, whose own value is not needed and so is not computed."""
     return value
 
@@ -55,25 +61,24 @@ def _scan(arguments, **how):
 
 @_scan.def_jvp
 def _(primals, tangents, *, step, split):
-    ((constants, state, inputs, blank),), (moves,) = primals, tangents
-    rows, out, (states, slots) = _run(*primals, step=step, split=split)
+    ((constants, _, inputs, _),), (moves,) = primals, tangents
+    rows, out, states = _run(*primals, step=step, split=split)
+    d_constants, d_state, d_inputs, d_rows = jtu.tree_map(_dense, primals[0], moves, is_leaf=lambda x: x is None)
 
     @eqx.filter_checkpoint(prevent_cse=False)
     def push(primal, tangent):
         moved = eqx.filter_jvp(step, primal, tangent)
         return jtu.tree_map(_dense, *moved, is_leaf=lambda x: x is None)
 
-    d_constants, d_state, d_inputs, d_rows = jtu.tree_map(_dense, primals[0], moves, is_leaf=lambda x: x is None)
-
     def body(d_constants, carry, here):
-        (d_state, d_rows), (t, state, slot, x, done, d_x) = carry, here
+        (d_state, d_rows), (t, state, x, done, d_x) = carry, here
         fixed = jtu.tree_map(lambda _: None, done)
-        primal, tangent = (constants, t, state, x, rows, done), (d_constants, None, d_state, d_x, d_rows, fixed)
-        d_state, d_written, d_out = push(primal, tangent)
-        return (d_state, _write(d_rows, [d_row for d_row, _ in d_written], slot)), d_out
+        tangent = d_constants, None, d_state, d_x, d_rows, fixed
+        d_state, d_rows, d_out = push((constants, t, state, x, rows, done), tangent)
+        return (d_state, d_rows), d_out
 
     def linear(carry, d_constants, d_inputs):
-        steps = jnp.arange(_length(inputs)), states, slots, inputs, out, d_inputs
+        steps = jnp.arange(_length(inputs)), states, inputs, out, d_inputs
         return jax.lax.scan(functools.partial(body, d_constants), carry, steps)
 
     # The scan is its own tangent. Asked for as that, it is known to be linear also by JAX before 0.10, which transposes
@@ -84,18 +89,17 @@ def _(primals, tangents, *, step, split):
 
 
 def _run(arguments, *, step, split):
-    """The rows, what came out, and of every step the state before it and the slots that it wrote."""
+    """The rows, what came out, and the state before every step."""
     constants, state, inputs, rows = arguments
 
     def body(carry, here):
         (state, rows), (t, x) = carry, here
-        new, written, out = step(constants, t, state, x, rows, None)
-        slots = [slot for _, slot in written]
-        return (new, _write(rows, [row for row, _ in written], slots)), (out, (state, slots))
+        new, rows, out = step(constants, t, state, x, rows, None)
+        return (new, rows), (out, state)
 
     carry = split.along((state, rows))
-    (_, rows), (out, kept) = jax.lax.scan(body, carry, (jnp.arange(_length(inputs)), inputs))
-    return rows, out, kept
+    (_, rows), (out, states) = jax.lax.scan(body, carry, (jnp.arange(_length(inputs)), inputs))
+    return rows, out, states
 
 
 def _length(inputs: PyTree) -> int:
@@ -105,7 +109,3 @@ def _length(inputs: PyTree) -> int:
 def _dense(x: Any, tangent: Any) -> Any:
     """A tangent in numbers where there can be one."""
     return jnp.zeros_like(x) if tangent is None and eqx.is_inexact_array(x) else tangent
-
-
-def _write(rows: Any, new: Any, slots: Any) -> tuple[Array, ...]:
-    return tuple(jax.lax.dynamic_update_index_in_dim(old, x, i, 0) for old, x, i in zip(rows, new, slots, strict=True))

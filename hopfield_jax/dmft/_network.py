@@ -52,9 +52,8 @@ class AbstractPlasticModel(Checked):
 
     @abc.abstractmethod
     def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
-        r"""$u(L_t, C_{tt})$, the weights with which independent standard normals $z$ make the crosstalk $u\cdot z$ of the
-        uncondensed patterns, from the coefficients $L_t$ of the outputs at t on orthonormal directions $q$ and their
-        square $C_{tt} = L_t\cdot L_t$.
+        r"""$u(L_t, C_{tt})$: the uncondensed patterns make the field $u\cdot z$, $z$ independent standard normals.
+        $L_t$ are the coefficients of the outputs at t on orthonormal directions $q$, $C_{tt} = L_t\cdot L_t$.
 
         It says all: with $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
         $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
@@ -223,8 +222,9 @@ class DensePlasticNetwork(AbstractPlasticModel):
         return overlaps**self.n
 
     def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
-        r"""$\sqrt{\alpha\,k!}\binom nk(n-k-1)!!\;C_{tt}^{(n-k)/2}\,L_t\otimes\dots\otimes L_t$ ($k$ factors) for $k = n,
-        n - 2, \dots$, only $k = n$ without equal indices; products of two times add up to $\alpha\langle z_t^nz_s^n\rangle$."""
+        r"""$\sqrt{\alpha\,k!}\binom nk(n-k-1)!!\;C_{tt}^{(n-k)/2}\,L_t\otimes\dots\otimes L_t$ ($k$ factors) for $k
+        = n, n - 2, \dots$, only $k = n$ without equal indices; products of two times add up to $\alpha\langle z_t^n
+        z_s^n\rangle$."""
         n, terms = self.n, []
         for k in self._factors:
             amplitude = math.sqrt(math.factorial(k)) * math.comb(n, k) * math.prod(range(n - k - 1, 0, -2))

@@ -2,11 +2,15 @@ r"""The effective single-site process and its order parameters, in one causal pa
 
 The paths' outputs are orthonormalised as they come, $\phi_t = \sum_k L_{tk}q_k$ with $\langle q_kq_l\rangle =
 \delta_{kl}$, and each new direction $q_k$ brings fresh standard normals $z_k$. So $C = LL^\top$, the noise is $\eta =
-aRLz$ with $a = \sqrt\alpha g$, and the correlations $b_{tk} = \langle\phi_tz_k\rangle = a(GRL)_{tk}$ (Novikov's theorem)
-give everything else by $R = 1 + gGR$ and $F = \alpha g^2GR$: noise $\eta_t = (aL_t + gb_t)\cdot z$, crosstalk feedback
-$\sum_s F_{ts}\phi_s = a\,b_t\cdot q$, plastic feedback $\lambda\sum_s K_{ts}C_{ts}\phi_s = (\sum_s \lambda K_{ts}L_sL_s^\top
-L_t)\cdot q$. Nothing is solved, and nothing can lose positivity. The number of directions replaces that of the steps: it
-stays small where outputs settle or are smooth in time.
+aRLz$ with $a = \sqrt\alpha g$, and by Novikov's theorem $b_{tk} = \langle\phi_tz_k\rangle = a(GRL)_{tk}$. With $R = 1 +
+gGR$ and $F = \alpha g^2GR$ these rows give everything else:
+
+    noise        η_t = (a L_t + g b_t)·z
+    crosstalk    Σ_s F_ts φ_s = a b_t·q
+    plasticity   λ Σ_s K_ts C_ts φ_s = (Σ_s λK_ts L_s L_sᵀ) L_t·q
+
+Nothing is solved, and nothing can lose positivity. The number of directions replaces that of the steps: it stays small
+where outputs settle or are smooth in time.
 """
 
 from typing import Any, NamedTuple
@@ -15,9 +19,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._checks import all_finite
 from .._misc import matmul
 from .._types import Array, Bool, Float, Int, PRNGKey, PyTree, Scalar, UInt32
-from ._causal import causal_scan, known
+from ._causal import append, causal_scan, known
 from ._cue import AbstractCue, Strata
 from ._kernels import Exponential, plastic_weights
 from ._network import AbstractPlasticModel
@@ -56,10 +61,12 @@ class _Constants(NamedTuple):
     """What every step sees; `normals`, shape (normals, samples), of mean zero; `weights` of samples, (strata, 1)."""
 
     model: AbstractPlasticModel
+    exponential: tuple[Exponential, ...]
     strata: Strata
     weights: Float[Array, "strata 1"]
     normals: Float[Array, "normals samples"]
     tolerance: Scalar
+    split: Split
 
 
 class _Input(NamedTuple):
@@ -82,6 +89,14 @@ class _State(NamedTuple):
     scheme: PyTree
 
 
+class _Histories(NamedTuple):
+    """Directions q, a row each, with the paths of all strata in it (`Split.flat`); rows L of the outputs, where kernels
+    given as tables ask for them."""
+
+    directions: Float[Array, "rank paths"]
+    outputs: Float[Array, "times rank"]
+
+
 def run_pass(
     model: AbstractPlasticModel,
     cue: AbstractCue,
@@ -96,127 +111,113 @@ def run_pass(
 ) -> tuple[Rows, Scalar]:
     r"""One randomisation of the paths, through all times, and its loss of orthogonality $\max|\langle qq^\top\rangle -
     1|$. With `given` rows the paths are driven by those, and what is measured on them is what comes back."""
-    thermal = isinstance(model.units, Glauber)
-    dtype = tolerance.dtype
-    count = model.num_normals(max_rank)
+    thermal, dtype = isinstance(model.units, Glauber), tolerance.dtype
+    room = max_rank + 1  # where nothing is new zeros are written to a free place, the last one if all others are taken
+    count = model.num_normals(room)
     numbers = scrambled(cue.dims + count + thermal * num_times, num_samples, key=key)
-    draw = lambda numbers: normals(uniforms(numbers, num_samples))  # noqa: E731
+    draw = lambda numbers: split.along(normals(uniforms(numbers, num_samples)))  # noqa: E731
     strata = cue.strata(model.units, draw(numbers[: cue.dims]))
     strata = eqx.tree_at(lambda s: (s.state, s.output, s.direction), strata, replace_fn=split.along)
-    noise = split.along(draw(numbers[cue.dims : cue.dims + count]))
+    noise = draw(numbers[cue.dims : cue.dims + count])
     noise -= jnp.mean(noise, axis=1, keepdims=True)
     weights = (strata.weights / num_samples)[:, None]
     tables = model.tables(num_times)
     exponential = tuple(table for table in tables if isinstance(table, Exponential))
     dense = tuple(table for table in tables if not isinstance(table, Exponential))
-    memories = tuple(jnp.zeros((max_rank, max_rank), dtype) for _ in exponential)
+    memories = tuple(jnp.zeros((room, room), dtype) for _ in exponential)
     state = _State(strata.state, jnp.zeros((), int), memories, model.scheme.start(strata.state))
     inputs = _Input(*model.fields(num_times), numbers[cue.dims + count :] if thermal else None, dense, given)
-    blank = (split.along(jnp.zeros((max_rank, *strata.state.shape), dtype)),)
-    if dense:  # kernels given as tables ask for the outputs of all times
-        blank += (jnp.zeros((num_times, max_rank), dtype),)
-    constants = _Constants(model, strata, weights, noise, tolerance), exponential
-    (directions, *_), rows = causal_scan(_step, constants, state, inputs, blank, split=split)
-    directions, weights = jax.lax.stop_gradient((directions, weights))
-    gram = jnp.einsum("iks,jks->ij", directions * weights[None], directions, precision=_HIGHEST)
-    used = jnp.arange(max_rank) < jnp.sum(rows.new)
-    return rows, jnp.max(jnp.abs(jnp.where(used[:, None], gram - jnp.eye(max_rank, dtype=dtype), 0)))
+    blank = _Histories(
+        split.along(jnp.zeros((room, strata.state.size), dtype)), jnp.zeros((num_times * bool(dense), room), dtype)
+    )
+    constants = _Constants(model, exponential, strata, weights, noise, tolerance, split)
+    histories, rows = causal_scan(_step, constants, state, inputs, blank, split=split)
+    directions, weights = jax.lax.stop_gradient((histories.directions, weights))
+    weights = split.flat(jnp.broadcast_to(weights, strata.state.shape))
+    gram = matmul(directions * weights[None], directions.T)
+    used = jnp.arange(room) < jnp.sum(rows.new)
+    return rows, jnp.max(jnp.abs(jnp.where(used[:, None], gram - jnp.eye(room, dtype=dtype), 0)))
 
 
-def _step(constants: Any, t: Array, state: _State, at: _Input, rows: tuple[Array, ...], done: Rows | None) -> Any:
+def _step(
+    c: _Constants, t: Array, state: _State, at: _Input, histories: _Histories, done: Rows | None
+) -> tuple[_State, _Histories, Rows]:
     """Observe, crosstalk, plasticity, advance."""
-    ((model, strata, weights, noise, tolerance), exponential), (x, rank, memories, memory) = constants, state
-    room = len(rows[0])
-    here, earlier = jnp.arange(room) == rank, jnp.arange(room) < rank
-    phi = mean = jnp.where(t == 0, strata.output, model.units.activation(x))
-    if at.coin is not None:
-        coin = 2 * uniforms(at.coin[None], x.shape[1]) - 1
-        phi = jnp.where(t == 0, strata.output, jnp.where(coin < mean, 1, -1).astype(x.dtype))
+    x, rank = state.x, state.rank
+    phi, mean = _outputs(c, t, x, at.coin)
+    overlap = matmul(c.strata.signs.T, jnp.sum(c.weights * mean, axis=1))
+    outputs, innovation, new, direction = _observe(c, phi, rank, histories.directions, at.given, done)
+    answers = _answers(c, mean, rank, len(outputs))
+    directions = append(histories.directions, direction, rank, done)
+    rank += new.astype(rank.dtype)
+    # What drives the paths is what they measure, unless other rows are imposed.
+    drive = (overlap, outputs, answers) if at.given is None else (at.given.overlap, at.given.outputs, at.given.answers)
 
-    # Observe: m_t, the row L_t of the outputs, and their direction if it is new.
-    overlap = matmul(strata.signs.T, jnp.sum(weights * mean, axis=1))
-    measured, direction, innovation, new = _project(rows[0], phi, weights, rank, tolerance, at.given, done)
-    outputs, drive = measured, overlap
-    if at.given is not None:
-        outputs, drive = at.given.outputs, at.given.overlap
-    combine = lambda w: _combine(jnp.where(earlier, w, 0), rows[0]) + jnp.sum(jnp.where(here, w, 0)) * direction  # noqa: E731
+    sources, others, own = _crosstalk(c, *drive[1:])
+    noise, crosstalk = sources + c.model.propagation * drive[2], others + own * drive[1]
+    plastic, memories, past = _plasticity(c, t, state.memories, at.tables, drive[1], histories.outputs, done)
 
-    # Crosstalk: noise (u_t + p b_t)·z, feedback (∂u/∂L_t)ᵀ b_t·q and, on itself, 2 ∂u/∂C_tt·b_t.
-    used = model.crosstalk(earlier.astype(x.dtype), jnp.sum(earlier).astype(x.dtype)) != 0
-    answers = jnp.where(used, matmul(noise, jnp.sum(weights * mean, axis=0)), 0)
-    driven = answers if at.given is None else at.given.answers
-    sources, pull = jax.vjp(model.crosstalk, outputs, jnp.sum(outputs**2))
-    others, on_site = pull(driven)
-    own = model.own_feedback + 2 * on_site
-    crosstalk, noise_weights = others + own * outputs, sources + model.propagation * driven
+    signal, theta = (
+        c.model.signal(drive[0]),
+        at.along_pattern * c.strata.signs[:, :1] + at.along_cue * c.strata.direction,
+    )
+    known_weights = jnp.where(jnp.arange(len(outputs)) < rank, crosstalk + plastic, 0)
+    field = matmul(c.strata.signs, signal)[:, None] + matmul(noise, c.normals)[None] + theta
+    field += c.split.by_strata(matmul(known_weights, directions), len(x))
+    new_x, memory = c.model.scheme.advance(t, x, field, state.scheme, c.model.dt)
 
-    # Plasticity: λ Σ_s K_ts (L_t·L_s) L_s·q.
-    sums = [m + jnp.where(t > 0, e.now, 0) * jnp.outer(outputs, outputs) for m, e in zip(memories, exponential, strict=True)]
-    plastic = sum((matmul(total, outputs) for total in sums), jnp.zeros_like(outputs))
-    memories = tuple(e.keep * m + e.add * jnp.outer(outputs, outputs) for m, e in zip(sums, exponential, strict=True))
-    written = [(direction, jnp.minimum(rank, room - 1))]
-    if at.tables:
-        past = jnp.where(jnp.arange(len(rows[1])) < t, matmul(rows[1], outputs), 0)
-        past = jnp.where(jnp.arange(len(past)) == t, jnp.sum(outputs**2), past)
-        history = jnp.where((jnp.arange(len(past)) < t)[:, None], rows[1], 0)
-        by_time = plastic_weights(at.tables, past)
-        plastic += matmul(by_time, history) + jnp.sum(jnp.where(jnp.arange(len(past)) == t, by_time, 0)) * outputs
-        written += [(outputs, t)]
-
-    # Advance the paths.
-    theta = at.along_pattern * strata.signs[:, :1] + at.along_cue * strata.direction
-    signal = matmul(strata.signs, model.signal(drive))[:, None] + matmul(noise_weights, noise)[None]
-    field = signal + combine(crosstalk + plastic) + theta
-    new_x, memory = model.scheme.advance(t, x, field, memory, model.dt)
-    state = _State(new_x, rank + new.astype(rank.dtype), memories, memory)
-
-    # Energy and errors of time t.
-    stored = jnp.sum(model.signal(drive) * overlap) + jnp.sum(noise_weights * answers) + jnp.sum(crosstalk * measured)
-    energy = -stored / model.order - 0.5 * jnp.sum(plastic * measured) - jnp.sum(weights * mean * theta)
+    stored = jnp.sum(signal * overlap) + jnp.sum(noise * answers) + jnp.sum(crosstalk * outputs)
+    energy = -stored / c.model.order - 0.5 * jnp.sum(plastic * outputs) - jnp.sum(c.weights * mean * theta)
     if at.coin is None:
-        energy += jnp.sum(weights * (x * phi - model.units.elementwise(x)))
-    along = strata.signs[:, :1] * mean
-    wrong = 0.5 * (1 - (jnp.sign(along) if at.coin is None else along))
-    finite = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(noise_weights)) & jnp.all(jnp.isfinite(crosstalk + plastic))
-    out = Rows(
-        overlap, measured, innovation, new, sources, answers, others, own, energy, jnp.sum(weights * wrong), finite
-    )  # fmt: skip
-    return state, tuple(written), out
+        energy += jnp.sum(c.weights * (x * phi - c.model.units.elementwise(x)))
+    along = c.strata.signs[:, :1] * mean
+    wrong = jnp.sum(c.weights * 0.5 * (1 - (jnp.sign(along) if at.coin is None else along)))
+    finite = all_finite((x, noise, crosstalk + plastic))
+    rows = Rows(overlap, outputs, innovation, new, sources, answers, others, own, energy, wrong, finite)
+    return _State(new_x, rank, memories, memory), _Histories(directions, past), rows
 
 
-def _project(
-    directions: Array, phi: Array, weights: Array, rank: Array, tolerance: Scalar, given: Rows | None, done: Rows | None
+def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Array, Array]:
+    """Outputs and their means, which differ for thermal spins; at first the cue's."""
+    phi = mean = c.model.units.activation(x)
+    if coin is not None:
+        phi = jnp.where(2 * uniforms(coin[None], x.shape[1]) - 1 < mean, 1, -1).astype(x.dtype)
+    return jnp.where(t == 0, c.strata.output, phi), jnp.where(t == 0, c.strata.output, mean)
+
+
+def _observe(
+    c: _Constants, phi: Array, rank: Array, directions: Array, given: Rows | None, done: Rows | None
 ) -> tuple[Array, Array, Array, Array]:
-    """Coefficients of the outputs on all directions, the direction at `rank` (what stands there, if nothing is new),
-    the root mean square of the rest, and whether it is new.
+    """The row $L_t$ of the outputs on all directions, the root mean square of their rest beside earlier ones, whether
+    it is new, and then the direction that it brings (else zero).
 
     Orthogonalised twice where a direction is added: once is not enough, in float32 directions would lose their
     orthogonality and the rank run away.
     """
-    index = jnp.arange(len(directions))
-    on_earlier = lambda y: jnp.where(index < rank, jnp.einsum("rks,ks->r", directions, weights * y, precision=_HIGHEST), 0)  # noqa: E731
-    stands = jax.lax.dynamic_index_in_dim(directions, jnp.minimum(rank, len(directions) - 1), keepdims=False)
+    index, shape = jnp.arange(len(directions)), phi.shape
+    phi, weights = c.split.flat(phi), c.split.flat(jnp.broadcast_to(c.weights, shape))
+    on_earlier = lambda y: jnp.where(index < rank, matmul(directions, weights * y), 0)  # noqa: E731
     row = on_earlier(phi)
     if given is not None:  # the direction is the outputs' rest beside those of the rows that drive the paths
-        size = jnp.where(given.new, jnp.sum(jnp.where(index == rank, given.outputs, 0)), 1)
-        rest = phi - _combine(jnp.where(index < rank, given.outputs, 0), directions)
-        direction = jnp.where(given.new, rest / size, stands)
-        own = jnp.sum(weights * direction * phi)
-        return jnp.where((index == rank) & given.new, own, row), direction, given.innovation, given.new
+        size = jnp.where(given.new, given.innovation, 1)
+        rest = phi - matmul(jnp.where(index < rank, given.outputs, 0), directions)
+        direction = jnp.where(given.new, rest / size, 0)
+        row = jnp.where((index == rank) & given.new, jnp.sum(weights * direction * phi), row)
+        return row, given.innovation, given.new, direction
     if done is None:
-        rest = phi - _combine(row, directions)
+        rest = phi - matmul(row, directions)
         size = _size(weights, rest)
-        new = (size > tolerance) & (rank < len(directions))
-        again = lambda: (more := on_earlier(rest), rest - _combine(more, directions))  # noqa: E731
+        new = (size > c.tolerance) & (rank < len(directions) - 1)
+        again = lambda: (more := on_earlier(rest), rest - matmul(more, directions))  # noqa: E731
         more, rest = jax.lax.cond(new, again, lambda: (jnp.zeros_like(row), rest))
         row, size = row + more, jnp.where(new, _size(weights, rest), size)
     else:
-        new = done.new
+        new, own = done.new, jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False)
         row = known(jnp.where(index < rank, done.outputs, 0), row)
-        rest = known(done.innovation * stands, phi - _combine(row, directions))
+        rest = known(done.innovation * own, phi - matmul(row, directions))
         size = known(done.innovation, _size(weights, rest))
-    direction = jnp.where(new, rest / jnp.where(new, size, 1), stands)
-    return row + jnp.where((index == rank) & new, size, 0), direction, size, new
+    direction = jnp.where(new, rest / jnp.where(new, size, 1), 0)
+    return row + jnp.where((index == rank) & new, size, 0), size, new, direction
 
 
 def _size(weights: Array, rest: Array) -> Array:
@@ -225,5 +226,32 @@ def _size(weights: Array, rest: Array) -> Array:
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
-def _combine(row: Array, directions: Array) -> Array:
-    return jnp.einsum("r,rks->ks", row, directions, precision=_HIGHEST)
+def _answers(c: _Constants, mean: Array, rank: Array, room: int) -> Array:
+    r"""$b_t = \langle\phi_tz\rangle$, zero for normals that have not moved the paths yet."""
+    earlier = (jnp.arange(room) < rank).astype(mean.dtype)
+    used = c.model.crosstalk(earlier, jnp.sum(earlier)) != 0
+    return jnp.where(used, matmul(c.normals, jnp.sum(c.weights * mean, axis=0)), 0)
+
+
+def _crosstalk(c: _Constants, outputs: Array, answers: Array) -> tuple[Array, Array, Array]:
+    r"""$u_t$; the feedback $(\partial u/\partial L_t)^\top b_t$ on earlier outputs, by direction; that on the own one,
+    $2\,\partial u/\partial C_{tt}\cdot b_t$ and what self-couplings give."""
+    sources, pull = jax.vjp(c.model.crosstalk, outputs, jnp.sum(outputs**2))
+    others, on_site = pull(answers)
+    return sources, others, c.model.own_feedback + 2 * on_site
+
+
+def _plasticity(
+    c: _Constants, t: Array, memories: Any, tables: Any, outputs: Array, past: Array, done: Rows | None
+) -> tuple[Array, tuple[Array, ...], Array]:
+    r"""$\sum_s \lambda K_{ts} (L_t\cdot L_s) L_s$, by direction; memories and rows of the outputs one time on."""
+    square, plastic, later = jnp.outer(outputs, outputs), jnp.zeros_like(outputs), []
+    for memory, kernel in zip(memories, c.exponential, strict=True):
+        total = memory + jnp.where(t > 0, kernel.now, 0) * square
+        plastic += matmul(total, outputs)
+        later.append(kernel.keep * total + kernel.add * square)
+    if tables:
+        past = append(past, outputs, t, done)
+        written = jnp.where((jnp.arange(len(past)) <= t)[:, None], past, 0)
+        plastic += matmul(plastic_weights(tables, matmul(written, outputs)), written)
+    return plastic, tuple(later), past

@@ -1,6 +1,7 @@
 """Schemes: how a neuron's state goes one step of time on."""
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,9 +12,9 @@ from .._types import Array, Float, PyTree, Scalar
 class AbstractScheme(eqx.Module):
     r"""A step of $\dot x = h - x$. Mean-field theory is exact for the network on the grid of any scheme."""
 
-    trapezoid: eqx.AbstractClassVar[bool]
+    trapezoid: ClassVar[bool]
     """Whether the plasticity's integral over the past is taken by the trapezoid rule."""
-    largest_dt: eqx.AbstractClassVar[float]
+    largest_dt: ClassVar[float]
     """Up to which step it is stable."""
 
     @abc.abstractmethod
@@ -43,8 +44,8 @@ class Euler(AbstractScheme):
 
 
 class AdamsBashforth(AbstractScheme):
-    r"""$x_{t+1} = x_t + dt\,[\frac32 (h_t - x_t) - \frac12 (h_{t-1} - x_{t-1})]$, of second order with one field a step;
-    its first step is Euler's."""
+    r"""$x_{t+1} = x_t + dt\,[\frac32 (h_t - x_t) - \frac12 (h_{t-1} - x_{t-1})]$, of second order with one field a
+    step; its first step is Euler's."""
 
     trapezoid = True
     largest_dt = 0.99  # stable below 1

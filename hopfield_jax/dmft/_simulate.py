@@ -14,7 +14,7 @@ from ._cue import AbstractCue
 from ._kernels import dense_tables, plastic_weights
 from ._network import AbstractPlasticModel
 from ._order import Measured, OrderParameters, mean_and_error, setting
-from ._solve import keep, prepared
+from ._solve import before, keep, prepared
 from ._trial import Sizes, counted, one_trial
 from ._units import Glauber, Sign
 
@@ -117,7 +117,7 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
         plastic = jnp.where(lower, jax.vmap(plastic_weights)(tables, symmetric(mean["correlation"])), 0)
     finite = jnp.all(jnp.isfinite(jnp.concatenate([trials["overlap"], trials["correlation"]], axis=2)), axis=(0, 2))
     finite &= jnp.all(jnp.isfinite(plastic), axis=1)
-    good = jnp.cumprod(finite).astype(bool) & valid
+    good = before(~finite) & valid
     correlation, correlation_error = map(symmetric, keep((mean["correlation"], error["correlation"]), good))
     matrices = {"correlation": (correlation, correlation_error), "plastic_feedback": (keep(plastic, good), None)}
     if response_times:

@@ -29,13 +29,12 @@ def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> UInt32[Array, 
     if num_dims > MAX_DIMENSIONS:
         fail("num_dims", f"at most {MAX_DIMENSIONS} Sobol dimensions", num_dims)
     plain = jnp.asarray(_direction_numbers(num_dims, int(num_points).bit_length() - 1))
-    matrix_key, shift_key = jr.split(key)
-    noise = jr.bits(matrix_key, (num_dims, _BITS), jnp.uint32)
+    noise = jr.bits(key, (num_dims, _BITS + 1), jnp.uint32)
     diagonal = 1 << np.arange(_BITS, dtype=np.uint32)[None]
-    columns = diagonal | (noise & (diagonal - 1))  # of the matrix, random below its diagonal
+    columns = diagonal | (noise[:, :_BITS] & (diagonal - 1))  # of the matrix, random below its diagonal
     chosen = (plain[:, :, None] >> np.arange(_BITS, dtype=np.uint32)[None, None]) & 1
     mixed = jnp.bitwise_xor.reduce(chosen * columns[:, None, :], axis=2)
-    return jnp.concatenate([mixed, jr.bits(shift_key, (num_dims, 1), jnp.uint32)], axis=1)
+    return jnp.concatenate([mixed, noise[:, _BITS:]], axis=1)
 
 
 def uniforms(numbers: UInt32[Array, "dims numbers"], num_points: int) -> Float[Array, "dims points"]:

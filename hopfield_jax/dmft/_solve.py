@@ -63,9 +63,9 @@ def solve(
       infinite errors. Reported means carry a bias of the order of the squared error as well.
     - `tolerance`: outputs less than this beside those of earlier times (root mean square) are taken for combinations of
       them. What it changes is of its square: at 1e-2 4e-4 was seen in an overlap, at 1e-3 nothing.
-    - `max_rank`: room for the directions that the outputs of different times span; time and memory grow with it. `None`
-      begins with 32 and doubles it as long as it is used up; where numbers are traced (`jax.jit`, `jax.vmap`, `jax.grad`)
-      it is 64. It need not exceed `num_steps`. (Of a `DensePlasticNetwork` less: with room r it takes about r^n normals.)
+    - `max_rank`: room for the directions that the outputs of different times span; time and memory grow with it. It
+      need not exceed `num_steps`. `None` begins with 32 and doubles it as long as it is used up; where numbers are
+      traced (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. With room r a `DensePlasticNetwork` takes about r^n normals.
     - `check`: whether to compute the self-consistency `residual` (twice the time).
     - `max_bytes`: refuse to start if `memory_needed` exceeds it.
     - `mesh`: devices, along one axis, that share the paths of every randomisation; matrices are on all of them. For
@@ -103,8 +103,8 @@ def solve(
         if needed > max_bytes:
             fail(
                 "max_bytes",
-                f"room for the predicted {needed / 2**30:.3g} GiB (fewer num_samples, num_shifts or a lower max_rank, or "
-                "a larger max_bytes)",
+                f"room for the predicted {needed / 2**30:.3g} GiB (fewer num_samples or num_shifts, a lower max_rank, "
+                "or a larger max_bytes)",
                 f"{max_bytes / 2**30:.3g} GiB",
             )
         out = _solve(model, cue, tolerance, key, **sizes, max_rank=room, check=check, split=split)
@@ -208,8 +208,16 @@ def keep(tree: PyTree, good: Array) -> PyTree:
     return jtu.tree_map(lambda x: one(x) if eqx.is_inexact_array(x) else x, tree)
 
 
+def before(failed: Array) -> Array:
+    """Which times lie before the first that failed."""
+    index = jnp.arange(len(failed))
+    return index < jnp.min(jnp.where(failed, index, len(failed)))
+
+
 @eqx.filter_jit
-def _solve(model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split) -> OrderParameters:
+def _solve(
+    model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split
+) -> OrderParameters:
     model, cue, valid = prepared(*split.whole((model, cue)))
     tolerance = tolerance.astype(default_float())
     valid &= (tolerance > 0) & (tolerance < 1)
@@ -221,10 +229,9 @@ def _solve(model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, ma
 
     each = jax.lax.map if _at_once(num_shifts) == 1 else lambda f, x: jax.vmap(f)(x)
     rows, orthogonality = each(run, (keys[:num_shifts],))
-    full = ~rows.new & (rows.innovation > tolerance)
-    full = jnp.cumsum(jnp.any(full, axis=0)[:-1]) > 0  # what the last time leaves drives nothing
+    full = jnp.any(~rows.new & (rows.innovation > tolerance), axis=0)[:-1]  # what the last time leaves drives nothing
     finite = jnp.all(rows.finite, axis=0)
-    good = jnp.cumprod(finite & ~jnp.concatenate([jnp.array([False]), full])).astype(bool) & valid
+    good = before(~finite | jnp.pad(full, (1, 0))) & valid
     residual = None
     if check:
         again, _ = each(run, (keys[num_shifts:], rows))

@@ -47,6 +47,16 @@ class Split(eqx.Module):
 
         return jtu.tree_map(one, tree)
 
+    def flat(self, x: Array) -> Array:
+        """(strata, samples) as one axis that is split as the samples are, (strata × samples,)."""
+        cut = x.reshape(x.shape[0], self.pieces, -1)
+        return self.along(cut.swapaxes(0, 1).reshape(-1))
+
+    def by_strata(self, x: Array, num_strata: int) -> Array:
+        """The inverse of `flat`."""
+        cut = x.reshape(self.pieces, num_strata, -1)
+        return self.along(cut.swapaxes(0, 1).reshape(num_strata, -1))
+
     def whole(self, tree: PyTree) -> PyTree:
         """`tree` with every array (and its cotangent) on every device."""
         if self.mesh is None:

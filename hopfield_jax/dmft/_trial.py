@@ -12,7 +12,7 @@ import jax.random as jr
 from .._checks import at_least, fail, is_concrete, key_fits, kind
 from .._misc import default_float, inner, matmul
 from .._types import Array, PRNGKey, Scalar
-from ._causal import causal_scan
+from ._causal import append, causal_scan
 from ._cue import AbstractCue, SpinCue
 from ._kernels import dense_tables, plastic_weights
 from ._network import AbstractPlasticModel
@@ -93,20 +93,18 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
     probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
     network = _Network(model, patterns, condensed, x, noise_key, feedback, probed)
     inputs = dense_tables(model.tables(num_times), num_times), *model.fields(num_times)
-    blank = (run.split.along(jnp.zeros((num_times, run.num_neurons), dtype)),)
+    blank = run.split.along(jnp.zeros((num_times, run.num_neurons), dtype))
     state = x, phi, model.scheme.start(x)
     return causal_scan(functools.partial(_step, run), network, state, inputs, blank, split=run.split)[1]
 
 
-def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, rows: Any, done: Any) -> Any:
+def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, history: Array, done: Any) -> Any:
     (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi, memory) = network, state
-    (kernel_rows, a, b), history = inputs, rows[0]
-    times = jnp.arange(len(history))
-    # Correlations with earlier outputs and with itself, which is not in the history yet.
-    correlation = jnp.where(times < t, matmul(history, phi), jnp.where(times == t, inner(phi, phi), 0)) / run.num_neurons
-    combine = lambda weights: matmul(jnp.where(times < t, weights, 0), history) + weights[t] * phi  # noqa: E731
+    kernel_rows, a, b = inputs
+    history, past = append(history, phi, t, done), jnp.arange(len(history)) <= t
+    correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
     stored = model.stored_field(patterns, phi)
-    plastic = combine(plastic_weights(kernel_rows, correlation))
+    plastic = matmul(plastic_weights(kernel_rows, correlation), history)
     theta = a * condensed[0] + b * direction
     overlaps = matmul(condensed, phi) / run.num_neurons
     energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
@@ -121,7 +119,7 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, rows
     }
     if feedback is not None:
         signal = matmul(model.signal(overlaps), condensed)
-        noise = condensed[0] * (stored - combine(feedback[t]) - signal)
+        noise = condensed[0] * (stored - matmul(jnp.where(past, feedback[t], 0), history) - signal)
         centred = noise - jnp.mean(noise)
         variance = jnp.mean(centred**2)
         out = {"variance": variance, "kurtosis": jnp.mean(centred**4) / variance**2 - 3}
@@ -138,7 +136,7 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, rows
         if isinstance(model.units, Glauber):
             coin = jr.uniform(key, phi.shape, phi.dtype, minval=-1)
             new = jnp.where(coin < new, 1, -1).astype(phi.dtype)
-    return (x, new, memory), ((phi, t),), out
+    return (x, new, memory), history, out
 
 
 def _sweep(model, run, columns, history, kernel_rows, theta, spins, correlation, key) -> tuple[Array, Array]:

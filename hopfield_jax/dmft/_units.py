@@ -16,7 +16,7 @@ from .._types import Array, Float, PyTree, Scalar
 class AbstractUnit(Checked):
     r"""A unit that is no generating function: what it gives for a field, and its potential for the energy."""
 
-    odd: eqx.AbstractVar[bool]
+    odd = False
     r"""Whether $\phi(-x) = -\phi(x)$: a site with pattern entry −1 is then the mirror image of one with +1."""
 
     @abc.abstractmethod
@@ -71,7 +71,7 @@ class Elementwise(AbstractUnit):
     """
 
     fn: Callable
-    odd: bool = eqx.field(static=True, default=False)
+    odd: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleVariableOverride]
     potential: Callable | None = None
 
     def __check_init__(self):

@@ -40,7 +40,7 @@ def gaussian_average(fn, mean, variance):
     return np.sum(weights * fn(mean + math.sqrt(variance) * z))
 
 
-# Converged values (65536 Sobol points, two estimators of the response), their standard errors from the last digit, steps 1, 5, 19.
+# Converged values (65536 Sobol points, two estimators of the response) at steps 1, 5, 19, and their standard errors.
 TABLE = [
     (0.10, 0.5, 0.0, [0.8044, 0.9461, 0.9804], 1e-4),
     (0.10, 0.5, 0.3, [0.8044, 0.9624, 0.9913], 1e-4),
@@ -195,7 +195,7 @@ def test_dense_memory_has_its_on_site_term(load, cue, beta, expected):
 
 @pytest.mark.parametrize("n, equal", [(2, True), (2, False), (3, False), (4, True), (4, False)])
 def test_the_crosstalk_of_dense_memory_has_gaussian_moments(n, equal):
-    """u_t·u_s = α⟨z_tⁿ z_sⁿ⟩, or α n! C_tsⁿ, for Gaussians z of covariance C; and the feedback, with b_t = Σ_s G_ts u_s:
+    """u_t·u_s = α⟨z_tⁿ z_sⁿ⟩, or α n! C_tsⁿ, for Gaussians z of covariance C; the feedback, with b_t = Σ_s G_ts u_s, is
     α n² ⟨z_tⁿ⁻¹ z_sⁿ⁻¹⟩ G_ts on φ_s, α n (n−1) Σ_s G_ts ⟨z_tⁿ⁻² z_sⁿ⟩ on φ_t."""
     model = D.DensePlasticNetwork(0.3, LOGCOSH, n=n, equal_indices=equal)
     rows = np.array([[1.1, 0.0], [0.4, 0.7]])
@@ -238,7 +238,9 @@ def test_tangents_along_the_paths_find_the_same(own, dt, coupling):
     propagator = np.linalg.inv(np.eye(9) - coupling * g)
     feedback = 0.1 * coupling * (propagator - (0 if own else np.eye(9)))
     # What acts on a saturated site, the sum of the feedback, is sharp.
-    np.testing.assert_allclose(np.sum(np.asarray(got.crosstalk_feedback) * c, axis=1), np.sum(feedback * c, axis=1), atol=4e-3)
+    np.testing.assert_allclose(
+        np.sum(np.asarray(got.crosstalk_feedback) * c, axis=1), np.sum(feedback * c, axis=1), atol=4e-3
+    )
 
 
 def test_thermal_spins_follow_simulation_and_score_function():
