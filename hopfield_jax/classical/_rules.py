@@ -37,7 +37,7 @@ def covariance(
 ) -> OuterProducts:
     r"""Hebb's rule for patterns with a mean, $J_{ij} = \frac{1}{Nv}\sum_\mu(\xi^\mu_i - a)(\xi^\mu_j - a)$.
 
-    With `Bits(f)`: $a = f$, $v = f(1 - f)$ (Tsodyks and Feigelman 1988). With `Spins(a)`: $v = 1 - a^2$ (Amit,
+    With `Bits(f)`: $a = f$, $v = f(1 - f)$ (Tsodyks and Feigel'man 1988). With `Spins(a)`: $v = 1 - a^2$ (Amit,
     Gutfreund and Sompolinsky 1987).
 
     **Arguments:** `patterns`, shape (patterns, neurons); `coding`, which knows mean and variance; `self_coupling` as in
