@@ -95,6 +95,14 @@ def test_readme_has_its_two_commands():
     assert [line for line in lines if line.startswith("python3 -m venv")] == list(COMMANDS)
 
 
+def test_one_time_is_said_for_the_demo():
+    from hopfield_jax.cli._main import demo
+
+    texts = ((ROOT / "README.md").read_text(), (ROOT / "docs" / "index.md").read_text(), inspect.getdoc(demo) or "")
+    said = [re.findall(r"takes\sabout\s(a\sminute|\w+\sminutes)", text) for text in texts]
+    assert all(len(times) == 1 for times in said) and len({times[0] for times in said}) == 1
+
+
 def test_blocks_are_found_and_skipped():
     text = (
         "a\n```python\nx = 1\n```\n"

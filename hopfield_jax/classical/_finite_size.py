@@ -52,7 +52,8 @@ def finite_size(
     Samples of the couplings differ by fluctuations of order $N^{-1/2}$, which is also how the width of a transition
     shrinks: hence the default. Sizes of a few hundred to a few thousand rarely exclude other exponents, and the limit
     depends on it by more than its standard error: Hebb's rule, $N$ from 250 to 2000, 60 draws each, gave 0.138(3) for
-    $x = 1/2$, 0.145(2) for $2/3$ and 0.152(1) for 1, with $\chi^2$ of 3.3, 2.1 and 1.3 for two degrees of freedom.
+    $x = 1/2$, 0.145(2) for $2/3$ and 0.152(1) for 1, with $\chi^2$ of 3.3, 2.1 and 1.3 for two degrees of freedom. A
+    negative limit of a positive quantity means that the sizes are too small, or the draws too few (see `capacity`).
 
     **Arguments:** `num_neurons`, $N$, shape (sizes,), at least two different ones; `values` and their standard
     `errors` > 0, of the same shape; `exponent`, $x$ > 0.

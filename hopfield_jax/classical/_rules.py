@@ -37,7 +37,7 @@ def covariance(
 ) -> OuterProducts:
     r"""Hebb's rule for patterns with a mean, $J_{ij} = \frac{1}{Nv}\sum_\mu(\xi^\mu_i - a)(\xi^\mu_j - a)$.
 
-    With `Bits(f)`: $a = f$, $v = f(1 - f)$ (Tsodyks and Feigelman 1988). With `Spins(a)`: $v = 1 - a^2$ (Amit,
+    With `Bits(f)`: $a = f$, $v = f(1 - f)$ (Tsodyks and Feigel'man 1988). With `Spins(a)`: $v = 1 - a^2$ (Amit,
     Gutfreund and Sompolinsky 1987).
 
     **Arguments:** `patterns`, shape (patterns, neurons); `coding`, which knows mean and variance; `self_coupling` as in
@@ -98,6 +98,11 @@ def sequence(
 ) -> OuterProducts:
     r"""Asymmetric Hebb's rule (Amari 1972), by which each pattern calls the next:
     $J_{ij} = \frac1N\sum_\mu\xi^{\mu+1}_i\xi^\mu_j$.
+
+    It takes synchronous updates, which keep the overlap near 1 at small loads. If neurons are updated one after the
+    other (`Asynchronous`), the later ones already see the next pattern in the earlier ones, and patterns mix: of 10
+    patterns of 2000 neurons the largest overlap is 0.55 after one step, 0.46 after five and 0.39 after twenty. For
+    sequences that dwell at each pattern see `hopfield_jax.sequential`.
 
     **Arguments:** `patterns`, shape (patterns, neurons), in their order; `cyclic`, whether the last calls the first;
     `self_coupling` as in `hebbian`.

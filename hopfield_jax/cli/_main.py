@@ -49,8 +49,9 @@ def demo(
 
     Stored digits come back from corrupted ones while the energies fall; mean-field theory meets simulation, with fixed
     and with plastic synapses; memories follow each other, for ever or until they collapse; a map says how much is
-    retrieved at any load and strength of plasticity, and gradients say which strength is best. It takes a minute or
-    two.
+    retrieved at any load and strength of plasticity, and gradients say which strength is best.
+
+    It takes about a minute on two cores, most of it for compilation.
 
     \b
     Example

@@ -96,8 +96,8 @@ class PlasticNetwork(AbstractPlasticModel):
     $$J_{ij}(t) = \frac{g}{N}\sum_\mu \xi^\mu_i\xi^\mu_j\,(i \ne j) + A_{ij}(t),\qquad P = \alpha N
       \text{ random} \pm 1 \text{ patterns}.$$
 
-    The paper's text at hand does not fix the plasticity kernel: `LeakyHebbian` is the usual choice, and any may be
-    given.
+    For the plastic part $A$ we take Hebbian plasticity that fades, `LeakyHebbian`. Any other causal kernel may be
+    given; without a kernel $A = 0$.
 
     **Arguments:**
 
@@ -113,9 +113,9 @@ class PlasticNetwork(AbstractPlasticModel):
 
     ??? cite "Source"
         ```bibtex
-        @article{hara2026dynamical,
-            title={Dynamical mean-field theory of associative memory with plastic synapses},
-            author={Hara, K. and Kabashima, Y.}, year={2026}, eprint={2605.22254}, archivePrefix={arXiv},
+        @article{hara2026dmft,
+            title={DMFT analysis of Hopfield network with plasticity},
+            author={Hara, Yoshinori and Kabashima, Yoshiyuki}, year={2026}, eprint={2605.22254}, archivePrefix={arXiv},
         }
         ```
     """

@@ -57,6 +57,19 @@ def test_energy_never_rises_one_by_one_and_all_at_once_end_in_a_cycle_of_two(see
     assert at_once.period in (1, 2)
 
 
+def test_a_sequence_needs_all_neurons_at_once():
+    """One by one, patterns mix: the first numbers in the docstring of `sequence`."""
+    patterns = hj.random_patterns(10, 500, key=jr.key(0))
+    network = C.BinaryNetwork(C.sequence(patterns))
+    state, largest = patterns[0], []
+    for order in (C.Synchronous(), C.Asynchronous()):
+        for one in jr.split(jr.key(1), 5):
+            state, _ = jax.jit(order.step)(network, state, one)
+            largest.append(jnp.max(hj.overlap(patterns, state)))
+    assert np.min(largest[:5]) > 0.99
+    np.testing.assert_allclose([largest[5], largest[9]], [0.55, 0.46], atol=0.12)  # 0.03 over draws, N = 2000
+
+
 def test_without_symmetry_neither_holds():
     # Two neurons of which one copies the other, which avoids it.
     network = C.BinaryNetwork(C.DenseCouplings(jnp.array([[0.0, 1.0], [-1.0, 0.0]])))

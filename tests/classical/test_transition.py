@@ -70,6 +70,16 @@ def test_the_rules_stand_in_their_order():
     assert fraction[C.hebbian] < 0.4 and fraction[C.storkey] > 0.8 and fraction[C.pseudo_inverse] > 0.9
 
 
+def test_small_networks_retrieve_beyond_the_limit():
+    """At load 0.25, where infinitely many neurons retrieve nothing; half of 32 neurons' networks do so up to 0.34."""
+    fraction = {}
+    for num_patterns, num_neurons in ((8, 32), (64, 256)):
+        run = lambda key, p=num_patterns, n=num_neurons: C.recall(C.hebbian, p, n, order=C.Synchronous(), key=key)  # noqa: E731
+        fraction[num_neurons] = np.mean(np.asarray(jax.jit(jax.vmap(run))(jr.split(jr.key(0), 100))) >= 0.9)
+    # Each with a binomial error of at most 0.05.
+    assert fraction[32] > 0.55 and fraction[256] < 0.2
+
+
 def test_recall_realises_its_cue_and_tells_bad_parameters():
     # One synchronous step from the cue of one pattern reaches it; from its negative, the negative.
     run = lambda cue, temperature: C.recall(  # noqa: E731
