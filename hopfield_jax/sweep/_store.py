@@ -175,8 +175,8 @@ def open(store: str | Path) -> Any:
     **Arguments:** `store`, as given to `run`.
 
     **Returns:** an `xarray.Dataset` whose numbers are read when they are used. Its variables have the grid's axes, then
-    their own; `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`
-    exports it.
+    their own; `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`,
+    `to_zarr` and `to_dataframe().to_csv(path)` export it.
 
     **Raises:** `ValueError` if no sweep is there.
     """
@@ -264,4 +264,5 @@ def _open(target: Any) -> Any:
     )
     for variable in found.variables.values():
         variable.attrs.pop("_FillValue", None)
-    return found
+    return found.drop_encoding()  # how this store is written is nothing for a file of another format
+
