@@ -218,7 +218,7 @@ def run(
     else:
         reports = compute_by(
             executor,
-            Order(job, str(store) if "://" in str(store) else str(Path(store or "").resolve())),
+            Order(job, kept.where),
             blocks,
             blocks_per_task,
         )

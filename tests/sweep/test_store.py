@@ -317,6 +317,19 @@ def test_parts_of_a_sweep_are_put_together(wanted):
         np.testing.assert_array_equal(together[name].values, wanted[name].values)
 
 
+def test_a_store_at_home_and_what_an_address_needs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    here = run(lambda x: {"y": x}, Grid(x=[0.0, 1.0]), store="~/s")
+    same(hj.sweep.open(Path("~/s")), here)
+    assert (tmp_path / "s").is_dir() and not (tmp_path / "~").exists()
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    for ask in (hj.sweep.open, lambda store: run(lambda x: {"y": x}, Grid(x=[0.0, 1.0]), store=store)):
+        with pytest.raises(ModuleNotFoundError, match="`store`: .*memory://x.*pip install fsspec"):
+            ask("memory://x")
+
+
 PROGRAM = """
 import sys, jax, jax.numpy as jnp, jax.random as jr, numpy as np
 from hopfield_jax.sweep import Grid, run
