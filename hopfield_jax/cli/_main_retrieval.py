@@ -47,8 +47,9 @@ def retrieve(
         typer.Argument(
             metavar="SOURCES",
             parser=local_path,
-            help="Image files, folders of images (other files in them are skipped), or one .npy array of shape (patterns, "
-            "neurons) or (patterns, height, width). Without any: the scanned digits that come with scikit-learn.",
+            help="Image files, folders of images (other files in them are skipped), or one .npy array of shape "
+            "(patterns, neurons) or (patterns, height, width). Without any: the scanned digits that come with "
+            "scikit-learn.",
             show_default=False,
         ),
     ] = None,

@@ -120,5 +120,5 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
             )
         raise RuntimeError(
             f"`executor`: {number} of {len(blocks)} blocks were lost ({type(error).__name__}: {error}). {hint}The "
-            f"others are kept in {order.store}: the same call, with a new pool if this one is broken, goes on from there."
+            f"others are kept in {order.store}: the same call (with a new pool if it broke) goes on from there."
         ) from error
