@@ -92,7 +92,7 @@ def test_everything_public_is_documented():
 
 
 def _attributes_of_datasets(code: str, dataset: type) -> Iterator[str]:
-    """What code reads from a sweep's dataset by a dot that is no method of every dataset, or is one that is not called."""
+    """What code reads from a sweep's dataset by a dot: what not every dataset has, or a method that is not called."""
     nodes = list(ast.walk(ast.parse(code)))
     made = {"sweep.run", "sweep.boundary", "sweep.open"}
     names = {
@@ -117,7 +117,7 @@ def test_axes_and_outputs_are_read_by_their_names_in_brackets():
     wrong = "d = hj.sweep.run(point, grid)\nd.load.mean()\nd.overlap\nd.load()\nd['load'].mean()\nd.attrs"
     assert sorted(_attributes_of_datasets(wrong, xr.Dataset)) == ["d.load", "d.overlap"]
     code = {str(page): "\n".join(block for _, block in blocks(page.read_text())) for page in PAGES}
-    code |= {str(path): path.read_text() for folder in ("examples", "tests") for path in (ROOT / folder).rglob("*.py")}
+    code |= {str(path): path.read_text() for path in (ROOT / "examples").glob("*.py")}
     code |= {name: "\n".join(block for _, block in found) for name, found in EXAMPLES.items()}
     found = {where: list(_attributes_of_datasets(text, xr.Dataset)) for where, text in code.items()}
     assert {where: names for where, names in found.items() if names} == {}

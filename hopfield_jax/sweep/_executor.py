@@ -55,7 +55,7 @@ def check(executor: Any, job: Job) -> None:
         sent = bytes(multiprocessing.reduction.ForkingPickler.dumps(job))
     except Exception as error:  # whatever a part of them says
         raise ValueError(f"`executor`: expected {wanted}, got {type(error).__name__}: {error}") from error
-    if b"__main__" in sent and not os.path.exists(getattr(sys.modules["__main__"], "__file__", "")):
+    if b"__main__" in sent and not os.path.exists(getattr(sys.modules["__main__"], "__file__", None) or ""):
         fail("executor", wanted, "something defined in an interactive session or notebook, which no worker can import")
 
 

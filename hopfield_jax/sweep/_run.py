@@ -184,9 +184,9 @@ def run(
             fail(name, "a dictionary", kind(about))
     at_least("blocks_per_task", blocks_per_task, 1)
     if executor is not None:
-        check(executor, job)
         if store is None:
             fail("store", "a folder that all workers of the executor see", None)
+        check(executor, job)
     programs = job.trace()
     outputs = outputs_of(programs)
     _check_names(grid, outputs, attributes or {}, describe or {})

@@ -56,7 +56,8 @@ class Store:
         import zarr
         from zarr.storage import MemoryStore
 
-        target = MemoryStore() if where is None else location(where)
+        place = "memory" if where is None else location(where)
+        target = MemoryStore() if where is None else place
         group = zarr.create_group(target, zarr_format=2, overwrite=True, attributes={_UNFINISHED: True})
         for axis in grid.axes:
             _array(group, axis.name, axis.labels, [axis.name], describe.get(axis.name, {}))
@@ -91,7 +92,7 @@ class Store:
         # Last of all: a store that was killed on the way here has none, and is made again.
         group.attrs.put({"title": "A sweep", **attributes, **own})
         zarr.consolidate_metadata(group.store)
-        return Store(group, "memory" if where is None else target)
+        return Store(group, place)
 
     @staticmethod
     def find(where: str | Path) -> "Store | None":
