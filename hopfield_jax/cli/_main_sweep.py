@@ -39,7 +39,6 @@ StoreAt = Annotated[
         help="Folder of the store. Default: one inside --output.",
         show_default=False,
         parser=local_path,
-        metavar="PATH",
     ),
 ]
 Fresh = Annotated[
@@ -280,7 +279,6 @@ def show(
             help="File of the figure. Default: STORE's name with .png.",
             show_default=False,
             parser=local_path,
-            metavar="PATH",
         ),
     ] = None,
 ) -> None:

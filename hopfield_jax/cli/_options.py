@@ -34,7 +34,7 @@ def local_path(text: str | Path) -> Path:
 # Of every command.
 Output = Annotated[
     Path,
-    typer.Option("--output", "-o", help="Folder for figures and numbers.", parser=local_path, metavar="PATH"),
+    typer.Option("--output", "-o", help="Folder for figures and numbers.", parser=local_path),
 ]
 # JAX takes 32 bits of a seed.
 Seed = Annotated[int, typer.Option("--seed", max=2**32 - 1, help="Of all that is random.")]
