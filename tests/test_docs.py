@@ -1,5 +1,6 @@
 """Every code block of the README, of the docs and of public docstrings runs; everything public is documented."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -88,6 +89,38 @@ def test_docstrings_run(name, tmp_path, monkeypatch):
 
 def test_everything_public_is_documented():
     assert [name for name, value in PUBLIC.items() if not documentation(value)] == []
+
+
+def _attributes_of_datasets(code: str, dataset: type) -> Iterator[str]:
+    """What code reads from a sweep's dataset by a dot: what not every dataset has, or a method that is not called."""
+    nodes = list(ast.walk(ast.parse(code)))
+    made = {"sweep.run", "sweep.boundary", "sweep.open"}
+    names = {
+        target.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for target in node.targets
+        if isinstance(target, ast.Name) and ast.unparse(node.value.func).removeprefix("hj.") in made
+    }
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
+            known = getattr(dataset, node.attr, None)
+            if known is None or callable(known) and id(node) not in called:
+                yield ast.unparse(node)
+
+
+def test_axes_and_outputs_are_read_by_their_names_in_brackets():
+    """`dataset.load` is a method of xarray, whatever an axis is called."""
+    import xarray as xr
+
+    wrong = "d = hj.sweep.run(point, grid)\nd.load.mean()\nd.overlap\nd.load()\nd['load'].mean()\nd.attrs"
+    assert sorted(_attributes_of_datasets(wrong, xr.Dataset)) == ["d.load", "d.overlap"]
+    code = {str(page): "\n".join(block for _, block in blocks(page.read_text())) for page in PAGES}
+    code |= {str(path): path.read_text() for path in (ROOT / "examples").glob("*.py")}
+    code |= {name: "\n".join(block for _, block in found) for name, found in EXAMPLES.items()}
+    found = {where: list(_attributes_of_datasets(text, xr.Dataset)) for where, text in code.items()}
+    assert {where: names for where, names in found.items() if names} == {}
 
 
 def test_readme_has_its_two_commands():

@@ -1,10 +1,12 @@
 """The command `hopfield-jax`: parses, calls a verb, saves, plots."""
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs the command line; says what to install where its libraries are missing, and what the system refused."""
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files: a notebook's or a desktop's choice is none of ours
     try:
         from ._main import app
 

@@ -9,7 +9,10 @@ import numpy as np
 
 from .._checks import at_least, describe, fail, kind
 
-DEFAULT_SIZE = 32
+DEFAULT_SIZE, LARGEST_KEPT = 32, 64
+"""Pixels a side: that pictures are resized to, and up to which pictures of one size keep theirs."""
+_NO_PICTURES = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+"""Formats that Pillow knows but (without more programs) cannot make pixels of."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +31,14 @@ class Images:
 
 
 def load(sources: Sequence[Path], size: int | None) -> Images:
-    """Reads `sources`, or the digits if there are none; image files become squares of `size` pixels a side.
+    """Reads `sources`, or the digits if there are none; image files become squares of `size` pixels a side (`None`:
+    they keep the size that they have in common, if it is small; else of `DEFAULT_SIZE`).
 
     **Raises:** `ValueError` that names the source, what was expected and what was got.
     """
     if size is not None:
         at_least("--size", size, 2)
-    arrays = [path for path in sources if path.suffix == ".npy"]
+    arrays = [path for path in sources if path.suffix.lower() == ".npy"]
     if size is not None and (arrays or not sources):
         fail("--size", "image files to resize (arrays and the digits keep their size)", size)
     if arrays and len(sources) > 1:
@@ -44,10 +48,15 @@ def load(sources: Sequence[Path], size: int | None) -> Images:
     elif arrays:
         stack, source, ink = _array(arrays[0]), str(arrays[0]), False
     else:
-        files = _image_files(sources)
-        stack, ink = _read_images(files, DEFAULT_SIZE if size is None else size), False
-        source = f"{len(files)} image files"
-    shape = stack.shape[1:] if stack.ndim == 3 else _shape_of(stack.shape[1])
+        stack, num_skipped = _read_images(sources, size)
+        source, ink = f"{len(stack)} image files", False
+        if num_skipped:
+            source += f" ({num_skipped} other file{'s' * (num_skipped > 1)} skipped)"
+    shape = stack.shape[1:]
+    if stack.ndim == 2:
+        shape = _shape_of(stack.shape[1])
+        source += f", rows of {stack.shape[1]} numbers taken as "
+        source += "strips" if shape[0] == 1 else f"{shape[0]} × {shape[1]} images"
     rows, first = np.unique(stack.reshape(len(stack), -1), axis=0, return_index=True)
     rows = rows[np.argsort(first)]  # in the order they came in
     return Images(rows, (int(shape[0]), int(shape[1])), source, len(stack) - len(rows), ink)
@@ -83,40 +92,74 @@ def _shape_of(num_neurons: int) -> tuple[int, int]:
     return (side, side) if side**2 == num_neurons else (1, num_neurons)
 
 
-def _image_files(sources: Sequence[Path]) -> list[Path]:
+def _image_files(folder: Path) -> tuple[list[Path], int]:
+    """The files of a folder that Pillow should be able to open, and the number of all others; no hidden ones."""
     from PIL import Image
 
-    endings = Image.registered_extensions()
-    files = []
-    for source in sources:
-        if source.is_dir():
-            found = sorted(path for path in source.rglob("*") if path.suffix.lower() in endings and path.is_file())
-            if not found:
-                fail("SOURCES", "a folder with images in it", f"{source}, which has none")
-            files += found
-        elif source.exists():
-            files.append(source)
-        else:
-            fail("SOURCES", "images, folders of images or a .npy array", f"{source}, which does not exist")
-    return files
+    endings = {end for end, name in Image.registered_extensions().items() if name in Image.OPEN}
+    endings -= {end for end, name in Image.registered_extensions().items() if name in _NO_PICTURES}
+
+    def is_picture(path: Path) -> bool:
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
+        return path.suffix.lower() in endings and not hidden
+
+    there = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = [path for path in there if is_picture(path)]
+    if not found:
+        arrays = [path.name for path in there if path.suffix.lower() == ".npy"]
+        has = f"which has none, but {arrays[0]}" if arrays else "which has none"
+        fail("SOURCES", "a folder with images in it (or one .npy array with a pattern a row)", f"{folder}, {has}")
+    return found, len(there) - len(found)
 
 
-def _read_images(files: Sequence[Path], size: int) -> np.ndarray:
+def _read_images(sources: Sequence[Path], size: int | None) -> tuple[np.ndarray, int]:
+    """The pictures in files and folders, and how many other files were skipped in the latter."""
     from PIL import Image
     from tqdm import tqdm
 
-    stack = []
-    for path in tqdm(files, desc="reading images", delay=2, leave=False, disable=None):
+    files: list[tuple[Path, bool]] = []
+    num_skipped = 0
+    for source in sources:
+        if source.is_dir():
+            found, others = _image_files(source)
+            files += [(path, False) for path in found]
+            num_skipped += others
+        elif not source.exists():
+            fail("SOURCES", "images, folders of images or a .npy array", f"{source}, which does not exist")
+        elif source.suffix.lower() == ".npz":
+            fail(
+                "SOURCES", "images, or one .npy array (`numpy.save` of one of them)", f"{source}, an archive of several"
+            )
+        else:
+            files.append((source, True))
+    pictures, sizes, side = [], set(), DEFAULT_SIZE if size is None else size
+    for path, is_named in tqdm(files, desc="reading images", delay=2, leave=False, disable=None):
         try:
             with Image.open(path) as image:
-                stack.append(_grey(image, size))
+                grey = _grey(image)
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+            if isinstance(error, Image.UnidentifiedImageError) and not is_named:
+                num_skipped += 1
+                continue
             fail("SOURCES", "an image that can be read", f"{path} ({_reason(error)})")
-    return np.stack(stack)
+        sizes.add(grey.size)
+        keep = size is None and max(grey.size) <= LARGEST_KEPT
+        pictures.append(grey if keep else _square(grey, side))
+    if not pictures:
+        fail("SOURCES", "images", f"{num_skipped} files that are none")
+    if len(sizes) > 1:
+        pictures = [_square(picture, side) for picture in pictures]
+    return np.stack([np.asarray(picture, np.float64) for picture in pictures]), num_skipped
 
 
-def _grey(image: Any, size: int) -> np.ndarray:
-    """Shades from 0 to 255 (16-bit images scaled to that), what is transparent on white, resized to a square."""
+def _square(picture: Any, side: int) -> Any:
+    from PIL import Image
+
+    return picture.resize((side, side), Image.Resampling.BOX)
+
+
+def _grey(image: Any) -> Any:
+    """A picture of shades from 0 to 255 (16-bit images scaled to that), what is transparent on white."""
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -128,8 +171,7 @@ def _grey(image: Any, size: int) -> np.ndarray:
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    grey = image if image.mode == "F" else image.convert("L").convert("F")
-    return np.asarray(grey.resize((size, size), Image.Resampling.BOX), np.float64)
+    return image.copy() if image.mode == "F" else image.convert("L").convert("F")
 
 
 def _reason(error: Exception) -> str:

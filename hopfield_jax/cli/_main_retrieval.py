@@ -17,6 +17,7 @@ from ._options import (
     Steepness,
     Steps,
     Units,
+    local_path,
     plain_errors,
     say_where,
 )
@@ -45,8 +46,10 @@ def retrieve(
         list[Path] | None,
         typer.Argument(
             metavar="SOURCES",
-            help="Image files, folders of images, or one .npy array of shape (patterns, neurons) or (patterns, height, "
-            "width). Without any: the scanned digits that come with scikit-learn.",
+            parser=local_path,
+            help="Image files, folders of images (other files in them are skipped), or one .npy array of shape "
+            "(patterns, neurons) or (patterns, height, width). Without any: the scanned digits that come with "
+            "scikit-learn.",
             show_default=False,
         ),
     ] = None,
@@ -92,7 +95,12 @@ def retrieve(
     threshold: Annotated[float, typer.Option("--threshold", help="Final cosine that counts as retrieved.")] = 0.9,
     size: Annotated[
         int | None,
-        typer.Option("--size", help="Side in pixels that image files are resized to. Default: 32.", show_default=False),
+        typer.Option(
+            "--size",
+            help="Side in pixels that image files are resized to. Default: pictures of one size keep it, up to 64; "
+            "others are resized to 32.",
+            show_default=False,
+        ),
     ] = None,
     output: Output = Path("hopfield-retrieve"),
 ) -> None:

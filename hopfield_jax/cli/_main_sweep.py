@@ -25,6 +25,7 @@ from ._options import (
     TauFast,
     Threshold,
     Units,
+    local_path,
     plain_errors,
     say_where,
 )
@@ -33,7 +34,12 @@ sweep = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 StoreAt = Annotated[
     Path | None,
-    typer.Option("--store", help="Folder of the store. Default: one inside --output.", show_default=False),
+    typer.Option(
+        "--store",
+        help="Folder of the store. Default: one inside --output.",
+        show_default=False,
+        parser=local_path,
+    ),
 ]
 Fresh = Annotated[
     bool, typer.Option("--fresh/--resume", help="Start over, or go on with what the store holds.")
@@ -255,7 +261,9 @@ def sequence(
 
 
 def show(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a sweep's store, finished or not.")],
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", parser=local_path, help="Folder of a sweep's store, finished or not.")
+    ],
     variable: Annotated[
         str | None, typer.Option("--variable", help="Output to draw. Default: the first number.", show_default=False)
     ] = None,
@@ -265,7 +273,13 @@ def show(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File of the figure. Default: STORE's name with .png.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File of the figure. Default: STORE's name with .png.",
+            show_default=False,
+            parser=local_path,
+        ),
     ] = None,
 ) -> None:
     """Describe the store of a sweep and draw it.

@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +24,20 @@ class FastUnits(enum.StrEnum):
     erf = "erf"
 
 
+def local_path(text: str | Path) -> Path:
+    """A path of this machine; `~` is the home folder (the shell knows that only at the start of a word)."""
+    if "://" in str(text):
+        raise typer.BadParameter(f"expected a path of this machine, got the address {text}.")
+    return Path(os.path.expanduser(text))
+
+
 # Of every command.
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for figures and numbers.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of all that is random.")]
+Output = Annotated[
+    Path,
+    typer.Option("--output", "-o", help="Folder for figures and numbers.", parser=local_path),
+]
+# JAX takes 32 bits of a seed.
+Seed = Annotated[int, typer.Option("--seed", max=2**32 - 1, help="Of all that is random.")]
 # Of retrieval with plastic synapses.
 Activations = Annotated[
     Units,

@@ -130,12 +130,13 @@ class Request:
         """Patterns of a draw, of mean zero over the patterns and norm √N; the mean image; the norms before scaling."""
         key = jr.fold_in(jr.fold_in(jr.key(self.seed), draw), 0)
         chosen = np.asarray(jr.permutation(key, len(self.images.rows)))[: self.num_patterns]
-        rows = self.images.rows[chosen]
+        first = self.images.rows[chosen[0]]
+        rows = self.images.rows[chosen] - first  # an offset that all have in common costs no digits
         mean = rows.mean(0)
         norms = np.linalg.norm(rows - mean, axis=1)
-        if not np.all(norms > 1e-6 * np.linalg.norm(rows, axis=1)):
+        if not np.all(norms > 1e-6 * norms.max()):
             fail("SOURCES", "images that differ from the mean of the stored ones", "one that equals it")
-        return (rows - mean) * (rows.shape[1] ** 0.5 / norms)[:, None], mean, norms
+        return (rows - mean) * (rows.shape[1] ** 0.5 / norms)[:, None], first + mean, norms
 
     def sign_cosine(self) -> float:
         """Mean cosine between the stored patterns of the first draw and their signs."""

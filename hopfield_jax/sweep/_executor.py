@@ -1,10 +1,14 @@
 """Blocks in other processes, by anything that has `submit`."""
 
 import collections
+import concurrent.futures as cf
 import dataclasses
 import functools
+import multiprocessing
+import multiprocessing.reduction
 import os
 import pickle
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,6 +23,8 @@ from ._store import Store, differences
 
 _TRIES = 3
 _POLL = 0.02  # seconds
+_IMPORTED_IN = os.getpid()
+_SPAWN = "`ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'))`"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +34,29 @@ class Order:
     job: Job = dataclasses.field(compare=False)
     store: str = dataclasses.field(compare=False)
     token: str = dataclasses.field(default_factory=lambda: os.urandom(8).hex())
+
+
+def check(executor: Any, job: Job) -> None:
+    """Raises for an executor that could not compute the job, before anything is stored or sent."""
+    if not callable(getattr(executor, "submit", None)):
+        fail("executor", "an object with `submit`", kind(executor))
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "`executor`: a worker imports the main script and has come to this sweep itself. Start the sweep under "
+            "`if __name__ == '__main__':`."
+        )
+    context = getattr(executor, "_mp_context", None)
+    if context is None:  # no process pool of the standard library: it sends things in its own way
+        return
+    if context.get_start_method() == "fork":
+        fail("executor", f"new processes, {_SPAWN}", "a pool that forks, which hangs once JAX has started")
+    wanted = "a point and choices that can be sent to other processes (a function at the top of a file, no lambda)"
+    try:
+        sent = bytes(multiprocessing.reduction.ForkingPickler.dumps(job))
+    except Exception as error:  # whatever a part of them says
+        raise ValueError(f"`executor`: expected {wanted}, got {type(error).__name__}: {error}") from error
+    if b"__main__" in sent and not os.path.exists(getattr(sys.modules["__main__"], "__file__", None) or ""):
+        fail("executor", wanted, "something defined in an interactive session or notebook, which no worker can import")
 
 
 @functools.lru_cache(maxsize=2)
@@ -46,6 +75,8 @@ def _prepare(order: Order) -> tuple[list[Worker], Store]:
 def compute_elsewhere(order: Order, blocks: tuple[Block, ...], attempt: int) -> list[Report]:
     """What a worker process does: traces and compiles once, computes blocks and writes them itself. `attempt` only
     makes the call a new one for schedulers that remember calls."""
+    if os.getpid() != _IMPORTED_IN:  # by a fork server, say, that has imported the main script
+        fail("executor", f"new processes, {_SPAWN}", "a worker forked from a process that uses JAX, which can hang")
     workers, store = _prepare(order)
     return list(compute(workers, blocks, store))
 
@@ -55,8 +86,6 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
     end."""
     waiting = collections.deque((tuple(blocks[i : i + per_task]), 0) for i in range(0, len(blocks), per_task))
     running: list[tuple[Any, tuple[Block, ...], int]] = []
-    if not callable(getattr(executor, "submit", None)):
-        fail("executor", "an object with `submit`", kind(executor))
     lost: list[tuple[int, BaseException]] = []
     while waiting or running:
         while waiting:
@@ -82,7 +111,14 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
             time.sleep(_POLL)
     if lost:
         number, (_, error) = sum(n for n, _ in lost), lost[0]
+        hint = ""
+        if isinstance(error, cf.BrokenExecutor):
+            hint = (
+                "Either a worker was killed, often because memory ran out, or it could not start, and its own error is "
+                "printed above: workers import the main script, which must start the sweep under "
+                "`if __name__ == '__main__':`. "
+            )
         raise RuntimeError(
-            f"`executor`: {number} of {len(blocks)} blocks were lost ({type(error).__name__}: {error}). The others are "
-            f"kept in {order.store}: the same call goes on from there."
+            f"`executor`: {number} of {len(blocks)} blocks were lost ({type(error).__name__}: {error}). {hint}The "
+            f"others are kept in {order.store}: the same call (with a new pool if it broke) goes on from there."
         ) from error

@@ -18,7 +18,7 @@ from .._progress import progress_bar
 from .._results import in_bytes
 from .._types import PRNGKey
 from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
-from ._executor import Order, compute_by
+from ._executor import Order, check, compute_by
 from ._grid import Block, Cost, Grid, Tiling, order_of, tile
 from ._job import Job, outputs_of
 from ._program import Output, Point, Program
@@ -151,8 +151,9 @@ def run(
     - `devices`: default all local ones. Each computes blocks of its own.
     - `executor`: anything with `submit`, whose futures have `done` and `result` (a `concurrent.futures` process pool, a
       Dask client, `submitit`, `mpi4py.futures`). Its workers compute on their own devices and write to the store
-      themselves; `point` and choices must be such that they can be sent. What a lost worker had not finished is done
-      again.
+      themselves. A process pool must spawn its workers, `ProcessPoolExecutor(n,
+      mp_context=multiprocessing.get_context("spawn"))`, under `if __name__ == "__main__":`, and `point` be a function
+      at the top of a file; a pool that forks is refused. What a lost worker had not finished is done again.
     - `blocks_per_task`: how many blocks make a task for the executor.
     - `attributes`: kept with the result. `describe`: attributes of axes and outputs by their names, such as `units` and
       `long_name`; `dims`, a sequence of names, names an output's own axes.
@@ -182,8 +183,10 @@ def run(
         if not isinstance(about, Mapping | None):
             fail(name, "a dictionary", kind(about))
     at_least("blocks_per_task", blocks_per_task, 1)
-    if executor is not None and store is None:
-        fail("store", "a folder that all workers of the executor see", None)
+    if executor is not None:
+        if store is None:
+            fail("store", "a folder that all workers of the executor see", None)
+        check(executor, job)
     programs = job.trace()
     outputs = outputs_of(programs)
     _check_names(grid, outputs, attributes or {}, describe or {})
@@ -215,7 +218,7 @@ def run(
     else:
         reports = compute_by(
             executor,
-            Order(job, str(store) if "://" in str(store) else str(Path(store or "").resolve())),
+            Order(job, kept.where),
             blocks,
             blocks_per_task,
         )

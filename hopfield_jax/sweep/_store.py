@@ -7,6 +7,7 @@ strings and no consolidated metadata yet). xarray and zarr are imported inside f
 import datetime
 import functools
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,8 @@ class Store:
         import zarr
         from zarr.storage import MemoryStore
 
-        target = MemoryStore() if where is None else str(where)
+        place = "memory" if where is None else location(where)
+        target = MemoryStore() if where is None else place
         group = zarr.create_group(target, zarr_format=2, overwrite=True, attributes={_UNFINISHED: True})
         for axis in grid.axes:
             _array(group, axis.name, axis.labels, [axis.name], describe.get(axis.name, {}))
@@ -90,7 +92,7 @@ class Store:
         # Last of all: a store that was killed on the way here has none, and is made again.
         group.attrs.put({"title": "A sweep", **attributes, **own})
         zarr.consolidate_metadata(group.store)
-        return Store(group, "memory" if where is None else str(where))
+        return Store(group, place)
 
     @staticmethod
     def find(where: str | Path) -> "Store | None":
@@ -102,13 +104,17 @@ class Store:
 
         if not isinstance(where, str | Path):
             fail("store", "a folder or an address", kind(where))
-        here = None if "://" in str(where) else Path(where)
+        where = location(where)
+        here = None if "://" in where else Path(where)
         if here and (not here.exists() or here.is_dir() and not any(here.iterdir())):
             return None
         try:
-            group = zarr.open_group(str(where), mode="r+", use_consolidated=False)
+            group = zarr.open_group(where, mode="r+", use_consolidated=False)
             if _LAYOUT in group.attrs:
-                return Store(group, str(where))
+                return Store(group, where)
+        except ModuleNotFoundError as error:
+            missing = f"`store`: {where} is an address, which needs `pip install fsspec` ({error})."
+            raise ModuleNotFoundError(missing, name="fsspec") from None
         except FileNotFoundError:
             if here is None:
                 return None
@@ -175,8 +181,8 @@ def open(store: str | Path) -> Any:
     **Arguments:** `store`, as given to `run`.
 
     **Returns:** an `xarray.Dataset` whose numbers are read when they are used. Its variables have the grid's axes, then
-    their own; `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`
-    exports it.
+    their own; `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`,
+    `to_zarr` and `to_dataframe().to_csv(path)` export it.
 
     **Raises:** `ValueError` if no sweep is there.
     """
@@ -185,6 +191,11 @@ def open(store: str | Path) -> Any:
     if found is None:
         fail("store", "the store of a sweep", f"{store}, where there is none")
     return found.dataset()
+
+
+def location(where: str | Path) -> str:
+    """An address as it is, or the whole path of a folder, in which `~` is the home folder."""
+    return str(where) if "://" in str(where) else os.path.abspath(os.path.expanduser(where))
 
 
 def libraries_are_there() -> None:
@@ -264,4 +275,4 @@ def _open(target: Any) -> Any:
     )
     for variable in found.variables.values():
         variable.attrs.pop("_FillValue", None)
-    return found
+    return found.drop_encoding()  # how this store is written is nothing for a file of another format

@@ -1,7 +1,11 @@
 """The command line: what it prints, writes and refuses."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -10,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import hopfield_jax as hj
 from hopfield_jax.cli import (
     _data,
     _present,
@@ -174,6 +179,101 @@ def test_folders_are_read_to_their_depth(folder, tmp_path, shades):
     assert np.array_equal(images.rows, shades[:3].reshape(3, -1)) and images.source == "3 image files"
 
 
+OTHERS = {
+    "._00.png": b"\x00\x05\x16\x07 what a Mac leaves beside a file",
+    "__MACOSX/00.png": b"\x00\x05\x16\x07 likewise",
+    "paper.pdf": b"%PDF-1.4",
+    "data.h5": b"\x89HDF\r\n\x1a\n" + bytes(64),
+    "film.mpg": b"\x00\x00\x01\xb3" + bytes(64),
+    "drawing.eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+    "drawing.wmf": b"\xd7\xcd\xc6\x9a" + bytes(64),
+    "notes.png": b"no image",
+    "empty.jpg": b"",
+    "readme.txt": b"no image",
+}
+
+
+@pytest.fixture
+def untidy(tmp_path, shades):
+    """Six pictures as folders have them: with hidden copies and files that are no pictures beside them."""
+    home = tmp_path / ".home" / "pictures"  # of which the hidden one above says nothing
+    for folder in ("", ".thumbnails", "__MACOSX"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(shades[:6]):
+        Image.fromarray(image).save(home / f"{i:02}.png")
+        Image.fromarray(image[:3, :3]).save(home / ".thumbnails" / f"{i:02}.png")
+    for name, content in OTHERS.items():
+        (home / name).write_bytes(content)
+    return home
+
+
+def test_what_is_no_picture_is_skipped_and_counted(untidy, tmp_path, shades):
+    images = _data.load([untidy], None)
+    assert np.array_equal(images.rows, shades[:6].reshape(6, -1)) and images.num_copies == 0
+    assert images.source == "6 image files (16 other files skipped)"  # of which 6 are thumbnails
+    lines = _present.describe_request(_retrieve.prepare([untidy], output=tmp_path))
+    assert "P = 6 of 6 images from 6 image files (16 other files skipped), 6 × 6 pixels" in lines[0]
+
+
+def test_a_truncated_picture_in_a_folder_is_no_other_file(untidy):
+    whole = (untidy / "05.png").read_bytes()
+    (untidy / "05.png").write_bytes(whole[: len(whole) - 30])
+    with pytest.raises(ValueError, match="`SOURCES`: expected an image that can be read, got .*05.png"):
+        _data.load([untidy], None)
+    (untidy / "05.png").unlink()
+    with pytest.raises(ValueError, match="`SOURCES`: expected an image that can be read, got .*film.mpg"):
+        _data.load([untidy / "00.png", untidy / "film.mpg"], None)  # which was asked for by its name
+
+
+@pytest.mark.parametrize(
+    "sizes, size, expected",
+    [
+        (((28, 28), (28, 28)), None, (28, 28)),
+        (((20, 30), (20, 30)), None, (20, 30)),
+        (((20, 30), (20, 30)), 8, (8, 8)),
+        (((28, 28), (27, 28)), None, (32, 32)),
+        (((65, 65), (65, 65)), None, (32, 32)),
+    ],
+)
+def test_small_pictures_of_one_size_keep_it(tmp_path, sizes, size, expected):
+    rng = np.random.default_rng(0)
+    made = [rng.integers(0, 256, shape).astype(np.uint8) for shape in sizes]
+    for i, image in enumerate(made):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    images = _data.load([tmp_path], size)
+    assert images.shape == expected
+    if sizes[0] == sizes[1] == expected:
+        assert np.array_equal(images.rows, np.stack(made).reshape(2, -1))
+
+
+def test_a_large_offset_is_no_mean_image(tmp_path, shades):
+    patterns = _retrieve.prepare([_saved(tmp_path, shades)], output=tmp_path).stored(0)[0]
+    shifted = _retrieve.prepare([_saved(tmp_path, shades + 1e12)], output=tmp_path).stored(0)[0]
+    # Numbers near 1e12 are 1.2e-4 apart, of shades that differ by about 100; these are whole, and so exact.
+    np.testing.assert_allclose(shifted, patterns, atol=1e-10)
+    middle = np.stack([shades[0], shades[1], (shades[0].astype(float) + shades[1]) / 2]) + 1e12
+    with pytest.raises(ValueError, match="`SOURCES`: expected images that differ from the mean .* one that equals it"):
+        _retrieve.prepare([_saved(tmp_path, middle)], output=tmp_path)
+
+
+def _saved(folder: Path, values: np.ndarray) -> Path:
+    np.save(folder / "a.npy", values)
+    return folder / "a.npy"
+
+
+@pytest.mark.parametrize(
+    "columns, said", [(16, "rows of 16 numbers taken as 4 × 4 images"), (12, "rows of 12 numbers taken as strips")]
+)
+def test_flat_arrays_say_what_they_are_taken_for(tmp_path, columns, said):
+    values = np.random.default_rng(0).normal(size=(5, columns))
+    assert said in _present.describe_request(_retrieve.prepare([_saved(tmp_path, values)], output=tmp_path))[0]
+
+
+def test_endings_may_be_capitals(tmp_path, shades):
+    (tmp_path / "A.NPY").write_bytes(_saved(tmp_path, shades).read_bytes())
+    assert np.array_equal(_data.load([tmp_path / "A.NPY"], None).rows, shades.reshape(NUM_IMAGES, -1))
+
+
 def test_all_images_stored_and_nothing_random_is_one_draw(array, tmp_path):
     request = _retrieve.prepare([array], output=tmp_path, draws=5)
     assert (request.draws_of("top"), request.draws_of("half")) == (1, 5)
@@ -219,7 +319,9 @@ def test_images_of_every_mode_and_size_become_grey_squares(tmp_path):
     Image.fromarray(np.stack([0 * half] * 3 + [half - 1], -1)).save(tmp_path / "RGBA.png")
     for path in sorted(tmp_path.iterdir()):
         # JPEG and the transparency are rounded to whole shades.
-        np.testing.assert_allclose(_data._read_images([path], 4), np.full((1, 4, 4), 128), atol=1.01, err_msg=path.name)
+        np.testing.assert_allclose(
+            _data._read_images([path], 4)[0], np.full((1, 4, 4), 128), atol=1.01, err_msg=path.name
+        )
 
 
 # --- what is refused ---
@@ -238,7 +340,10 @@ def _files(tmp_path, shades):
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY nothing")
     (tmp_path / "notes.png").write_text("no image")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:80])
+    np.savez(tmp_path / "many.npz", a=shades)
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "0.npy", shades[0])
     (tmp_path / "file").write_text("in the way")
 
 
@@ -261,6 +366,8 @@ BAD = [
     (("nowhere.png",), (), "SOURCES", "images, folders of images or a .npy array", "nowhere.png"),
     (("notes.png",), (), "SOURCES", "an image that can be read", "notes.png (not an image)"),
     (("cut.png",), (), "SOURCES", "an image that can be read", "cut.png"),
+    (("many.npz",), (), "SOURCES", "one .npy array", "many.npz, an archive of several"),
+    (("arrays",), (), "SOURCES", "one .npy array", "arrays, which has none, but 0.npy"),
     (("nothing",), (), "SOURCES", "a folder with images", "nothing"),
     (("whole.png", "whole.png"), (), "SOURCES", "at least 2 different images", "1"),
     (("same.npy",), (), "SOURCES", "at least 2 different images", "1"),
@@ -299,7 +406,55 @@ def test_unknown_choices_are_refused(options, tmp_path):
     assert result.exit_code == 2 and options[0] in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["retrieve", "dmft", "sequence", "sweep load", "sweep sequence", "tune strength"])
+@pytest.mark.fault("wrong input to the command line")
+def test_seeds_that_jax_would_cut_off_are_refused(tmp_path, command):
+    for seed in (2**32, 2**63):  # JAX makes 0 of the first, and fails at the second
+        result = call(*command.split(), "--seed", seed, "--output", tmp_path / "out")
+        assert result.exit_code == 2 and "'--seed'" in result.stderr and str(2**32 - 1) in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["sweep load --store", "sweep load --output", "show", "retrieve"])
+def test_addresses_are_not_taken_for_folders(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    result = call(*command.split(), "memory://x")
+    assert result.exit_code == 2 and "a path of this machine, got the address memory://x" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch, shades):
+    asked = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [])
+    _saved(tmp_path, shades)
+    result = call("retrieve", "~/a.npy", "--output=~/out")
+    assert result.exit_code == 0, result.output
+    assert asked[0].output == tmp_path / "out" and asked[0].output.is_dir() and not (tmp_path / "~").exists()
+    monkeypatch.setattr(_present_sweep, "run_and_report", lambda request, echo: asked.append(request) or [])
+    result = call("sweep", "load", "--store=~/s", "--output", "~/sweep")
+    assert result.exit_code == 0, result.output
+    assert {stage.store.parent for stage in asked[1].stages} == {tmp_path} and not (tmp_path / "~").exists()
+
+
 # --- the other commands ---
+
+
+@pytest.mark.fault("wrong input to the command line")
+def test_the_backend_of_a_notebook_does_not_matter(tmp_path):
+    hj.sweep.run(lambda x: {"y": x}, hj.sweep.Grid(x=[0.0, 1.0]), store=tmp_path / "s.zarr")
+    code = f"import sys; sys.argv = ['hopfield-jax', 'show', {str(tmp_path / 's.zarr')!r}]"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{code}; from hopfield_jax.cli import main; main()"],
+        env=os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # which is not installed here
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "s.png").exists()
 
 
 def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):

@@ -3,9 +3,14 @@
 import concurrent.futures as cf
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +95,95 @@ def test_a_worker_that_would_compute_something_else_says_so(tmp_path):
     with pytest.raises(ValueError, match="`executor`: a worker would compute something else .*function"):
         run(changing, GRID, key=KEY, block_size=24, store=tmp_path / "s", executor=executor)
     assert executor.calls == 1  # it would be the same again
+
+
+# --- pools of processes that would hang, or cannot compute the point ---
+
+
+def pool_of(method: str) -> cf.ProcessPoolExecutor:
+    """A pool that starts nothing before something is submitted."""
+    return cf.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method))
+
+
+@pytest.mark.fault("workers and devices")
+def test_a_pool_that_forks_is_refused_before_anything_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("it forked"))  # which hangs, as JAX has started
+    with pool_of("fork") as pool, pytest.raises(ValueError, match=r"`executor`.*get_context\('spawn'\).*forks.*hangs"):
+        run(point, GRID, key=KEY, store=tmp_path / "s", executor=pool)
+    assert not (tmp_path / "s").exists()
+
+
+def _of_an_interactive_session(monkeypatch) -> Any:
+    def made(key, x, draw):
+        return {"y": x}
+
+    made.__module__, made.__qualname__ = "__main__", "made"
+    main = types.ModuleType("__main__")
+    setattr(main, "made", made)  # noqa: B010
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    return made
+
+
+@pytest.mark.parametrize("where, said", [("lambda", "no lambda.*lambda"), ("notebook", "interactive session or noteb")])
+@pytest.mark.fault("workers and devices")
+def test_a_point_that_no_process_could_import_is_refused(tmp_path, monkeypatch, where, said):
+    monkeypatch.setattr(cf.ProcessPoolExecutor, "submit", lambda *_: pytest.fail("it was submitted"))
+    chosen: Any = _of_an_interactive_session(monkeypatch) if where == "notebook" else lambda key, x, draw: {"y": x}
+    with pool_of("spawn") as pool, pytest.raises(ValueError, match=f"`executor`: expected a point .*{said}"):
+        run(chosen, GRID, key=KEY, store=tmp_path / "s", executor=pool)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.fault("workers and devices")
+def test_a_worker_that_imports_a_script_without_a_guard_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)  # while it imports it
+    with pytest.raises(RuntimeError, match="`executor`: a worker imports the main script .*if __name__ == '__main__':"):
+        run(point, GRID, key=KEY, store=tmp_path / "s", executor=Unreliable(set()))
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.fault("workers and devices")
+def test_a_pool_that_broke_says_what_may_have_happened(tmp_path):
+    class Broken:
+        def submit(self, *_: Any) -> cf.Future:
+            raise cf.process.BrokenProcessPool("terminated abruptly")
+
+    said = "BrokenProcessPool.*killed, often because memory ran out.*if __name__ == '__main__'.*with a new pool"
+    with pytest.raises(RuntimeError, match=f"`executor`.*{said}.*goes on from there"):
+        run(point, GRID, key=KEY, store=tmp_path / "s", executor=Broken())
+
+
+SCRIPT = """
+    import concurrent.futures as cf, multiprocessing, sys
+    import hopfield_jax as hj
+
+    def point(x):
+        return {"y": x * x}
+
+    if __name__ == "__main__" or sys.argv[1] == "spawn":
+        context = multiprocessing.get_context(sys.argv[1])
+        context.set_forkserver_preload(["hopfield_jax"])
+        with cf.ProcessPoolExecutor(1, mp_context=context) as pool:
+            hj.sweep.run(point, hj.sweep.Grid(x=[0.0, 1.0]), store=sys.argv[2], executor=pool)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method, said",
+    [
+        ("spawn", r"RuntimeError: `executor`: a worker imports the main script(.|\n)*1 of 1 blocks were lost"),
+        ("forkserver", "ValueError: `executor`: expected new processes.*get_context.*forked"),
+    ],
+)
+@pytest.mark.fault("workers and devices")
+def test_scripts_whose_workers_cannot_start_end_and_say_why(tmp_path, method, said):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    command = [sys.executable, str(script), method, str(tmp_path / "s")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)  # rather than hang
+    assert ended.returncode == 1
+    assert re.search(said, ended.stderr), ended.stderr
 
 
 def kill_when(store: Path, blocks: int, victim: Any) -> threading.Thread:

@@ -309,3 +309,9 @@ def test_single_precision_is_much_better_than_the_monte_carlo_error():
     for other in found[1:]:
         apart = np.abs(other["overlap"].values - found[0]["overlap"].values)[..., 2:]
         assert np.all(apart < 0.1 * errors + 1e-6), np.max(apart / errors)
+
+
+def test_points_that_are_nan_are_answers_under_debug_nans():
+    with jax.debug_nans(True):
+        found = run(lambda x: {"y": jnp.sqrt(x)}, Grid(x=[-1.0, 1.0]))
+    assert np.isnan(found["y"][0]) and found["y"][1] == 1 and found["point_status"].values.tolist() == [2, 1]

@@ -259,6 +259,77 @@ def test_boundaries_are_stored_like_any_sweep(tmp_path):
             boundary(grows, grid, **{**options, **change})
 
 
+# --- other formats, and more of a sweep ---
+
+
+def of_every_kind(key, x, rule, draw):
+    value = x * rule + jr.normal(key)
+    return {"y": value, "pair": jnp.stack([x, -x]), "large": value > 1, "result": hj.RESULTS.successful}
+
+
+MADE = {
+    "run": lambda d: d,
+    "isel": lambda d: d.isel(x=[0, 2]),
+    "mean": lambda d: d.mean("draw"),
+    "load": lambda d: d.copy().load(),
+    "where": lambda d: d.where(d["result"] == 0),
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    grid = Grid(x=np.linspace(0, 1, 5), rule={"one": 1.0, "a half": 0.5}, draw=3)
+    store = tmp_path_factory.mktemp("kept") / "sweep.zarr"
+    run(of_every_kind, grid, key=KEY, block_size=2, store=store)
+    return store
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")  # of strings: the names of choices
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently")  # likewise
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize("by", ["zarr 2", "zarr 3", "netcdf", "csv"])
+def test_a_dataset_is_saved_in_other_formats(tmp_path, kept, by, made):
+    import pandas as pd
+
+    dataset, target = MADE[made](hj.sweep.open(kept)), tmp_path / "saved"
+    if by == "netcdf":
+        dataset.to_netcdf(target, engine="scipy")
+        found = xr.open_dataset(target, engine="scipy")
+    elif by == "csv":
+        dataset.to_dataframe().to_csv(target)
+        read = pd.read_csv(target)
+        np.testing.assert_allclose(read["y"], dataset["y"].broadcast_like(dataset["pair"]).values.ravel(), rtol=1e-6)
+        return
+    else:
+        dataset.to_zarr(target, zarr_format=int(by[-1]))
+        found = xr.open_zarr(target)
+    with found:
+        for name in dataset.variables:
+            values = dataset[name].values  # netCDF 3 has no truth values and no 64-bit whole numbers
+            np.testing.assert_array_equal(found[name].values.astype(values.dtype), values)
+
+
+def test_parts_of_a_sweep_are_put_together(wanted):
+    """A random number belongs to its coordinates and not to the grid: so that a sweep can be extended."""
+    parts = [run(point, Grid(x=np.linspace(0, 1, 7)[part], draw=5), key=KEY) for part in (slice(3), slice(3, 7))]
+    together = xr.concat(parts, "x", combine_attrs="drop_conflicts")
+    for name in ("x", "draw", "y", "z"):
+        np.testing.assert_array_equal(together[name].values, wanted[name].values)
+
+
+def test_a_store_at_home_and_what_an_address_needs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    here = run(lambda x: {"y": x}, Grid(x=[0.0, 1.0]), store="~/s")
+    same(hj.sweep.open(Path("~/s")), here)
+    assert (tmp_path / "s").is_dir() and not (tmp_path / "~").exists()
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    for ask in (hj.sweep.open, lambda store: run(lambda x: {"y": x}, Grid(x=[0.0, 1.0]), store=store)):
+        with pytest.raises(ModuleNotFoundError, match="`store`: .*memory://x.*pip install fsspec"):
+            ask("memory://x")
+
+
 PROGRAM = """
 import sys, jax, jax.numpy as jnp, jax.random as jr, numpy as np
 from hopfield_jax.sweep import Grid, run
