@@ -18,6 +18,9 @@ from .._checks import fail
 from ._grid import Grid
 from ._names import RESERVED
 
+CACHE = 2**19
+"""Bytes: on a CPU points larger than this are computed one after the other, each in the cache, others side by side."""
+
 Point = Callable[..., Mapping[str, Any]]
 """`point(key, **coordinates)`, or `point(**coordinates)` where the sweep has no key: a dictionary of numbers, arrays
 and results (`hopfield_jax.RESULTS` and other enumerations)."""
@@ -67,8 +70,11 @@ class Program:
 
         def block(constants, key_data, tags, numbers):
             point = jex.jaxpr_as_fun(jex.ClosedJaxpr(self.jaxpr.jaxpr, constants))
-            mapped = jax.vmap(lambda varying: point(*key_data, *varying), axis_size=block_size)
-            return mapped([*tags, *numbers])
+            one = lambda varying: point(*key_data, *varying)  # noqa: E731
+            varying = [*tags, *numbers]
+            if varying and device.platform == "cpu" and self.bytes_per_point > CACHE:
+                return jax.lax.map(one, varying)
+            return jax.vmap(one, axis_size=block_size)(varying)
 
         place = jax.sharding.SingleDeviceSharding(device)
         of = lambda x, *lead: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)  # noqa: E731
