@@ -159,14 +159,6 @@ def optimal_strength(
     if not (is_concrete(lower) and is_concrete(upper) and float(lower) < float(upper)):
         fail("upper", f"a strength above lower = {lower}", upper)
 
-    @eqx.filter_jit
-    def at(strength: Array, key: PRNGKey) -> tuple[Array, Array]:
-        def value(strength: Array) -> Scalar:
-            changed = eqx.tree_at(lambda m: m.kernel.strength, model, strength)
-            return measure(lambda model, cue: run(model, cue, key), changed, cue)
-
-        return value_and_grad(value)(strength)
-
     keys = jr.split(key, num_repeats)
     strengths, values, gradients = np.zeros(0), np.zeros((0, num_repeats)), np.zeros((0, num_repeats))
     low, high = float(lower), float(upper)
@@ -175,7 +167,9 @@ def optimal_strength(
             new = np.setdiff1d(np.linspace(low, high, num_strengths).astype(lower.dtype), strengths)
             found = np.full((2, len(new), num_repeats), np.nan)
             for place in np.ndindex(*found.shape[1:]):
-                found[:, *place] = at(jnp.asarray(new[place[0]]), keys[place[1]])
+                found[:, *place] = _at(
+                    run, measure, value_and_grad, model, cue, jnp.asarray(new[place[0]]), keys[place[1]]
+                )
                 advance(1)
             order = np.argsort(np.concatenate([strengths, new]))
             strengths = np.concatenate([strengths, new])[order]
@@ -190,6 +184,15 @@ def optimal_strength(
         strengths, values, gradients, float(lower), float(upper),
         conditions(lambda model, cue: run(model, cue, key), model, cue, without="kernel.strength"), throw,
     )  # fmt: skip
+
+
+@eqx.filter_jit
+def _at(run, measure, value_and_grad, model, cue, strength: Array, key: PRNGKey) -> tuple[Array, Array]:
+    def value(strength: Array) -> Scalar:
+        changed = eqx.tree_at(lambda m: m.kernel.strength, model, strength)
+        return measure(lambda model, cue: run(model, cue, key), changed, cue)
+
+    return value_and_grad(value)(strength)
 
 
 def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) -> Any:
