@@ -13,7 +13,7 @@ from .. import sweep
 from .._checks import fail
 from .._misc import default_float
 from ..sequential import period
-from ._draw_sweep import DRAWINGS, draw, draw_any
+from ._draw_sweep import DRAWINGS, averaged, draw, draw_any
 from ._report import plus_minus, save_json, table, versions, writable_folder
 from ._sweep import prepare_load
 from ._sweep_request import Request, Ways, num_finished
@@ -124,15 +124,18 @@ def summarise(command: str, found: Sequence[Any]) -> dict[str, Any]:
 
 
 def _summarise_load(dataset: Any, boundary: Any) -> dict[str, Any]:
-    strength, load = (np.asarray(boundary[name].values, np.float64) for name in ("strength", "load"))
-    half = (boundary["load_upper"] - boundary["load_lower"]).values.astype(np.float64) / 2
+    strength = np.asarray(boundary["strength"].values, np.float64)
+    mean = averaged(boundary)
+    load, error = (mean[name].values for name in ("load", "load_error"))
     known = np.isfinite(load)
     best = int(np.nanargmax(load)) if np.any(known) else None
     return {
         "critical_load": dataset.attrs.get("critical_load"),
         "strength": strength,
         "largest_load": load,
-        "half_bracket": half,
+        "standard_error": error,
+        "repeats": boundary.sizes.get("replicate", 1),
+        "bracket": float((boundary["load_upper"] - boundary["load_lower"]).where(boundary["load"].notnull()).max()),
         "best_strength": None if best is None else strength[best],
         "best_load": None if best is None else load[best],
         "boundary_result": counts(boundary["result"], boundary),
@@ -190,10 +193,15 @@ def describe_found(command: str, found: Sequence[Any], numbers: dict[str, Any]) 
 
 
 def _describe_load(numbers: dict[str, Any]) -> list[str]:
-    strength, load, half = (numbers[name] for name in ("strength", "largest_load", "half_bracket"))
+    strength, load, error = (numbers[name] for name in ("strength", "largest_load", "standard_error"))
     shown = np.unique(np.linspace(0, len(strength) - 1, _ROWS).round().astype(int))
-    rows = [(f"{strength[i]:.3g}", _within(load[i], half[i])) for i in shown]
+    rows = [(f"{strength[i]:.3g}", plus_minus(load[i], error[i], 4)) for i in shown]
     lines = [*table(("strength λ", "largest load α_max"), rows, num_names=0), ""]
+    if np.any(np.isfinite(load)):
+        lines.append(
+            f"± one standard error, of {numbers['repeats']} repeats with other random numbers; each is bisected to a "
+            f"bracket of {numbers['bracket']:.1g}."
+        )
     if numbers["best_load"] is not None:
         lines.append(
             f"Best of these strengths: λ = {numbers['best_strength']:.3g}, up to α = {numbers['best_load']:.4g}."
@@ -204,12 +212,8 @@ def _describe_load(numbers: dict[str, Any]) -> list[str]:
     lost = {code: n for code, n in numbers["boundary_result"].items() if code != "successful"}
     if lost:
         said = ", ".join(f"{n} {code}" for code, n in lost.items())
-        lines.append(f"Strengths without a boundary between the loads searched: {said}.")
+        lines.append(f"Repeats without a boundary between the loads searched, which are left out: {said}.")
     return lines
-
-
-def _within(value: float, half: float) -> str:
-    return f"{value:.4f} ± {half:.1g}" if math.isfinite(value) else "-"
 
 
 def _describe_gains(numbers: dict[str, Any]) -> list[str]:

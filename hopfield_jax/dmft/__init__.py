@@ -29,6 +29,7 @@ from ._response import Novikov as Novikov
 from ._response import Pathwise as Pathwise
 from ._response import Score as Score
 from ._simulate import simulate as simulate
+from ._simulate import simulation_memory_needed as simulation_memory_needed
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve
 from ._stationary import stationary as stationary
