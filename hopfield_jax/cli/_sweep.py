@@ -92,19 +92,15 @@ def prepare_load(
         ),
     )
     parameters = {"strengths": strengths, "loads": loads, "cue": cue, "units": units, "beta": beta, "tau": tau}
-    parameters |= {
-        "steps": steps,
-        "threshold": threshold,
-        "repeats": repeats,
-        "simulation": simulation,
-        "seed": ways.seed,
-    }
+    parameters |= {"steps": steps, "threshold": threshold, "repeats": repeats, "simulation": simulation}
+    parameters |= {"seed": ways.seed}
     parameters |= {"neurons": neurons, "networks": networks} if simulation else {"samples": samples}
     facts = (f"$m_0$ = {cue:g}", f"{steps} steps", f"$τ_A$ = {tau:g}", said, *how.split(", "))
     about = (
         f"Overlap after {steps} steps from a cue of m₀ = {cue:g}, at {len(strength)} strengths λ of plasticity from "
         f"{strengths[0]:g} to {strengths[1]:g} and {len(load)} loads α from {loads[0]:g} to {loads[1]:g}; and by "
-        f"bisection the load up to which it is retrieved (m ≥ {threshold:g}), {repeats} times with other random numbers.\n"
+        f"bisection the load up to which it is retrieved (m ≥ {threshold:g}), {repeats} times with other random "
+        f"numbers.\n"
         f"  network    {said}, synapses forget in τ_A = {tau:g}\n  by         {how}"
     )
     return request_of("load", ways, devices, about, stages, parameters, facts, random=True, units=made)

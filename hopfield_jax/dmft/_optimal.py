@@ -42,7 +42,7 @@ class OptimalStrength(eqx.Module):
       (Student's t of the repeats' differences from the best; the bounds themselves for a single repeat): the error of
       $\lambda^*$, and how broad the maximum is.
     - `value`, `value_error`: the measure at $\lambda^*$, its mean and standard error over repeats.
-    - `at_bound`: whether it would have been better still beyond the bounds.
+    - `at_bound`: whether it stands at a bound, beyond which it may be better still: then take wider bounds.
     - `strengths`: all that were tried, shape (strengths,), in order. `values`, `gradients`: of every repeat there,
       shape (strengths, repeats).
     - `mismatch`: over the strengths as good within errors and the five nearest ones, how far the mean gradient lies
@@ -79,7 +79,8 @@ class OptimalStrength(eqx.Module):
                 f"strength {self.strength:.4g}{' (at a bound)' if self.at_bound else ''}, between {self.lower:.4g} and "
                 f"{self.upper:.4g} as good within errors; measure {self.value:.6g} ± {self.value_error:.2g}\n  "
                 f"{self.values.size} runs with their derivative, gradient contradicted by {self.mismatch:.1%}\n  "
-                f"{self.setting}\n  result: {describe_result(self.result)}"
+                f"each of {self.values.shape[1]} repeats: {self.setting}\n  result: {describe_result(self.result)}"
+                f"{'; a wider bound may be better still' if self.at_bound else ''}"
             ),
         )
 
