@@ -103,7 +103,7 @@ def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, a
 
 
 @eqx.filter_jit
-def _move(method, repeated, u, state, value, gradient):
+def _move(method: Any, repeated: Any, u: Array, state: Any, value: Array, gradient: Array) -> tuple[Any, Any]:
     with jax.numpy_dtype_promotion("standard"):  # which optax relies on
         extra = {"value": value, "grad": gradient, "value_fn": lambda u: repeated(u).mean[0]}  # for line searches
         updates, state = optax.with_extra_args_support(method).update(gradient, state, u, **extra)

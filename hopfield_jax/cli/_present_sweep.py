@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import sweep
 from .._checks import fail
-from .._misc import default_float
+from .._misc import binomial_error, default_float
 from ..sequential import period
 from ._draw_sweep import DRAWINGS, averaged, draw, draw_any
 from ._report import plus_minus, save_json, table, versions, writable_folder
@@ -167,9 +167,7 @@ def _summarise_sequence(dataset: Any) -> dict[str, Any]:
     known = np.isfinite(values).sum(axis=2)
     right = np.nansum(values, axis=2)
     share = np.where(known > 0, right / np.maximum(known, 1), np.nan)
-    # Two successes and two failures added (Agresti and Coull), so that the error is never zero.
-    shrunk = (right + 2) / (known + 4)
-    error = np.where(known > 0, np.sqrt(shrunk * (1 - shrunk) / (known + 4)), np.nan)
+    error = np.where(known > 0, binomial_error(share, np.maximum(known, 1)), np.nan)
     whole = float(right.sum() / known.sum()) if known.sum() else math.nan
     return {
         "memories": dataset["memories"].values,
@@ -338,5 +336,6 @@ def demonstrate(folder: Path, quick: bool, echo: Callable[[str], None]) -> Seque
         loads=(0.02, 0.35, points),
         samples=512 if quick else 1024,
         steps=20 if quick else 40,
+        repeats=2 if quick else 4,
     )
     return run_and_report(request, echo)[:1]

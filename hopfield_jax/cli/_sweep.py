@@ -61,7 +61,7 @@ def prepare_load(
         model = PlasticNetwork(load=loads[1], units=made, kernel=LeakyHebbian(strengths[1], tau))
         SpinCue(cue)
     if simulation:
-        sizes = {"num_steps": steps, "num_neurons": neurons, "max_patterns": max(count, 1)}
+        sizes: dict[str, Any] = {"num_steps": steps, "num_neurons": neurons, "max_patterns": max(count, 1)}
         needed = simulation_memory_needed(model, SpinCue(cue), **sizes)
     else:
         needed = memory_needed(model, SpinCue(cue), num_steps=steps, num_samples=samples, num_shifts=1)

@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import hopfield_jax as hj
+from hopfield_jax._results import outcome
 from hopfield_jax.cli._main import app
 from hopfield_jax.cli._tune_strength import describe_strength, prepare_strength, warn
 from hopfield_jax.dmft import OptimalStrength
@@ -51,7 +52,7 @@ def test_strength_prints_and_writes_what_it_found(tmp_path):
         "load α = 0.1, cue m₀ = 0.5, 6 steps",
         "β = 4",
         "2 repeats of 256 paths",
-        "each of 2 repeats: theory (1 x 256 paths",
+        "each of 2 repeats: theory",
         "OptimalStrength",
         "derivative",
     ):
@@ -73,7 +74,7 @@ def one(strength, slopes):
         strength=jnp.asarray(strength), lower=nothing, upper=nothing, value=nothing, value_error=nothing,
         at_bound=jnp.array(strength in (0.0, 2.0)), strengths=jnp.array([0.0, 1.0, 2.0]), values=values,
         gradients=jnp.repeat(jnp.array(slopes)[:, None], 2, axis=1), mismatch=nothing,
-        setting=hj.Setting("theory (1 x 64 paths)", (), {}), result=hj.RESULTS.successful,
+        setting=hj.Setting("theory (1 x 64 paths)", (), {}), result=outcome(),
     )  # fmt: skip
 
 

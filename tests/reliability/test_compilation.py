@@ -25,9 +25,9 @@ KEPT = {"boundary": ("lower", "upper")}  # which are part of the function that a
 _compiled: list[str] = []
 
 
-def _note(event: str, seconds: float, **about: Any) -> None:
+def _note(event: str, duration_secs: float, **kwargs: Any) -> None:
     if event == "/jax/core/compile/backend_compile_duration":  # also where a cache on disk has the program
-        _compiled.append(str(about.get("fun_name", "a program")))
+        _compiled.append(str(kwargs.get("fun_name", "a program")))
 
 
 @contextmanager
