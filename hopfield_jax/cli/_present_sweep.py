@@ -167,7 +167,7 @@ def _summarise_sequence(dataset: Any) -> dict[str, Any]:
     known = np.isfinite(values).sum(axis=2)
     right = np.nansum(values, axis=2)
     share = np.where(known > 0, right / np.maximum(known, 1), np.nan)
-    error = np.where(known > 0, binomial_error(share, np.maximum(known, 1)), np.nan)
+    error = np.where(known > 0, np.asarray(binomial_error(share, np.maximum(known, 1)), np.float64), np.nan)
     whole = float(right.sum() / known.sum()) if known.sum() else math.nan
     return {
         "memories": dataset["memories"].values,
