@@ -69,7 +69,8 @@ for c in correlations:
 
 
 # %% [markdown]
-# Noise: half of the runs go on at the threshold; the fractions at the two ends of the bracket are printed.
+# Noise: half of the runs go on at the threshold, whose error comes from the gains at which each of them goes on; the
+# fractions at the two ends of the bracket are printed.
 
 
 # %%
@@ -84,16 +85,16 @@ found = [noisy(jnp.float32(s), key) for s in noises]
 print(f"orthogonal patterns, N = 64, input coupling 0.01, {num_trials} trials a gain, steps of τ_f/10")
 for s, f in zip(noises, found, strict=True):
     low, high = (f"{p:.2f} ± {e:.2f}" for p, e in zip(f.probability, f.probability_error, strict=True))
-    print(f"σ_x = {s:.2f}: κ_c within {float(f.lower):.3f} and {float(f.upper):.3f}, where {low} and {high} go on")
+    print(f"σ_x = {s:.2f}: κ_c = {float(f.value):.3f} ± {float(f.value_error):.3f}", end=", ")
+    print(f"bracket {float(f.lower):.3f} to {float(f.upper):.3f}, where {low} and {high} go on")
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), constrained_layout=True)
 left.errorbar(*np.array(curve).T, fmt="o-", capsize=3)
 left.set(xlabel="correlation of the memories c", ylabel="critical gain", title=f"Correlated, N = {num_neurons}")
-low, high = (np.array([float(getattr(f, n)) for f in found]) for n in ("lower", "upper"))
-there = np.array([np.isfinite(float(f.value)) for f in found])
-middle, half = (low + high)[there] / 2, (high - low)[there] / 2
-right.errorbar(noises[there], middle, half, fmt="o-", capsize=3, color="C1")
+value, error = (np.array([float(getattr(f, n)) for f in found]) for n in ("value", "value_error"))
+there = np.isfinite(value) & np.isfinite(error)
+right.errorbar(noises[there], value[there], error[there], fmt="o-", capsize=3, color="C1")
 right.set(xlabel="noise of the fast neurons σ", ylabel="gain at which half go on", title="Noise (orthogonal, N = 64)")
 figure.suptitle(f"HardTanh units, P = 8, $\\tau_f/\\tau_s$ = 0.02, until t = {t1:g}")
 figure.savefig(arguments.output, dpi=150)

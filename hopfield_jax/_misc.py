@@ -32,6 +32,17 @@ def default_float() -> jnp.dtype:
     return jax.dtypes.canonicalize_dtype(jnp.float64)
 
 
+def binomial_error(fraction: ArrayLike, number: ArrayLike) -> Array:
+    r"""Standard error of a fraction of `number` trials, which is never zero: half of the width of Wilson's interval of
+    one standard deviation,
+
+    $$\frac{\sqrt{p(1 - p)/n + 1/(4n^2)}}{1 + 1/n}.$$
+    """
+    p = as_inexact(fraction)
+    n = as_inexact(number).astype(p.dtype)
+    return jnp.sqrt(p * (1 - p) / n + 1 / (4 * n**2)) / (1 + 1 / n)
+
+
 def alike(*arrays: Array) -> tuple[Array, ...]:
     """Real arrays in the common one of their types, in which nothing is lost."""
     with jax.numpy_dtype_promotion("standard"):

@@ -27,7 +27,8 @@ class Threshold(eqx.Module):
 
     - `value`: middle of a predicate's bracket, of a real function the zero of the chord across it; NaN unless the
       answers at the two bounds differ.
-    - `lower`, `upper`: the bracket; the true threshold of a function that changes once lies within.
+    - `lower`, `upper`: the bracket; the true threshold of a function that changes once lies within. If the function
+      has random numbers, it is the threshold for these: others move it, mostly by more than the bracket.
     - `at_lower`, `at_upper`: the predicate, or whether the function is positive, at the bounds that were given.
     - `result`: how it ended. `setting`: what it was found for, if the caller said.
     """
@@ -45,7 +46,7 @@ class Threshold(eqx.Module):
             self,
             self.value,
             lambda: (
-                f"{self.value:.6g} within [{self.lower:.6g}, {self.upper:.6g}]; {bool(self.at_lower)} at the lower "
+                f"{self.value:.6g}, bracket [{self.lower:.6g}, {self.upper:.6g}]; {bool(self.at_lower)} at the lower "
                 f"bound, {bool(self.at_upper)} at the upper one\n  "
                 + (f"{self.setting}\n  " if self.setting is not None else "")
                 + f"result: {describe_result(self.result)}"

@@ -12,7 +12,7 @@ from scipy.stats import qmc
 def solve(fn, slope, *, load, cue, kernel, num_steps, dt=1.0, coupling=1.0, own=False, num_samples=4096, seed=0):
     """`fn` and `slope`, φ and φ'; `kernel`, λK of shape (times, times). Returns m, C and G."""
     times = num_steps + 1
-    z = ndtri(qmc.Sobol(times, seed=seed).random(num_samples)).T
+    z = ndtri(qmc.Sobol(times, rng=np.random.default_rng(seed)).random(num_samples)).T
     weights = np.array([(1 + cue) / 2, (1 - cue) / 2])[:, None] / num_samples
     x = np.broadcast_to(np.array([[1.0], [-1.0]]), (2, num_samples))
     phi = np.zeros((times, 2, num_samples))

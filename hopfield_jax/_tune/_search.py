@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +34,7 @@ class Log:
     """Calls objective and gradient, remembers all of it and the best."""
 
     def __init__(self, repeated: Callable[[Array], Repeats], scales: Scales):
-        self.both, self.scales = lambda u: repeated(u).mean, scales
+        self.repeated, self.scales = repeated, scales
         self.values: list[float] = []
         self.path: list[np.ndarray] = []
         self.count = self.not_finite = 0
@@ -52,7 +53,7 @@ class Log:
 
     def evaluate(self, u: Array, probe: bool = False) -> tuple[float, Array, bool]:
         """Value and gradient in u, and whether both are finite; the best so far is kept, but for a probe."""
-        value, gradient = self.both(u)
+        value, gradient = self.repeated(u).mean
         self.count += 1
         fine = bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
         self.not_finite += not fine
@@ -70,16 +71,6 @@ class Log:
 
 def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
     """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
-
-    method = optax.with_extra_args_support(method)
-
-    @jax.jit
-    def move(u, state, value, gradient):
-        with jax.numpy_dtype_promotion("standard"):  # which optax relies on
-            extra = {"value": value, "grad": gradient, "value_fn": lambda u: log.both(u)[0]}  # for line searches
-            updates, state = method.update(gradient, state, u, **extra)
-            return optax.apply_updates(u, updates), state
-
     state = method.init(u)
     value, gradient, _ = log.evaluate(u)
     steepest = 0.0
@@ -93,7 +84,7 @@ def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, a
     for _ in range(num_steps):
         if settled():
             return True
-        target, state = move(u, state, jnp.asarray(value, u.dtype), gradient)
+        target, state = _move(method, log.repeated, u, state, jnp.asarray(value, u.dtype), gradient)
         for halvings in range(_PATIENCE):  # noqa: B007
             value, new, fine = log.evaluate(target)
             log.values.append(value if fine else float("nan"))
@@ -111,32 +102,45 @@ def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, a
     return settled()
 
 
+@eqx.filter_jit
+def _move(method: Any, repeated: Any, u: Array, state: Any, value: Array, gradient: Array) -> tuple[Any, Any]:
+    with jax.numpy_dtype_promotion("standard"):  # which optax relies on
+        extra = {"value": value, "grad": gradient, "value_fn": lambda u: repeated(u).mean[0]}  # for line searches
+        updates, state = optax.with_extra_args_support(method).update(gradient, state, u, **extra)
+        return optax.apply_updates(u, updates), state
+
+
 def minimise(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
     """A minimiser of optimistix, which has its own tolerances; only its end is logged."""
-    options, first, wide = None, u, lambda x: x
+    options, first = None, u
     if type(method).__name__ == "GoldenSearch":  # of one scalar, in an interval
         if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
             fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
-        options, first, wide = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0], lambda x: x[None]
-    base = log.both(u)[0]
+        options, first = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0]
+    base = log.repeated(u).mean[0]
     # As large as makes the first step `_FIRST_STEP`, but not so large that rounding looks like a change.
     rounding = 4 * jnp.finfo(u.dtype).eps * jnp.abs(base)
     scale = jnp.minimum(_FIRST_STEP / log.steepness, jnp.maximum(_SMALL_CHANGE / jnp.maximum(rounding, 1e-30), 1))
-
-    @jax.custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
-    def objective(x):
-        """In units in which the first step, the gradient, is a fraction of the parameters' scale: minimisers stop at
-        changes of either that are small as numbers."""
-        return scale * (log.both(wide(x))[0] - base)
-
-    @objective.defjvp
-    def _(primals, tangents):
-        value, gradient = log.both(wide(primals[0]))
-        return scale * (value - base), scale * jnp.sum(gradient * wide(tangents[0]))
-
-    found = optx.minimise(lambda x, _: objective(x), method, first, options=options, max_steps=num_steps, throw=False)
+    found = optx.minimise(
+        _scaled, method, first, (log.repeated, base, scale), options=options, max_steps=num_steps, throw=False
+    )
     log.count += int(found.stats["num_steps"])
-    log(wide(found.value))
+    log(jnp.atleast_1d(found.value))
     if found.result == optx.RESULTS.successful or log.end is None:
         return bool(found.result == optx.RESULTS.successful)
     return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * log.steepness  # rounding kept it from settling
+
+
+@eqx.filter_custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
+def _scaled(x: Array, args: tuple[Any, Array, Array]) -> Array:
+    """The objective in units in which the first step, the gradient, is a fraction of the parameters' scale: minimisers
+    stop at changes of either that are small as numbers."""
+    repeated, base, scale = args
+    return scale * (repeated(jnp.atleast_1d(x)).mean[0] - base)
+
+
+@_scaled.def_jvp
+def _(primals, tangents):
+    x, (repeated, base, scale) = primals
+    value, gradient = repeated(jnp.atleast_1d(x)).mean
+    return scale * (value - base), scale * jnp.sum(gradient * jnp.atleast_1d(tangents[0]))

@@ -1,5 +1,6 @@
 """Tuning: the parameters at which an objective is least, by its gradient, and whether the gradient can be trusted."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
-from ._scales import Bounds, scales_of
+from ._scales import Bounds, Scales, scales_of
 from ._search import Log, Repeats, descend, minimise
 from ._trust import MOST_NUMBERS, Comparison, compare, curvature_of, standard_errors
 
@@ -178,25 +179,12 @@ def tune(
     if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
         fail("objective", "a function that returns one real number", f"{shape}")
 
-    def repeated(outside: Callable[[Array], Array]) -> Callable[[Array], Repeats]:
-        """Values and gradients, one for every key, in coordinates that `outside` takes to the parameters."""
-
-        def one(x: Array, *key: PRNGKey) -> tuple[Array, Array]:
-            return value_and_grad(lambda x: objective(unravel(outside(x)), *key))(x)
-
-        def all_of_them(x: Array) -> Repeats:
-            if keys is None:
-                return Repeats(*jtu.tree_map(lambda a: a[None], one(x)))
-            return Repeats(*jax.lax.map(lambda key: one(x, key), keys))
-
-        return eqx.filter_jit(all_of_them)
-
-    inner = repeated(lambda p: p)
-    log = Log(repeated(scales.outside), scales)
+    inner = _Repeated(objective, value_and_grad, start, keys, None)
+    log = Log(_Repeated(objective, value_and_grad, start, keys, scales), scales)
     u = scales.inside()
     first = log(u)
     if method is None:
-        method = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
+        method = _adam(num_steps)
     before = compare(log, u) if first else Comparison(float("nan"), False, False, 1.0)
     after, settled = before, False
     if first and not before.flat:
@@ -216,6 +204,34 @@ def tune(
     )
     out = _result(log, scales, unravel, inner, keys is not None, max(before.mismatch, after.mismatch), failures)
     return raise_unless_okay(out, out.result) if throw else out
+
+
+class _Repeated(eqx.Module):
+    """Values and gradients, one for every key, in the scales' coordinates or in the parameters themselves. What it
+    needs is its own, so that the program for one search serves the next."""
+
+    objective: Callable[..., Array]
+    value_and_grad: ValueAndGradient
+    start: dict[str, Array]
+    keys: Array | None
+    scales: Scales | None
+
+    @eqx.filter_jit
+    def __call__(self, x: Array) -> Repeats:
+        _, unravel = ravel_pytree(self.start)
+
+        def one(*key: PRNGKey) -> tuple[Array, Array]:
+            outside = (lambda x: x) if self.scales is None else self.scales.outside
+            return self.value_and_grad(lambda x: self.objective(unravel(outside(x)), *key))(x)
+
+        if self.keys is None:
+            return Repeats(*jtu.tree_map(lambda a: a[None], one()))
+        return Repeats(*jax.lax.map(one, self.keys))
+
+
+@functools.cache  # each call of optax makes functions of its own, and so another program
+def _adam(num_steps: int) -> optax.GradientTransformation:
+    return optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
 
 
 def _result(log, scales, unravel, inner, has_key, mismatch, failures) -> Tuning:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int as IntOf
 
 from .._checks import as_real, fail, in_domain, is_concrete, shape_is
-from .._misc import as_inexact
+from .._misc import as_inexact, binomial_error
 from .._results import card, is_okay, with_error
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._retrieve import Retrieval
@@ -55,7 +55,7 @@ class RetrievalScore(eqx.Module):
 
         It takes the cues as independent. Cues of the same stored set are not quite: compare with the spread over draws.
         """
-        return _wilson(self.retrieved)
+        return binomial_error(self.fraction, self.retrieved.shape[-1])
 
     @property
     def recognised_fraction(self) -> Float[Array, "*draws"]:
@@ -65,7 +65,7 @@ class RetrievalScore(eqx.Module):
     @property
     def recognised_error(self) -> Float[Array, "*draws"]:
         """As `fraction_error`, of `recognised_fraction`."""
-        return _wilson(self.recognised)
+        return binomial_error(self.recognised_fraction, self.recognised.shape[-1])
 
     @property
     def mean_similarity(self) -> Float[Array, "*draws"]:
@@ -205,8 +205,3 @@ def _standard_error(x: Array, where: Array) -> Array:
     several = jnp.where(n > 1, n, 2)
     squares = jnp.where(where, jnp.square(x - _mean(x, where)[..., None]), 0)
     return jnp.where(n > 1, jnp.sqrt(jnp.sum(squares, axis=-1) / (several - 1) / several), jnp.inf)
-
-
-def _wilson(success: Array) -> Array:
-    n, p = success.shape[-1], _mean(success)
-    return jnp.sqrt(p * (1 - p) / n + 1 / (4 * n**2)) / (1 + 1 / n)

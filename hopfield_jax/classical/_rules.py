@@ -240,9 +240,13 @@ def dilute(
         upper = jnp.triu(jr.bernoulli(key, chance, (num_neurons, num_neurons)), 1)
         return DenseCouplings(jnp.where(upper | upper.T, scale * couplings.matrix(), 0), symmetric=True)
     neighbours = _neighbours(num_neurons, num_neighbours, key)
+    return SparseCouplings(neighbours, scale * _entries(couplings, neighbours))
+
+
+@eqx.filter_jit
+def _entries(couplings: AbstractCouplings, neighbours: Array) -> Array:
     row = lambda site: couplings.entries(*site)  # noqa: E731
-    weights = jax.lax.map(row, (jnp.arange(num_neurons), neighbours), batch_size=min(num_neurons, 64))
-    return SparseCouplings(neighbours, scale * weights)
+    return jax.lax.map(row, (jnp.arange(len(neighbours)), neighbours), batch_size=min(len(neighbours), 64))
 
 
 @eqx.filter_jit

@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Real
 
 from .._checks import as_real, at_least, fail, in_domain, increasing, is_concrete, key_fits, kind, shape_is, sieved
-from .._misc import default_float, matmul
+from .._misc import binomial_error, default_float, matmul
 from .._patterns import flip, random_patterns
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay, with_error
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar, ScalarLike
@@ -301,7 +301,7 @@ def _transition(name, sizes, values, overlaps, threshold, exponent, throw) -> Re
         overlap=jnp.mean(overlaps, axis=-1),
         overlap_error=jnp.std(overlaps, axis=-1, ddof=1) / num_draws**0.5,
         fraction=fraction,
-        fraction_error=jnp.sqrt(fraction * (1 - fraction) / num_draws + 1 / (4 * num_draws**2)) / (1 + 1 / num_draws),
+        fraction_error=binomial_error(fraction, num_draws),
         half=half,
         half_error=half_error,
         width=width,

@@ -10,11 +10,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.random as jr
-import numpy as np
 
 from .._checks import at_least, fail
 from .._generating import Erf, HardTanh, LogCosh
-from .._misc import as_inexact, default_float
+from .._misc import as_inexact
 from ..dmft import (
     AccumulatingHebbian,
     Glauber,
@@ -27,6 +26,7 @@ from ..dmft import (
     memory_needed,
     panel,
     simulate,
+    simulation_memory_needed,
     solve,
 )
 from ._report import BAR, named_as_options, writable_folder
@@ -117,8 +117,7 @@ def prepare(
         count = int(model.num_patterns(neurons))
         model = eqx.tree_at(lambda m: m.load, model, as_inexact(count / neurons))
         clamped = SpinCue(2 * round((1 + cue) / 2 * neurons) / neurons - 1)
-        # As `simulate` predicts it: patterns twice while they are drawn, and histories.
-        needed = np.dtype(default_float()).itemsize * neurons * (2.0 * count + 3 * (steps + 1))
+        needed = simulation_memory_needed(model, clamped, num_steps=steps, num_neurons=neurons)
         if needed > _MEMORY:
             fail("--neurons", f"a network within {_MEMORY / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
     needed = memory_needed(model, clamped, num_steps=steps, num_samples=samples, num_shifts=shifts)

@@ -24,10 +24,25 @@ def draw(command: str, found: Sequence[Any]) -> Any:
     return figure
 
 
+def averaged(boundary: Any) -> Any:
+    """The mean over the repeats in which there is a boundary, and its standard error, NaN for one alone."""
+    load = boundary["load"].astype(np.float64)
+    if "replicate" not in load.dims:
+        return boundary.assign(load_error=load * math.nan)
+    count = load.notnull().sum("replicate")
+    error = (load.std("replicate", ddof=0) / np.sqrt((count - 1).clip(0))).where(count > 1)
+    mean = load.mean("replicate").assign_attrs(boundary["load"].attrs)
+    return mean.to_dataset(name="load").assign(load_error=error)
+
+
 def _draw_load(figure: Any, dataset: Any, boundary: Any = None) -> None:
     critical = float(dataset.attrs.get("critical_load", math.nan))
     theory = {f"$α_c$ = {critical:.4g}: stationary, λ = 0": (0.0, critical)} if math.isfinite(critical) else None
     axes = figure.subplots()
+    if boundary is not None and "replicate" in boundary.dims:
+        mean = averaged(boundary)
+        error = mean["load_error"].fillna(0)
+        boundary = mean.assign(load_lower=mean["load"] - error, load_upper=mean["load"] + error)
     plot.phase_diagram(dataset, "overlap", x="strength", y="load", boundary=boundary, theory=theory, ax=axes)
     axes.title.set_text("How much a network retrieves while its synapses learn")
 

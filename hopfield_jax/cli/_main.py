@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from . import _main_retrieval, _main_sequential, _main_sweep, _main_tune
-from ._options import Output, plain_errors, say_where
+from ._options import Output, PlainGroup, plain_errors, say_where
 
 # Plain messages: without rich's boxes they can be copied, searched and read by scripts.
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=PlainGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 
 
 def _show_version(wanted: bool) -> bool:

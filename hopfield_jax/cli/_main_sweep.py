@@ -95,6 +95,9 @@ def load(
     simulation: Annotated[bool, typer.Option("--simulation", help="Simulate networks instead of theory.")] = False,
     neurons: Annotated[int, typer.Option("--neurons", help="Neurons N of a simulated network.")] = 1000,
     networks: Annotated[int, typer.Option("--networks", help="Simulated networks that are averaged.")] = 1,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Bisections with other random numbers, whose spread is the error of α_max.")
+    ] = 4,
     output: Output = Path("hopfield-sweep"),
     store: StoreAt = None,
     fresh: Fresh = False,
@@ -136,6 +139,7 @@ def load(
             simulation=simulation,
             neurons=neurons,
             networks=networks,
+            repeats=repeats,
         )
     _run(request, dry_run)
 

@@ -5,9 +5,10 @@ import enum
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 
 class Units(enum.StrEnum):
@@ -83,9 +84,27 @@ def say_where(files: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns what is wrong with the user's input into one line and exit code 2."""
+    """Turns what the library says into one line: of the user's input with exit code 2, of a run that failed with 1.
+    Other errors are faults of the program and keep their traceback."""
     try:
         yield
+    except (typer.Exit, typer.Abort):  # which are errors of the run to Python
+        raise
     except ValueError as error:
         typer.echo(f"hopfield-jax: {error}", err=True)
         raise typer.Exit(2) from None
+    except (MemoryError, RuntimeError) as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), "out of memory")
+        ours = said.startswith("`") or type(error).__name__ == "EquinoxRuntimeError"  # without importing it for --help
+        if not ours and not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in said:
+            raise
+        typer.echo(f"hopfield-jax: {said}", err=True)
+        raise typer.Exit(1) from None
+
+
+class PlainGroup(typer.core.TyperGroup):
+    """The commands, none of which shows an error of the library as a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with plain_errors():
+            return super().invoke(ctx)

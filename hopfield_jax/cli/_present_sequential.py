@@ -152,7 +152,7 @@ def _some(indices: np.ndarray) -> list[int]:
 
 
 def _number(x: float | np.float64, digits: int = 4) -> str:
-    return f"{x:.{digits}f}" if np.isfinite(x) else "-"
+    return f"{x:z.{digits}f}" if np.isfinite(x) else "-"
 
 
 def _words(name: str) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import sweep
 from .._checks import fail
-from .._misc import default_float
+from .._misc import binomial_error, default_float
 from ..sequential import period
-from ._draw_sweep import DRAWINGS, draw, draw_any
+from ._draw_sweep import DRAWINGS, averaged, draw, draw_any
 from ._report import plus_minus, save_json, table, versions, writable_folder
 from ._sweep import prepare_load
 from ._sweep_request import Request, Ways, num_finished
@@ -124,15 +124,18 @@ def summarise(command: str, found: Sequence[Any]) -> dict[str, Any]:
 
 
 def _summarise_load(dataset: Any, boundary: Any) -> dict[str, Any]:
-    strength, load = (np.asarray(boundary[name].values, np.float64) for name in ("strength", "load"))
-    half = (boundary["load_upper"] - boundary["load_lower"]).values.astype(np.float64) / 2
+    strength = np.asarray(boundary["strength"].values, np.float64)
+    mean = averaged(boundary)
+    load, error = (mean[name].values for name in ("load", "load_error"))
     known = np.isfinite(load)
     best = int(np.nanargmax(load)) if np.any(known) else None
     return {
         "critical_load": dataset.attrs.get("critical_load"),
         "strength": strength,
         "largest_load": load,
-        "half_bracket": half,
+        "standard_error": error,
+        "repeats": boundary.sizes.get("replicate", 1),
+        "bracket": float((boundary["load_upper"] - boundary["load_lower"]).where(boundary["load"].notnull()).max()),
         "best_strength": None if best is None else strength[best],
         "best_load": None if best is None else load[best],
         "boundary_result": counts(boundary["result"], boundary),
@@ -164,9 +167,7 @@ def _summarise_sequence(dataset: Any) -> dict[str, Any]:
     known = np.isfinite(values).sum(axis=2)
     right = np.nansum(values, axis=2)
     share = np.where(known > 0, right / np.maximum(known, 1), np.nan)
-    # Two successes and two failures added (Agresti and Coull), so that the error is never zero.
-    shrunk = (right + 2) / (known + 4)
-    error = np.where(known > 0, np.sqrt(shrunk * (1 - shrunk) / (known + 4)), np.nan)
+    error = np.where(known > 0, np.asarray(binomial_error(share, np.maximum(known, 1)), np.float64), np.nan)
     whole = float(right.sum() / known.sum()) if known.sum() else math.nan
     return {
         "memories": dataset["memories"].values,
@@ -190,10 +191,15 @@ def describe_found(command: str, found: Sequence[Any], numbers: dict[str, Any]) 
 
 
 def _describe_load(numbers: dict[str, Any]) -> list[str]:
-    strength, load, half = (numbers[name] for name in ("strength", "largest_load", "half_bracket"))
+    strength, load, error = (numbers[name] for name in ("strength", "largest_load", "standard_error"))
     shown = np.unique(np.linspace(0, len(strength) - 1, _ROWS).round().astype(int))
-    rows = [(f"{strength[i]:.3g}", _within(load[i], half[i])) for i in shown]
+    rows = [(f"{strength[i]:.3g}", plus_minus(load[i], error[i], 4)) for i in shown]
     lines = [*table(("strength λ", "largest load α_max"), rows, num_names=0), ""]
+    if np.any(np.isfinite(load)):
+        lines.append(
+            f"± one standard error, of {numbers['repeats']} repeats with other random numbers; each is bisected to a "
+            f"bracket of {numbers['bracket']:.1g}."
+        )
     if numbers["best_load"] is not None:
         lines.append(
             f"Best of these strengths: λ = {numbers['best_strength']:.3g}, up to α = {numbers['best_load']:.4g}."
@@ -204,12 +210,8 @@ def _describe_load(numbers: dict[str, Any]) -> list[str]:
     lost = {code: n for code, n in numbers["boundary_result"].items() if code != "successful"}
     if lost:
         said = ", ".join(f"{n} {code}" for code, n in lost.items())
-        lines.append(f"Strengths without a boundary between the loads searched: {said}.")
+        lines.append(f"Repeats without a boundary between the loads searched, which are left out: {said}.")
     return lines
-
-
-def _within(value: float, half: float) -> str:
-    return f"{value:.4f} ± {half:.1g}" if math.isfinite(value) else "-"
 
 
 def _describe_gains(numbers: dict[str, Any]) -> list[str]:
@@ -334,5 +336,6 @@ def demonstrate(folder: Path, quick: bool, echo: Callable[[str], None]) -> Seque
         loads=(0.02, 0.35, points),
         samples=512 if quick else 1024,
         steps=20 if quick else 40,
+        repeats=2 if quick else 4,
     )
     return run_and_report(request, echo)[:1]

@@ -71,7 +71,7 @@ def plus_minus(value: float, error: float, digits: int) -> str:
         return "-"
     if math.isfinite(error) and error > 0:
         digits = max(digits, min(5, -math.floor(math.log10(error))))
-    return f"{value:.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{value:.{digits}f}"
+    return f"{value:z.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{value:z.{digits}f}"
 
 
 def versions() -> dict[str, str]:

@@ -9,14 +9,15 @@ from .. import sweep
 from .._checks import at_least, fail, in_domain
 from .._misc import default_float
 from .._patterns import hadamard_patterns
-from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, memory_needed
+from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, memory_needed, simulation_memory_needed
 from ..sequential import InputDrivenNetwork, cycle
 from . import _dmft, _sequential
 from ._report import evenly_spaced, named_as_options
-from ._sweep_points import LEAST_ROOM, AtGain, Cycles, IsRetrieved, RandomSequence, Retrieval
+from ._sweep_points import LEAST_ROOM, AtGain, Cycles, Margin, RandomSequence, Retrieval
 from ._sweep_request import OPTIONS, Request, Stage, Ways, check_ways, request_of, store_of
 
 _MEMORY = 8 * 2.0**30
+_HALVINGS = 10  # of the range of loads: the zero lies in a bracket of a thousandth, on a chord across it
 
 
 def prepare_load(
@@ -34,13 +35,19 @@ def prepare_load(
     simulation: bool = False,
     neurons: int = 1000,
     networks: int = 1,
+    repeats: int = 4,
 ) -> Request:
     """Checks the options of `sweep load` before anything long begins.
 
     **Raises:** `ValueError` that names the option, what was expected and what was got.
     """
     devices = check_ways(ways)
-    for name, value, smallest in (("--steps", steps, 1), ("--neurons", neurons, 2), ("--networks", networks, 1)):
+    for name, value, smallest in (
+        ("--steps", steps, 1),
+        ("--neurons", neurons, 2),
+        ("--networks", networks, 1),
+        ("--repeats", repeats, 2),
+    ):
         at_least(name, value, smallest)
     if samples < 2 or samples & (samples - 1):
         fail("--samples", "a power of two, at least 2", samples)
@@ -54,9 +61,10 @@ def prepare_load(
         model = PlasticNetwork(load=loads[1], units=made, kernel=LeakyHebbian(strengths[1], tau))
         SpinCue(cue)
     if simulation:
-        needed = np.dtype(default_float()).itemsize * neurons * (2.0 * count + 3 * (steps + 1))
+        sizes: dict[str, Any] = {"num_steps": steps, "num_neurons": neurons, "max_patterns": max(count, 1)}
+        needed = simulation_memory_needed(model, SpinCue(cue), **sizes)
     else:
-        needed = float(memory_needed(model, SpinCue(cue), num_steps=steps, num_samples=samples, num_shifts=1))
+        needed = memory_needed(model, SpinCue(cue), num_steps=steps, num_samples=samples, num_shifts=1)
     if needed > _MEMORY:
         which = "--neurons" if simulation else "--samples"
         fail(which, f"a point within {_MEMORY / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
@@ -69,27 +77,30 @@ def prepare_load(
     shown = {"strength": {"long_name": "strength of plasticity", "symbol": "λ"}}
     shown |= {"load": {"long_name": "load", "symbol": "α = P/N"}}
     overlap = {"overlap": {"long_name": "final overlap with the pattern", "symbol": f"$m_{{{steps}}}$"}}
-    limit = {"load": {"long_name": f"$m ≥ {threshold:g}$ up to $α_{{max}}$(λ)", "symbol": "α"}}
+    said_of = f"$m ≥ {threshold:g}$ up to $α_{{max}}$(λ), ± standard error of {repeats} repeats"
+    limit = {"load": {"long_name": said_of, "symbol": "α"}, "replicate": {"long_name": "repeat"}}
     store = store_of(ways, "load")
     stages = (
         Stage("overlaps", point, sweep.Grid(strength=strength, load=load), store, shown | overlap),
         Stage(
             "boundary",
-            IsRetrieved(point, threshold),
-            sweep.Grid(strength=strength),
+            Margin(point, threshold),
+            sweep.Grid(strength=strength, replicate=repeats),
             store.with_name(f"{store.stem}-boundary{store.suffix}"),
             {"strength": shown["strength"]} | limit,
-            ("load", lowest, loads[1], 12),
+            ("load", lowest, loads[1], _HALVINGS),
         ),
     )
     parameters = {"strengths": strengths, "loads": loads, "cue": cue, "units": units, "beta": beta, "tau": tau}
-    parameters |= {"steps": steps, "threshold": threshold, "simulation": simulation, "seed": ways.seed}
+    parameters |= {"steps": steps, "threshold": threshold, "repeats": repeats, "simulation": simulation}
+    parameters |= {"seed": ways.seed}
     parameters |= {"neurons": neurons, "networks": networks} if simulation else {"samples": samples}
     facts = (f"$m_0$ = {cue:g}", f"{steps} steps", f"$τ_A$ = {tau:g}", said, *how.split(", "))
     about = (
         f"Overlap after {steps} steps from a cue of m₀ = {cue:g}, at {len(strength)} strengths λ of plasticity from "
         f"{strengths[0]:g} to {strengths[1]:g} and {len(load)} loads α from {loads[0]:g} to {loads[1]:g}; and by "
-        f"bisection the load up to which it is retrieved (m ≥ {threshold:g}).\n"
+        f"bisection the load up to which it is retrieved (m ≥ {threshold:g}), {repeats} times with other random "
+        f"numbers.\n"
         f"  network    {said}, synapses forget in τ_A = {tau:g}\n  by         {how}"
     )
     return request_of("load", ways, devices, about, stages, parameters, facts, random=True, units=made)

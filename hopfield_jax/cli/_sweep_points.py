@@ -10,7 +10,7 @@ from .._misc import as_inexact
 from .._patterns import hadamard_patterns, random_patterns
 from .._results import RESULTS, is_okay
 from .._types import PRNGKey, Scalar
-from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, retrieved, simulate, solve
+from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, simulate, solve
 from ..sequential import Ending, ExactDwell, InputDrivenNetwork, SequenceRun, cycle, retrieve_sequence
 from ..sequential._retrieve import enough_steps
 from . import _dmft, _sequential
@@ -48,15 +48,16 @@ class Retrieval:
 
 
 @dataclasses.dataclass(frozen=True)
-class IsRetrieved:
-    """Whether the pattern is retrieved, and whether that was decided."""
+class Margin:
+    """How far retrieval is from failing: the final overlap less the threshold, or less the first overlap where that is
+    larger; and whether the run succeeded."""
 
     point: Retrieval
     threshold: float
 
-    def __call__(self, key: PRNGKey, *, strength: Scalar, load: Scalar) -> tuple[Any, Any]:
+    def __call__(self, key: PRNGKey, *, strength: Scalar, load: Scalar, replicate: Any) -> tuple[Any, Any]:
         found = self.point.solve(key, strength, load)
-        return retrieved(found, threshold=self.threshold), is_okay(found.result)
+        return found.overlap[-1] - jnp.maximum(self.threshold, found.overlap[0]), is_okay(found.result)
 
 
 @dataclasses.dataclass(frozen=True)

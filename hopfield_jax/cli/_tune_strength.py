@@ -49,7 +49,7 @@ def run_and_report_strength(request: StrengthRequest, echo: Callable[[str], None
     found = request.retrieval
     echo(f"Strength λ between {request.lower:g} and {request.upper:g} at which most of a pattern is retrieved.")
     echo(f"  load α = {float(found.model.load):g}, cue m₀ = {float(found.cue.overlap):g}, {found.steps} steps")
-    echo(f"  {found.units}; theory, {request.repeats} × {found.samples} paths\n")
+    echo(f"  {found.units}; theory, {request.repeats} repeats of {found.samples} paths\n")
     started = time.perf_counter()
     best = optimal_strength(
         lambda model, cue, key: _theory(request, model, cue, key),
@@ -62,7 +62,7 @@ def run_and_report_strength(request: StrengthRequest, echo: Callable[[str], None
         throw=False,
     )
     seconds = time.perf_counter() - started
-    for line in (*describe_strength(best), f"Compilation and runs {seconds:.1f} s.", ""):
+    for line in (*describe_strength(best), *warn(request, best), f"Compilation and runs {seconds:.1f} s.", ""):
         echo(line)
     return save_strength(request, best, seconds)
 
@@ -72,12 +72,26 @@ def describe_strength(best: OptimalStrength) -> list[str]:
     values, slopes = (np.asarray(x, np.float64) for x in (best.values, best.gradients))
     error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
     rows = [
-        (f"{strength:.4g}", plus_minus(value, spread, 4), f"{slope:.4f}")
+        (f"{strength:.4g}", plus_minus(value, spread, 4), f"{slope:z.3g}")
         for strength, value, spread, slope in zip(
             np.asarray(best.strengths), values.mean(axis=1), error, slopes.mean(axis=1), strict=True
         )
     ]
     return [*table(("strength λ", "overlap", "derivative"), rows, num_names=0), "", *describe_card(best), ""]
+
+
+def warn(request: StrengthRequest, best: OptimalStrength) -> list[str]:
+    """What to do about a best strength at a bound."""
+    if not best.at_bound:
+        return []
+    low = float(best.strength) == float(best.strengths[0])
+    option, width = ("--from", request.lower - request.upper) if low else ("--to", request.upper - request.lower)
+    end = request.lower if low else request.upper
+    return [
+        f"Warning: the best strength is the {'smallest' if low else 'largest'} that was tried, and beyond it there may "
+        f"be better ones: try {option} {end + width:.4g}.",
+        "",
+    ]
 
 
 def save_strength(request: StrengthRequest, best: OptimalStrength, seconds: float) -> list[Path]:

@@ -29,6 +29,7 @@ from ._schemes import AbstractScheme as AbstractScheme
 from ._schemes import AdamsBashforth as AdamsBashforth
 from ._schemes import Euler as Euler
 from ._simulate import simulate as simulate
+from ._simulate import simulation_memory_needed as simulation_memory_needed
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve
 from ._stationary import stationary as stationary

@@ -14,7 +14,7 @@ from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
 from ._network import AbstractPlasticModel
 from ._order import OrderParameters, mean_and_error, setting
-from ._solve import keep, prepared
+from ._solve import keep, memory_suffices, prepared
 from ._trial import Sizes, counted, one_trial
 
 
@@ -78,7 +78,7 @@ def crosstalk_noise(
     if theory.crosstalk_feedback is None or theory.noise_covariance is None:
         fail("theory", "a result of `solve`", theory.setting.source)
     run = Sizes.of(model, cue, len(theory.times) - 1, num_neurons, num_trials, key, max_patterns, batch_size)
-    run.fits(min(batch_size, num_trials), max_bytes)
+    memory_suffices(run.bytes_needed(min(batch_size, num_trials)), max_bytes)
     out = _noise(model, cue, theory, run, key, num_trials, batch_size)
     return raise_unless_okay(out, out.result) if throw else out
 

@@ -42,7 +42,7 @@ class OptimalStrength(eqx.Module):
       (Student's t of the repeats' differences from the best; the bounds themselves for a single repeat): the error of
       $\lambda^*$, and how broad the maximum is.
     - `value`, `value_error`: the measure at $\lambda^*$, its mean and standard error over repeats.
-    - `at_bound`: whether it would have been better still beyond the bounds.
+    - `at_bound`: whether it stands at a bound, beyond which it may be better still: then take wider bounds.
     - `strengths`: all that were tried, shape (strengths,), in order. `values`, `gradients`: of every repeat there,
       shape (strengths, repeats).
     - `mismatch`: over the strengths as good within errors and the five nearest ones, how far the mean gradient lies
@@ -79,7 +79,8 @@ class OptimalStrength(eqx.Module):
                 f"strength {self.strength:.4g}{' (at a bound)' if self.at_bound else ''}, between {self.lower:.4g} and "
                 f"{self.upper:.4g} as good within errors; measure {self.value:.6g} ± {self.value_error:.2g}\n  "
                 f"{self.values.size} runs with their derivative, gradient contradicted by {self.mismatch:.1%}\n  "
-                f"{self.setting}\n  result: {describe_result(self.result)}"
+                f"each of {self.values.shape[1]} repeats: {self.setting}\n  result: {describe_result(self.result)}"
+                f"{'; a wider bound may be better still' if self.at_bound else ''}"
             ),
         )
 
@@ -159,14 +160,6 @@ def optimal_strength(
     if not (is_concrete(lower) and is_concrete(upper) and float(lower) < float(upper)):
         fail("upper", f"a strength above lower = {lower}", upper)
 
-    @eqx.filter_jit
-    def at(strength: Array, key: PRNGKey) -> tuple[Array, Array]:
-        def value(strength: Array) -> Scalar:
-            changed = eqx.tree_at(lambda m: m.kernel.strength, model, strength)
-            return measure(lambda model, cue: run(model, cue, key), changed, cue)
-
-        return value_and_grad(value)(strength)
-
     keys = jr.split(key, num_repeats)
     strengths, values, gradients = np.zeros(0), np.zeros((0, num_repeats)), np.zeros((0, num_repeats))
     low, high = float(lower), float(upper)
@@ -175,7 +168,9 @@ def optimal_strength(
             new = np.setdiff1d(np.linspace(low, high, num_strengths).astype(lower.dtype), strengths)
             found = np.full((2, len(new), num_repeats), np.nan)
             for place in np.ndindex(*found.shape[1:]):
-                found[:, *place] = at(jnp.asarray(new[place[0]]), keys[place[1]])
+                found[:, *place] = _at(
+                    run, measure, value_and_grad, model, cue, jnp.asarray(new[place[0]]), keys[place[1]]
+                )
                 advance(1)
             order = np.argsort(np.concatenate([strengths, new]))
             strengths = np.concatenate([strengths, new])[order]
@@ -190,6 +185,15 @@ def optimal_strength(
         strengths, values, gradients, float(lower), float(upper),
         conditions(lambda model, cue: run(model, cue, key), model, cue, without="kernel.strength"), throw,
     )  # fmt: skip
+
+
+@eqx.filter_jit
+def _at(run, measure, value_and_grad, model, cue, strength: Array, key: PRNGKey) -> tuple[Array, Array]:
+    def value(strength: Array) -> Scalar:
+        changed = eqx.tree_at(lambda m: m.kernel.strength, model, strength)
+        return measure(lambda model, cue: run(model, cue, key), changed, cue)
+
+    return value_and_grad(value)(strength)
 
 
 def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) -> Any:

@@ -103,10 +103,22 @@ def _ends(order: OrderParameters) -> tuple[Array, Array]:
     return overlap[..., 0], overlap[..., -1]
 
 
-def _margin(order: OrderParameters, threshold: ScalarLike) -> Array:
-    r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality)."""
-    first, last = _ends(order)
-    return last - jnp.maximum(sieved("threshold", threshold, "finite").astype(last.dtype), first)
+# The functions that are bisected are partial ones, whose numbers are arguments of the compiled search: a closure would
+# be another program at every call.
+def _margin(run: Run, threshold: Array, model: AbstractPlasticModel, cue: AbstractCue) -> tuple[Array, Array]:
+    r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality), and whether the
+    run succeeded."""
+    out = run(model, cue)
+    first, last = _ends(out)
+    return last - jnp.maximum(threshold.astype(last.dtype), first), is_okay(out.result)
+
+
+def _margin_of_cue(run, threshold, model, overlap: Scalar) -> tuple[Array, Array]:
+    return _margin(run, threshold, model, SpinCue(overlap))
+
+
+def _margin_of_load(run, threshold, model, cue, load: Scalar) -> tuple[Array, Array]:
+    return _margin(run, threshold, eqx.tree_at(lambda m: m.load, model, load), cue)
 
 
 def basin_boundary(
@@ -132,11 +144,8 @@ def basin_boundary(
 
     **Raises:** as `hopfield_jax.bisect`.
     """
-
-    def margin(overlap: Scalar) -> tuple[Array, Array]:
-        out = run(model, SpinCue(overlap))
-        return _margin(out, threshold), is_okay(out.result)
-
+    threshold = sieved("threshold", threshold, "finite")
+    margin = eqx.Partial(_margin_of_cue, run, threshold, model)
     where = conditions(run, model, SpinCue(upper), threshold, without="cue.overlap")
     return bisect(margin, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
 
@@ -182,11 +191,8 @@ def largest_load(
     assert abs(value - 0.225) < 5e-3 and abs(slope - 0.05) < 5e-3
     ```
     """
-
-    def margin(load: Scalar) -> tuple[Array, Array]:
-        out = run(eqx.tree_at(lambda m: m.load, model, load), cue)
-        return _margin(out, threshold), is_okay(out.result)
-
+    threshold = sieved("threshold", threshold, "finite")
+    margin = eqx.Partial(_margin_of_load, run, threshold, model, cue)
     model = eqx.tree_at(lambda m: m.load, model, as_real("upper", upper))
     where = conditions(run, model, cue, threshold, without="load")
     return bisect(margin, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)

@@ -14,7 +14,7 @@ from ._cue import AbstractCue
 from ._kernels import dense_tables, plastic_weights
 from ._network import AbstractPlasticModel
 from ._order import Measured, OrderParameters, mean_and_error, setting
-from ._solve import before, keep, prepared
+from ._solve import before, keep, memory_suffices, prepared
 from ._trial import Sizes, counted, one_trial
 from ._units import Glauber, Sign
 
@@ -56,7 +56,7 @@ def simulate(
       to a field along random signs $\chi$ (by forward differentiation; units with a derivative); the other columns are
       NaN.
     - `batch_size`: networks that run at once; more use more memory.
-    - `max_bytes`: refuse to start if the predicted memory exceeds it.
+    - `max_bytes`: refuse to start if `simulation_memory_needed` exceeds it.
     - `mesh`: devices, along one axis, that share the neurons: patterns, states and histories of every network. For a
       network too large for a single device. The numbers are those without it, but for rounding. With
       `jax.distributed` every process makes the same call and gets the whole result.
@@ -82,9 +82,29 @@ def simulate(
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):
         fail("response_times", "units with a derivative", kind(model.units))
-    run.fits(min(batch_size, num_trials), max_bytes)
+    memory_suffices(run.bytes_needed(min(batch_size, num_trials)), max_bytes)
     out = run.split.local(_simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size))
     return raise_unless_okay(out, out.result) if throw else out
+
+
+def simulation_memory_needed(
+    model: AbstractPlasticModel,
+    cue: AbstractCue,
+    *,
+    num_steps: int,
+    num_neurons: int,
+    num_trials: int = 1,
+    max_patterns: int | None = None,
+    batch_size: int = 1,
+    mesh: Mesh | None = None,
+) -> int:
+    """Predicts the bytes that `simulate` takes: the patterns, four times while they are drawn, and histories.
+
+    **Arguments:** as `simulate`. **Returns:** bytes, on each device of `mesh`. **Raises:** `ValueError` for arguments
+    that do not fit.
+    """
+    run = Sizes.of(model, cue, num_steps, num_neurons, num_trials, jr.key(0), max_patterns, batch_size, mesh=mesh)
+    return run.bytes_needed(min(batch_size, num_trials))
 
 
 @eqx.filter_jit

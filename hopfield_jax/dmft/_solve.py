@@ -98,17 +98,13 @@ def solve(
         fail("tolerance", "a number between 0 and 1", f"{float(tolerance):g}")
     known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key))))
     sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": num_shifts}
-    for room in _rooms(model, num_steps, known) if max_rank is None else [max_rank]:
-        needed = memory_needed(model, cue, **sizes, max_rank=room, mesh=mesh)
-        if needed > max_bytes:
-            fail(
-                "max_bytes",
-                f"room for the predicted {needed / 2**30:.3g} GiB (fewer num_samples or num_shifts, a lower max_rank, "
-                "or a larger max_bytes)",
-                f"{max_bytes / 2**30:.3g} GiB",
-            )
+    rooms = _rooms(model, num_steps, known) if max_rank is None else [max_rank]
+    hint = " (fewer num_samples or num_shifts, a lower max_rank, or a larger max_bytes)"
+    while True:
+        room = rooms.pop(0)
+        memory_suffices(memory_needed(model, cue, **sizes, max_rank=room, mesh=mesh), max_bytes, hint)
         out = _solve(model, cue, tolerance, key, **sizes, max_rank=room, check=check, split=split)
-        if not known or out.result != RESULTS.max_rank_reached:
+        if not rooms or out.result != RESULTS.max_rank_reached:
             break
     out = split.local(out)
     return raise_unless_okay(out, out.result) if throw else out
@@ -137,6 +133,12 @@ def memory_needed(
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces) * min(num_shifts, _at_once(num_shifts))
     return (paths + num_shifts * (num_steps + 1) * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
+
+
+def memory_suffices(needed: int, max_bytes: float, hint: str = "") -> None:
+    """Raises if more memory is needed than may be taken."""
+    if needed > max_bytes:
+        fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB{hint}", f"{max_bytes / 2**30:.3g} GiB")
 
 
 def _at_once(num_shifts: int) -> int:

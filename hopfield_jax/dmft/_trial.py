@@ -61,11 +61,10 @@ class Sizes(eqx.Module):
         split = Split.of(mesh, "num_neurons", num_neurons)
         return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split)
 
-    def fits(self, batch: int, max_bytes: float) -> None:
-        """Raises unless the predicted memory does: patterns (four times while they are drawn) and histories."""
+    def bytes_needed(self, batch: int) -> int:
+        """Of so many networks at once: patterns (four times while they are drawn) and histories."""
         size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
-        if (needed := size * jnp.dtype(default_float()).itemsize) > max_bytes:
-            fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB", f"{max_bytes / 2**30:.3g} GiB")
+        return size * jnp.dtype(default_float()).itemsize
 
 
 class _Network(NamedTuple):

@@ -9,9 +9,18 @@ import jax.random as jr
 import numpy as np
 
 from .._checks import as_real, at_least, fail, in_domain, is_concrete
-from .._misc import as_inexact
-from .._results import RESULTS, Setting, card, describe_result, is_okay, raise_unless_okay
-from .._threshold import bisect
+from .._misc import as_inexact, binomial_error
+from .._results import (
+    RESULTS,
+    Setting,
+    card,
+    describe_result,
+    is_okay,
+    outcome,
+    raise_unless_okay,
+    with_error,
+)
+from .._threshold import Threshold, bisect
 from .._types import Array, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._network import InputDrivenNetwork
 from ._outcome import Ending
@@ -73,7 +82,8 @@ def scan_gains(
     - `network`: its own gain is ignored.
     - `gains`: κ > 0, shape (gains,).
     - `t1`, `start`, `key`, and any other option of `retrieve_sequence` but `saveat` and `throw`. The noise is the same
-      at all gains.
+      at all gains: one path of it, which has no error. What the noise does to the critical gain, with its error, says
+      `find_critical_gain`.
     - `saliency`: of the first memory; default the gain itself, the most that a memory can reach.
     - `batch_size`: how many run at once; more of them use more memory.
 
@@ -111,13 +121,17 @@ class CriticalGain(eqx.Module):
     **Attributes:**
 
     - `value`: middle of the bracket, NaN unless retrieval differs at the two bounds.
-    - `lower`, `upper`: the bracket.
+    - `lower`, `upper`: the bracket of the search; it says nothing of the noise.
+    - `value_error`: with noise, the standard error of the value: half of the distance between the quantiles
+      $\frac12 \pm \frac1{2\sqrt{n + 1}}$ of the gains from which on each of the n trials goes on, and so at least half
+      of the bracket. Infinite where these reach beyond the bounds, NaN of one trial, 0 without noise.
     - `probability`, `probability_error`: fraction of the trials that go on until the end at the two ends of the bracket
-      and its standard error, shape (2,); of one trial it says yes or no.
+      and its standard error (half of the width of Wilson's interval), shape (2,); of one trial it says yes or no.
     - `result`: how the search ended. `setting`: the conditions.
     """
 
     value: Scalar
+    value_error: Scalar
     lower: Scalar
     upper: Scalar
     probability: Float[Array, "2"]
@@ -126,15 +140,18 @@ class CriticalGain(eqx.Module):
     setting: Setting
 
     def __str__(self) -> str:
-        return card(
-            self,
-            self.value,
-            lambda: (
-                f"{self.value:.6g} within [{self.lower:.6g}, {self.upper:.6g}], where {self.probability[0]:.2g} ± "
-                f"{self.probability_error[0]:.1g} and {self.probability[1]:.2g} ± {self.probability_error[1]:.1g} of "
-                f"the trials go on\n  {self.setting}\n  result: {describe_result(self.result)}"
-            ),
-        )
+        def text():
+            one = not np.all(np.isfinite(self.probability_error))
+            value = f"{self.value:.6g}" if one else with_error(self.value, self.value_error)
+            ends = zip(self.probability, self.probability_error, strict=True)
+            of_trials = " and ".join(with_error(p, error) for p, error in ends)
+            return (
+                f"{value}, bracket of the search [{self.lower:.6g}, {self.upper:.6g}]"
+                f"{'' if one else f', at whose ends {of_trials} of the trials go on'}\n  {self.setting}\n  "
+                f"result: {describe_result(self.result)}"
+            )
+
+        return card(self, self.value, text)
 
 
 def find_critical_gain(
@@ -152,7 +169,8 @@ def find_critical_gain(
 ) -> CriticalGain:
     r"""Finds the smallest gain at which retrieval goes on until `t1`, by bisection on the full network.
 
-    With noise: at which at least half of the trials do. Just below the threshold a sequence takes long to collapse
+    With noise: at which at least half of the trials do; each of them, with its own noise at all gains, is bisected by
+    itself, and the value is the median of their gains. Just below the threshold a sequence takes long to collapse
     (about $\pi/\sqrt{1 - \kappa/\kappa_c}$ transitions), so that the threshold found in a finite time lies below that
     of an endless one, by about $\kappa_c(\pi/n)^2$ with n transitions until `t1`. Maps over networks with `jax.vmap`
     (with `throw=False`).
@@ -188,39 +206,64 @@ def find_critical_gain(
 
 @eqx.filter_jit
 def _find(network, lower, upper, saliency, options, keys, num_iterations: int) -> CriticalGain:
-    def going(gain: Scalar) -> tuple[Array, Array]:
-        def one(key: PRNGKey | None):
-            run = run_at(network, gain, saliency, options | {"key": key})
-            going = (run.ending == Ending.running) & (run.num_transitions > 0)
-            return going, is_okay(run.result) | (run.result == RESULTS.no_room)  # no room left: it goes on
+    def goes_on(key: PRNGKey | None, gain: Scalar) -> tuple[Array, Array]:
+        run = run_at(network, gain, saliency, options | {"key": key})
+        going = (run.ending == Ending.running) & (run.num_transitions > 0)
+        return going, is_okay(run.result) | (run.result == RESULTS.no_room)  # no room left: it goes on
 
-        good, decided = (x[None] for x in one(None)) if keys is None else jax.vmap(one)(keys)
-        return jnp.mean(good, dtype=gain.dtype), jnp.all(decided)
+    def threshold(key: PRNGKey | None) -> Threshold:
+        return bisect(lambda gain: goes_on(key, gain), lower, upper, num_iterations=num_iterations, throw=False)
 
-    def sustained(gain: Scalar) -> tuple[Array, Array]:
-        fraction, decided = going(gain)
-        return fraction >= 0.5, decided
-
-    found = bisect(sustained, lower, upper, num_iterations=num_iterations, throw=False)
+    if keys is None:
+        found = threshold(None)
+        error = jnp.zeros_like(found.value)
+    else:
+        found, error = _median(jax.vmap(threshold)(keys), lower, upper)
     num_trials = 1 if keys is None else len(keys)
     if num_trials == 1:
         probability = jnp.stack([found.at_lower, found.at_upper]).astype(found.lower.dtype)
+        probability_error = jnp.full(2, jnp.nan, probability.dtype)
     else:
-        probability = jax.lax.map(lambda gain: going(gain)[0], jnp.stack([found.lower, found.upper]))
-    # The error of a fraction with two successes and two failures added (Agresti and Coull), so that it is never zero.
-    n = num_trials + 4
-    shrunk = (probability * num_trials + 2) / n
-    error = jnp.sqrt(shrunk * (1 - shrunk) / n) if num_trials > 1 else jnp.full(2, jnp.nan, probability.dtype)
+        going = lambda gain: jnp.mean(jax.vmap(lambda key: goes_on(key, gain)[0])(keys), dtype=gain.dtype)  # noqa: E731
+        probability = jax.lax.map(going, jnp.stack([found.lower, found.upper]))
+        probability_error = binomial_error(probability, num_trials)
     numbers = {"t1": options["t1"], "num_trials": as_real("num_trials", num_trials)}
     return CriticalGain(
         value=found.value,
+        value_error=jnp.where(jnp.isfinite(found.value), error, jnp.nan),
         lower=found.lower,
         upper=found.upper,
         probability=probability,
-        probability_error=error,
+        probability_error=probability_error,
         result=found.result,
         setting=_without_gain(network, numbers | ({} if saliency is None else {"saliency": saliency})),
     )
+
+
+def _median(each: Threshold, lower: Scalar, upper: Scalar) -> tuple[Threshold, Scalar]:
+    """The smallest of the trials' thresholds above which at least half of the trials go on, and its standard error."""
+    n = len(each.value)
+    place = jnp.where(each.at_lower, -jnp.inf, jnp.where(each.at_upper, each.value, jnp.inf))
+    order = jnp.argsort(place)
+    middle = order[(n + 1) // 2 - 1]
+    invalid, undecided = (jnp.any(each.result == code) for code in (RESULTS.invalid_parameter, RESULTS.undecided))
+    found = jnp.isfinite(place[middle]) & ~invalid & ~undecided
+    away = binomial_error(0.5, n).astype(place.dtype)
+    # The outer ends of the brackets: the spread of the trials is not known more finely than they are.
+    ends = jnp.where(jnp.isfinite(place), each.lower, place), jnp.where(jnp.isfinite(place), each.upper, place)
+    low = jnp.quantile(ends[0], 0.5 - away, method="lower")
+    high = jnp.quantile(ends[1], 0.5 + away, method="higher")
+    median = Threshold(
+        value=jnp.where(found, each.value[middle], jnp.nan),
+        lower=jnp.where(found, each.lower[middle], lower),
+        upper=jnp.where(found, each.upper[middle], upper),
+        at_lower=each.at_lower[middle],
+        at_upper=each.at_upper[middle],
+        result=outcome(
+            (~found, RESULTS.not_bracketed), (undecided, RESULTS.undecided), (invalid, RESULTS.invalid_parameter)
+        ),
+    )
+    return median, 0.5 * (high - low) if n > 1 else jnp.full_like(low, jnp.nan)
 
 
 def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:

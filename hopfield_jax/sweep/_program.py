@@ -1,6 +1,7 @@
 """The function of one point, traced once, and its programs for blocks of points."""
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import re
@@ -35,25 +36,40 @@ class Output:
     flags: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Program:
     """The function of one point at one choice, traced.
 
     `jaxpr` takes the key's data (none without key), the tags of the random axes and the numbers; it knows nothing of
-    blocks.
+    blocks. Two programs are the same if function and fingerprint are: then one is compiled for both.
     """
 
+    point: Point
     jaxpr: Any  # a ClosedJaxpr
     outputs: dict[str, Output]
     has_key: bool
     num_tags: int
     num_numbers: int
 
-    @property
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Program) or self.fingerprint != other.fingerprint or "callback" in self.text:
+            return False
+        return self.point is other.point or (_is_hashable(self.point) and self.point == other.point)
+
+    @functools.cached_property
+    def text(self) -> str:
+        return re.sub(r"0x[0-9a-fA-F]+", "", str(self.jaxpr.jaxpr))
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Of the computation: the same for the same program and constants, whatever their names and addresses. Of
         functions that are called back on the host it knows nothing."""
-        digest = hashlib.sha256(re.sub(r"0x[0-9a-fA-F]+", "", str(self.jaxpr.jaxpr)).encode())
+        digest = hashlib.sha256(self.text.encode())
         for constant in _constants(self.jaxpr):
             values = _plain(constant)
             digest.update(f"{values.dtype}{values.shape}".encode())
@@ -67,26 +83,39 @@ class Program:
 
     def lower(self, block_size: int, device: Any) -> Any:
         """The program for a block, not yet compiled: of (constants, key data, tags, numbers)."""
-
-        def block(constants, key_data, tags, numbers):
-            point = jex.jaxpr_as_fun(jex.ClosedJaxpr(self.jaxpr.jaxpr, constants))
-            one = lambda varying: point(*key_data, *varying)  # noqa: E731
-            varying = [*tags, *numbers]
-            if varying and device.platform == "cpu" and self.bytes_per_point > CACHE:
-                return jax.lax.map(one, varying)
-            return jax.vmap(one, axis_size=block_size)(varying)
-
-        place = jax.sharding.SingleDeviceSharding(device)
         of = lambda x, *lead: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)  # noqa: E731
         avals = self.jaxpr.in_avals
         fixed = int(self.has_key)
         many = [of(x, block_size) for x in avals[fixed:]]
-        return jax.jit(block, in_shardings=place, out_shardings=place).lower(
+        return _block_on(device).lower(
+            self,
+            block_size,
+            device.platform == "cpu" and self.bytes_per_point > CACHE,
             [of(x) for x in self.jaxpr.consts],
             [of(x) for x in avals[:fixed]],
             many[: self.num_tags],
             many[self.num_tags :],
         )
+
+
+@functools.cache
+def _block_on(device: Any) -> Any:
+    place = jax.sharding.SingleDeviceSharding(device)
+    return jax.jit(_block, static_argnums=(0, 1, 2), in_shardings=place, out_shardings=place)
+
+
+def _block(program: Program, block_size: int, in_turn: bool, constants, key_data, tags, numbers):
+    point = jex.jaxpr_as_fun(jex.ClosedJaxpr(program.jaxpr.jaxpr, constants))
+    one, varying = lambda varying: point(*key_data, *varying), [*tags, *numbers]
+    return jax.lax.map(one, varying) if in_turn and varying else jax.vmap(one, axis_size=block_size)(varying)
+
+
+def _is_hashable(x: Any) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
 
 
 def trace(point: Point, grid: Grid, choice: Mapping[str, Any], key: Any, random_axes: tuple[str, ...]) -> Program:
@@ -129,7 +158,7 @@ def trace(point: Point, grid: Grid, choice: Mapping[str, Any], key: Any, random_
     tags = [jax.ShapeDtypeStruct((), jnp.uint32) for _ in random_axes if has_key]
     numbers = [jax.ShapeDtypeStruct((), axis.values.dtype) for axis in numeric]
     jaxpr = jax.make_jaxpr(one)(data, tags, numbers)
-    return Program(jaxpr, found, has_key, len(tags), len(numbers))
+    return Program(point, jaxpr, found, has_key, len(tags), len(numbers))
 
 
 def _call(point: Point, key: list, coordinates: Mapping[str, Any], wanted: str) -> Any:

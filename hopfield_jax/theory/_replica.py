@@ -208,7 +208,7 @@ def replica_branch(
     start = jax.lax.stop_gradient(jnp.stack([state.overlap, jnp.sqrt(load * state.noise)]))
     inside = jnp.where(found, load, 1)  # else any numbers, of which nothing is kept
     out = follow(
-        lambda x, p: imbalance(phase.num_condensed, x, p, temperature),
+        eqx.Partial(imbalance, phase.num_condensed, temperature=temperature),
         jnp.where(found, start, 1),
         inside,
         lower=inside,

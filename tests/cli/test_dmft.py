@@ -191,6 +191,7 @@ BAD = [
     ({"shifts": 1}, "--shifts", "at least 2", "1"),
     ({"neurons": 1}, "--neurons", "at least 2", "1"),
     ({"neurons": 10**6}, "--neurons", "24 GiB", "GiB"),
+    ({"neurons": 150_000}, "--neurons", "24 GiB", "40.2 GiB"),  # 4 bytes · 150000 · (4 · 18000 + 3 · 4)
     ({"networks": 1}, "--networks", "at least 2", "1"),
     ({"seed": -1}, "--seed", "at least 0", "-1"),
     ({"output": "file"}, "--output", "a folder that can be written", "file"),
@@ -209,6 +210,37 @@ def test_bad_input_is_one_clear_line(given, argument, expected, got, tmp_path, m
     message, _, what_was_got = result.stderr.partition(", got ")
     assert message.startswith(f"hopfield-jax: `{argument}`: expected ")
     assert expected in message and got in what_was_got
+
+
+@pytest.mark.parametrize("command", [("dmft", "_present_dmft"), ("sweep", "_present_sweep")])
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (ValueError("`max_bytes`: expected less, got more."), 2),
+        (MemoryError("`memory`: not even one point fits."), 1),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory."), 1),
+        (eqx.EquinoxRuntimeError("\nThe run went wrong.\n\nA long stack."), 1),
+    ],
+)
+@pytest.mark.fault("wrong input to the command line")
+def test_what_the_library_says_of_a_run_is_one_line(error, code, command, tmp_path, monkeypatch):
+    def run(*_):
+        raise error
+
+    name, module = command
+    monkeypatch.setattr(f"hopfield_jax.cli.{module}.run", run)
+    result = call(name, *(["load"] if name == "sweep" else []), "--steps", 3, "-o", tmp_path)
+    first = next(line for line in str(error).splitlines() if line)
+    assert (result.exit_code, result.stderr) == (code, f"hopfield-jax: {first}\n")
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path, monkeypatch):
+    def run(*_):
+        raise RuntimeError("not meant for users")
+
+    monkeypatch.setattr(_present_dmft, "run", run)
+    with pytest.raises(RuntimeError, match="not meant for users"):
+        CliRunner().invoke(app, ["dmft", "--steps", "3", "-o", str(tmp_path)], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("bad", [("--units", "tanh"), ("--steps", "many")])

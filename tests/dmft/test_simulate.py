@@ -246,3 +246,18 @@ def test_a_traced_load_needs_room():
         simulate(network(units=D.Sign()), response_times=(0,))
     with pytest.raises(ValueError, match="`asynchronous`: expected dt = 1"):
         simulate(network(units=D.Sign(), dt=0.5), asynchronous=True)
+
+
+def test_memory_is_predicted_in_one_way():
+    model, cue = D.PlasticNetwork(load=0.1, units=hj.LogCosh(beta=4.0)), D.SpinCue(0.5)
+    sizes: Any = {"num_neurons": 400, "num_trials": 2}
+    needed = D.simulation_memory_needed(model, cue, num_steps=3, batch_size=3, **sizes)
+    assert needed == 2 * 4 * 400 * (4 * 40 + 3 * 4)  # both networks at once, in float32
+    theory = D.solve(model, cue, num_steps=3, num_samples=64, num_shifts=1, key=KEY)
+    options = {"key": KEY, "batch_size": 3, "max_bytes": needed - 1.0, **sizes}
+    for call in (
+        lambda: D.simulate(model, cue, num_steps=3, **options),
+        lambda: D.crosstalk_noise(model, cue, theory, **options),
+    ):
+        with pytest.raises(ValueError, match="`max_bytes`: expected room for the predicted"):
+            call()

@@ -852,6 +852,20 @@ def mean_field() -> list[Recipe]:
             ),
             check=all_within(0, np.inf),
         ),
+        Recipe(
+            dmft.simulation_memory_needed,
+            dict(
+                model=Thing(model),
+                cue=Thing(cue),
+                num_steps=num_steps,
+                num_neurons=Whole(32, 2),
+                num_trials=Whole(2),
+                max_patterns=Whole(None, 1, none=True, valid=lambda n: n >= 4),
+                batch_size=Whole(1),
+            ),
+            check=all_within(0, np.inf),
+            traced=False,
+        ),
         Recipe.drawn(
             0.3,
             dmft.simulate,

@@ -1,6 +1,7 @@
 """The network itself: its equations, what it retrieves, when it switches and why it stops."""
 
 import dataclasses
+import re
 from typing import Any
 
 import diffrax as dfx
@@ -283,9 +284,28 @@ def test_the_critical_gain_of_the_network():
     coarse = S.find_critical_gain(network(tau_fast=0.05), t1=30.0, lower=2.5, upper=4.0, num_iterations=7)
     # Bisected to 2e-4 with t1 = 60: 3.0976. Here n = 45 transitions of 0.67 make it up to κ(π/n)² = 0.015 lower.
     assert 3.07 < coarse.lower < coarse.upper < 3.12 and coarse.upper - coarse.lower < 0.013
-    assert coarse.probability.tolist() == [0, 1] and "3.0" in str(coarse)
+    assert coarse.probability.tolist() == [0, 1] and coarse.value_error == 0 and "3.0" in str(coarse)
     with pytest.raises(RuntimeError, match="threshold of a predicate has no gradient"):
         jax.grad(lambda tau: S.find_critical_gain(network(tau_fast=tau), t1=30.0, max_steps=64).value)(0.05)
+
+
+def test_a_critical_gain_with_noise_has_the_error_that_its_seeds_show():
+    small = {"patterns": hj.hadamard_patterns(4, 16), "transitions": S.cycle(4)}
+    noisy = network(tau_fast=0.05, noise_slow=0.05, input_coupling=0.05, **small)
+    options = {"lower": 2.0, "upper": 4.0, "num_iterations": 8, "dt0": 0.02}
+    found = [S.find_critical_gain(noisy, t1=8.0, num_trials=8, key=jr.key(i), **options) for i in range(8)]
+    value, error = (np.array([getattr(one, name) for one in found]) for name in ("value", "value_error"))
+    # The spread of eight values is known to a quarter, and so is their mean error.
+    assert 0.5 < np.sqrt(np.mean(error**2)) / np.std(value, ddof=1) < 2
+    assert np.all(error >= 0.5 * (found[0].upper - found[0].lower) - 1e-6)
+    for one in found:
+        below, above = one.probability
+        assert below < 0.5 <= above
+        for p, got in zip(one.probability, one.probability_error, strict=True):  # Wilson's half width
+            np.testing.assert_allclose(got, np.sqrt(p * (1 - p) / 8 + 1 / 256) / (1 + 1 / 8), rtol=1e-5)
+        assert re.search(r"\d ± 0\.\d+, bracket of the search \[.*\], at whose ends 0\.\d\d+ ± 0\.\d\d+ and", str(one))
+    one = S.find_critical_gain(noisy, t1=8.0, key=jr.key(0), **options)
+    assert np.isnan(one.value_error) and "±" not in str(one).splitlines()[1]
 
 
 def test_the_measured_delay_predicts_the_threshold():

@@ -70,6 +70,21 @@ def test_one_trace_and_one_program_whatever_the_number_of_blocks(monkeypatch):
     assert len(traces) == 1 and [w.num_compiled for w in programs] == [1]
 
 
+def test_a_function_that_has_become_another_is_compiled_again():
+    factor, shift = [2.0], [lambda x: x]
+
+    def changing(x):
+        y = jax.pure_callback(shift[0], jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="sequential")
+        return {"y": factor[0] * x, "z": y}
+
+    grid = Grid(x=np.array([1.0, 2.0]))
+    assert run(changing, grid)["y"].values.tolist() == [2, 4]
+    factor[0] = 3.0
+    assert run(changing, grid)["y"].values.tolist() == [3, 6]
+    shift[0] = lambda x: x + 1  # on the host, of which the program says nothing
+    assert run(changing, grid)["z"].values.tolist() == [2, 3]
+
+
 @pytest.mark.parametrize("block_size", [1, 4, 1000])
 def test_blocks_do_not_change_the_numbers(block_size):
     wanted, found = run(point, GRID, key=KEY, block_size=6), run(point, GRID, key=KEY, block_size=block_size)
