@@ -186,6 +186,62 @@ def test_reverse_mode_differentiates_the_time_of_an_event(x64):
     np.testing.assert_allclose(gradient, -(FIRST_CHANGE + np.pi) / 0.8**2, rtol=1e-5)
 
 
+def decay():
+    return Decay(1.0), jnp.array([1.0])
+
+
+# What y[0] > 0.5 may look like, the direction in which it ends, and the sign that a mode could give it.
+CONDITIONS = {
+    "boolean": (lambda t, y, args, mode: y[0] > 0.5, False),
+    "its negation": (lambda t, y, args, mode: y[0] < 0.5, True),
+    "integer": (lambda t, y, args, mode: (y[0] > 0.5).astype(jnp.int32), False),
+    "zero from there on": (lambda t, y, args, mode: jnp.maximum(y[0] - 0.5, 0), False),
+    "zero until there": (lambda t, y, args, mode: jnp.maximum(0.5 - y[0], 0), True),
+    "any direction": (lambda t, y, args, mode: y[0] > 0.5, None),
+    "zero, any direction": (lambda t, y, args, mode: jnp.maximum(y[0] - 0.5, 0), None),
+    "continuous": (lambda t, y, args, mode: y[0] - 0.5, False),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_of_any_type_is_located_where_it_is_no_longer_positive_and_once(name, x64):
+    condition, direction = CONDITIONS[name]
+    event = hj.Event(condition, direction=direction, max_occurrences=2)
+    path = hj.integrate(*decay(), t1=3.0, event=event, adjoint=FORWARD)
+    assert path.occurrences.count == 1 and path.result == hj.RESULTS.successful
+    # At the solver's tolerance of 1e-8 a step.
+    np.testing.assert_allclose(path.occurrences.times[0], np.log(2), atol=1e-7)
+
+
+def test_a_condition_that_is_zero_at_the_start_counts_when_it_turns_positive(x64):
+    # (t - 1)_+ is zero at the start and stays so, sin t is zero and leaves at once: no change of sign at the start.
+    for condition, expected in ((lambda t, *_: jnp.maximum(t - 1, 0), [1.0]), (lambda t, *_: jnp.sin(t), [])):
+        event = hj.Event(condition, direction=True, max_occurrences=2)
+        found = hj.integrate(*decay(), t1=3.0, event=event, adjoint=FORWARD).occurrences
+        assert found.count == len(expected)
+        np.testing.assert_allclose(found.times[: found.count], expected, atol=1e-7)
+
+
+def half_life(rate, adjoint):
+    """When y[0] > 0.5 ends, and the state at a time after it."""
+    event = hj.Event(CONDITIONS["boolean"][0], max_occurrences=2)
+    path = hj.integrate(Decay(rate), jnp.array([1.0]), t1=3.0, event=event, adjoint=adjoint)
+    return path.occurrences.times[0], path.values[0, 0]
+
+
+def test_the_time_of_a_boolean_has_no_derivative_and_what_follows_has_its_own(x64):
+    _, (time, value) = jax.jvp(lambda rate: half_life(rate, FORWARD), (jnp.array(1.0),), (jnp.array(1.0),))
+    assert np.isnan(time)
+    np.testing.assert_allclose(value, -3 * np.exp(-3.0), rtol=1e-6)  # at the solver's tolerance of 1e-8 a step
+
+
+@pytest.mark.slow
+def test_the_missing_derivative_of_a_time_does_not_reach_those_who_do_not_ask_in_reverse_mode(x64):
+    gradients = [jax.grad(lambda rate, i=i: half_life(rate, None)[i])(jnp.array(1.0)) for i in (0, 1)]
+    assert np.isnan(gradients[0])
+    np.testing.assert_allclose(gradients[1], -3 * np.exp(-3.0), rtol=1e-6)
+
+
 # --- noise ---
 
 
@@ -346,6 +402,22 @@ def test_a_state_that_does_not_fit_a_memory_dependent_network_is_named():
     [
         (lambda: hj.Event(crossing, max_occurrences=0), r"Event\.max_occurrences"),
         (lambda: hj.Event(crossing, mode=jnp.array(0), update=change), r"Event\.direction"),
+        (lambda: hj.Event(lambda t, y, args: y[0]), r"`Event\.condition`.*\(t, y, args, mode\).*\(t, y, args\)"),
+        (lambda: hj.Event(lambda t, y, args, **_: y[0]), r"`Event\.condition`.*\(t, y, args, mode\).*\*\*"),
+        (
+            lambda: hj.Event(crossing, direction=True, mode=jnp.array(0), update=lambda mode: mode),
+            r"`Event\.update`.*\(t, y, args, mode\).*\(mode\)",
+        ),
+        (
+            lambda: hj.integrate(*decay(), t1=1.0, event=hj.Event(lambda t, y, args, mode: y)),
+            r"`Event\.condition`.*\(1,\)",
+        ),
+        (
+            lambda: hj.integrate(*decay(), t1=1.0, event=hj.Event(lambda t, y, args, mode: None)),
+            r"`Event\.condition`.*NoneType",
+        ),
+        (lambda: hj.integrate(*decay(), t1=1.0, statistics=lambda t, y: y), r"`statistics`.*\(t, y, args\).*\(t, y\)"),
+        (lambda: hj.Noise(lambda t, y: y, jr.key(0)), r"`Noise\.diffusion`.*\(t, y, args\).*\(t, y\)"),
     ],
 )
 def test_bad_events_are_named(build, argument):

@@ -23,12 +23,13 @@ from .._checks import (
     is_valid,
     key_fits,
     kind,
+    takes,
 )
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
-from ._event import Event, Locate
+from ._event import Event, Locate, moved
 from ._noise import Diagonal, Noise, StepNoise
 
 _FORWARD_ONLY = (
@@ -151,9 +152,11 @@ def integrate(
         adjoint = dfx.RecursiveCheckpointAdjoint()
     if progress_meter is None:
         progress_meter = dfx.NoProgressMeter()
-    for name, given in (("every_step", every_step), ("until", until)):
-        if given is not None and event is not None:
-            fail(name, "no event beside it", "both")
+    for name, given in (("statistics", statistics), ("every_step", every_step), ("until", until)):
+        if given is not None:
+            takes(name, given, "t, y, args")
+            if event is not None and name != "statistics":
+                fail(name, "no event beside it", "both")
     setup = _Setup(
         solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, statistics, every_step, until
     )
@@ -321,25 +324,24 @@ def _steps(times: Array, values: PyTree) -> Steps:
 def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     """Segments from occurrence to occurrence, in a scan."""
     event: Event = setup.event
+    fixed_side = None if event.direction is None else -1.0 if event.direction else 1.0
 
-    # `side` times the condition falls from positive to not positive at an occurrence.
-    def initial_side(t, y, mode):
-        if event.direction is not None:
-            return jnp.asarray(-1.0 if event.direction else 1.0, t0.dtype)
-        # Exactly on the surface, the side is the one that the flow goes to.
+    def start_side(t, y, mode):
+        """On which side it starts; at exactly zero the one that the flow goes to."""
         dt = jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.maximum(1, jnp.abs(t))
         ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, model.vector_field(t, y, args))
-        value, next_value = event.condition(t, y, args, mode), event.condition(t + dt, ahead, args, mode)
-        return jnp.where(jnp.where(value == 0, next_value, value) >= 0, 1.0, -1.0).astype(t0.dtype)
+        value, next_value = event.value(t, y, args, mode)[0], event.value(t + dt, ahead, args, mode)[0]
+        return jnp.where(jnp.where(value == 0, next_value, value) > 0, 1, -1).astype(t.dtype)
 
     def segment(carry, _):
-        t_start, y_start, mode, side, count, done, result, values, stats = carry
+        t_start, y_start, mode, side, beyond, count, done, result, values, stats = carry
 
+        # `side` times the condition falls from positive to not positive at an occurrence. It is `beyond` at the start.
         def condition(t, y, args, **_):
-            # At a restart the condition is zero to rounding; say instead on which side it lies from now on.
-            beyond = -1.0 if event.direction is not None else 1.0
-            at_restart = (count > 0) & (t <= t_start)
-            return jnp.where(at_restart, beyond, (side * event.condition(t, y, args, mode)).astype(t0.dtype))
+            value = side * event.value(t, y, args, mode)[0]
+            value = jnp.where((side < 0) & (value == 0), jnp.finfo(t.dtype).tiny, value)  # zero is not positive yet
+            value = jax.lax.stop_gradient(jnp.where(t <= t_start, beyond, value))
+            return value - (t - jax.lax.stop_gradient(t))  # so that Diffrax takes the time it finds for a constant
 
         t_end = jnp.where(done, t_start, t1)
         piece = _solve(setup, model, y_start, t_start, t_end, args, times, dt0, jump_times, condition)
@@ -348,14 +350,29 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
         happened = ~done & (piece.result == RESULTS.event_occurred)
         result = RESULTS.where(done, result, piece.result)
         stats = jtu.tree_map(lambda a, b: a + b, stats, piece.stats)
+        t, y = jtu.tree_map(lambda a, b: jnp.where(done, a, b), (t_start, y_start), (piece.final_time, piece.final))
+        found = _with_derivative(event, model, t, y, args, mode, happened)
         if event.update is not None:
             new_mode = event.update(piece.final_time, piece.final, args, mode)
             mode = jtu.tree_map(lambda a, b: jnp.where(happened, b, a), mode, new_mode)
-        if event.direction is None:
+        if fixed_side is None:
             side = jnp.where(happened, -side, side)
-        end = jtu.tree_map(lambda a, b: jnp.where(done, a, b), (t_start, y_start), (piece.final_time, piece.final))
-        carry = (*end, mode, side, count + happened.astype(count.dtype), done | ~happened, result, values, stats)
-        return carry, (_keep(end, happened), mode)
+        else:
+            beyond = jnp.full_like(side, -1)
+        # What follows does not depend on where it was cut, so that it goes on from a constant time.
+        carry = (
+            t,
+            y,
+            mode,
+            side,
+            beyond,
+            count + happened.astype(count.dtype),
+            done | ~happened,
+            result,
+            values,
+            stats,
+        )
+        return carry, (found, _keep(found, happened), mode)
 
     mode = jtu.tree_map(jnp.asarray, event.mode)
     shapes = eqx.filter_eval_shape(
@@ -363,12 +380,25 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     )
     values = jtu.tree_map(lambda x: _nothing(x.shape, x.dtype), shapes.values)
     stats = jtu.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.stats)
-    side = initial_side(t0, y0, mode)
-    start = (t0, y0, mode, side, jnp.array(0, jnp.int32), jnp.array(False), outcome(), values, stats)
-    carry, ((event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
-    t, y, _, _, count, _, result, values, stats = carry
+    begin = start_side(t0, y0, mode)
+    side = begin if fixed_side is None else jnp.full_like(begin, fixed_side)
+    start = (t0, y0, mode, side, side * begin, jnp.array(0, jnp.int32), jnp.array(False), outcome(), values, stats)
+    carry, (ends, (event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
+    _, _, _, _, _, count, _, result, values, stats = carry
+    t, y = jtu.tree_map(lambda x: x[-1], ends)
     final = _Segment(times=times, values=values, final=y, final_time=t, result=result, stats=stats, steps=None)
     return final, values, Occurrences(times=event_times, states=states, mode=modes, count=count)
+
+
+def _with_derivative(event: Event, model, t: Array, y: State, args, mode, happened: Array) -> tuple[Array, State]:
+    """The time and state of an occurrence, which move with the zero of the condition."""
+    rate = model.vector_field(t, y, args)
+    along = (jnp.ones_like(t), rate)
+    value, slope, real = jax.jvp(lambda t, y: event.value(t, y, args, mode), (t, y), along, has_aux=True)
+    if not real:  # what may move it is whatever moves the state
+        value = sum((jnp.sum(x).astype(t.dtype) for x in jtu.tree_leaves(y)), start=value)
+    delay = jnp.where(happened, moved(value, jax.lax.stop_gradient(slope)), 0)
+    return t + delay, jtu.tree_map(lambda x, f: x + delay.astype(x.dtype) * f, y, rate)
 
 
 def _state(t, y, args):
