@@ -26,6 +26,10 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "No steady state was reached: the largest rate of change at the end exceeds the tolerance. "
         "Try a larger `max_steps` or looser tolerances; the dynamics may also cycle."
     )
+    newton_left = (
+        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, also from "
+        "a hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
+    )
     not_converged = "The matrix-free eigensolver did not converge. Pass `num_eigenvalues=None` for the dense one."
     not_convex = (
         "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
