@@ -169,7 +169,7 @@ def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solv
             throw=False,
         )
         okay, at_end = is_okay(path.result), rate(path.final)
-        arrived = okay & (at_end <= 2 * wanted)  # located to rounding, or at rest from the start
+        arrived = okay & (at_end <= 2 * tolerance)  # located to rounding, or when its time was up
         flow = jtu.tree_map(lambda a, b: jnp.where(okay, a, b), path.final, search.flow)
         root, converged = _newton(flow, problem, linear_solver)
         residual, moved = rate(root), _largest(jtu.tree_map(jnp.subtract, root, flow))
@@ -182,7 +182,7 @@ def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solv
             time=search.time + jnp.where(resting, 0, path.final_time).astype(search.time.dtype),
             num_steps=search.num_steps + path.stats["num_steps"],
             residual=jnp.where(settled, residual, rate(flow)),
-            at_rest=jnp.where(okay, at_end <= 2 * tolerance, search.at_rest),
+            at_rest=jnp.where(okay, arrived, search.at_rest),
             go_on=arrived & ~settled & (wanted > 2 * SLOWEST * tolerance),
             settled=settled,
             result=path.result,
