@@ -82,7 +82,11 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The phase that was asked for does not exist at this load and temperature. The numbers are NaN; no other "
         "phase is put in its place."
     )
-    not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
+    not_finite = (
+        "A number became infinite or NaN during the computation, or grew beyond all bounds in a finite time. The outputs "
+        "from there on are NaN. Scale the patterns, lower the power, slope or rate, or use float64, so that numbers stay "
+        "within the type's range; or end before that time."
+    )
 
 
 def is_okay(result: RESULTS) -> Bool[Array, "*batch"]:

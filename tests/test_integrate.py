@@ -10,7 +10,7 @@ import pytest
 
 import hopfield_jax as hj
 from helpers import enable_x64
-from hopfield_jax.associative import MemoryMap, graded_network, slow_fast_network
+from hopfield_jax.associative import AdiabaticNetwork, MemoryMap, graded_network, retrieve, slow_fast_network
 from systems import Decay, Oscillator, SideBySide, StepInput
 
 precisions = pytest.mark.parametrize("bits", [32, 64])
@@ -326,6 +326,67 @@ def test_a_solution_that_leaves_the_range_is_told():
     np.testing.assert_allclose(path.values[0], 1.1, rtol=1e-5)
 
 
+class Power(hj.AbstractDynamics):
+    """ẏ = y^p: from 1 and for p > 1 it reaches infinity at the time 1/(p - 1)."""
+
+    power: float = eqx.field(static=True)
+
+    def vector_field(self, t, y, args=None):
+        return y**self.power
+
+
+class Draining(hj.AbstractDynamics):
+    """ẏ = -1 - √y: from 1 it reaches zero at 2(1 - ln 2) = 0.61, where the root ends."""
+
+    def vector_field(self, t, y, args=None):
+        return -1 - jnp.sqrt(y)
+
+
+class Tracking(hj.AbstractDynamics):
+    """ẏ = -k (y - cos t): stiff beyond what times of float32 resolve, but bounded."""
+
+    rate: float = eqx.field(static=True)
+
+    def vector_field(self, t, y, args=None):
+        return -self.rate * (y - jnp.cos(t))
+
+
+def memories(hidden):
+    patterns = hj.random_patterns(2, 784, key=jr.key(0))
+    return AdiabaticNetwork(MemoryMap(patterns), hidden=hidden), patterns[0]
+
+
+ONE = jnp.array([1.0])
+ENDINGS = {
+    "y²": (lambda: (Power(2.0), ONE), "not_finite"),
+    "y³": (lambda: (Power(3.0), ONE), "not_finite"),
+    "a root of a negative number": (lambda: (Draining(), ONE), "not_finite"),
+    "from the edge": (lambda: (Draining(), 0 * ONE), "not_finite"),
+    "a high power": (lambda: memories(hj.RectifiedPower(20)), "not_finite"),
+    "an exponential": (lambda: memories(hj.Exponential()), "not_finite"),
+    "a steep softmax": (lambda: memories(hj.LogSumExp(beta=1e38)), "not_finite"),
+    "growth": (lambda: (Power(1.0), ONE), "max_steps_reached"),
+    "stiffness": (lambda: (Tracking(3e7), ONE), "max_steps_reached"),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_the_code_tells_a_field_that_overflows_or_blows_up_from_too_few_steps(name):
+    problem, code = ENDINGS[name]
+    model, y0 = problem()
+    steps = 5 if name == "growth" else 300  # enough for 0.2^n to leave the range of times
+    path = hj.integrate(model, y0, t1=3.0, max_steps=steps, adjoint=FORWARD, throw=False)
+    assert path.result == getattr(hj.RESULTS, code) and np.all(np.isnan(path.final))
+
+
+def test_overflow_is_told_by_every_verb_and_one_member_of_a_batch():
+    network, cue = memories(hj.RectifiedPower(20))
+    with pytest.raises(eqx.EquinoxRuntimeError, match="became infinite or NaN.*Scale the patterns"):
+        retrieve(network, cue[None], cue, max_steps=100)
+    found = jax.vmap(lambda y: hj.steady_state(Power(2.0), y, max_steps=300, throw=False))(jnp.array([[1.0], [-1e-6]]))
+    assert np.array_equal(found.result == hj.RESULTS.not_finite, [True, False])
+
+
 def test_traced_bad_values_give_their_code_and_nan_for_the_bad_members_only():
     patterns = hj.random_patterns(2, 5, key=jr.key(0))
 
@@ -426,6 +487,18 @@ def test_bad_events_are_named(build, argument):
 
 
 # --- transforms that need another adjoint, and traces ---
+
+
+def test_second_derivatives_take_the_direct_adjoint(x64):
+    final = lambda rate, adjoint: hj.integrate(Decay(rate), ONE, t1=1.0, adjoint=adjoint, max_steps=64).final[0]  # noqa: E731
+    # e^{-k} has the second derivative e^{-k}, at the solver's tolerance of 1e-8 a step.
+    second = jax.hessian(lambda rate: final(rate, dfx.DirectAdjoint()))(jnp.array(1.0))
+    np.testing.assert_allclose(second, np.exp(-1.0), rtol=1e-6)
+    for adjoint in (None, FORWARD):
+        with pytest.raises(Exception, match=r"second derivatives.*adjoint=diffrax\.DirectAdjoint\(\)"):
+            jax.hessian(lambda rate, adjoint=adjoint: final(rate, adjoint))(jnp.array(1.0))
+    with pytest.raises(ValueError, match=r"`adjoint`.*BacksolveAdjoint"):
+        final(jnp.array(1.0), dfx.BacksolveAdjoint())
 
 
 def test_forward_mode_with_the_default_adjoint_says_which_one_to_pass():

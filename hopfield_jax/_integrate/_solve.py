@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from .._checks import (
     all_finite,
@@ -26,15 +27,16 @@ from .._checks import (
     takes,
 )
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact
+from .._misc import as_inexact, inner
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
 from ._event import Event, Locate, moved
 from ._noise import Diagonal, Noise, StepNoise
 
-_FORWARD_ONLY = (
-    "`adjoint`: reverse-mode differentiation (jax.grad, jax.vjp) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, "
-    "the default; got ForwardMode."
+_ADJOINTS = (
+    "`adjoint`: reverse mode (jax.grad) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, the default; forward mode "
+    "(jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`; second derivatives (jax.hessian) need "
+    "`adjoint=diffrax.DirectAdjoint()`, which takes both. Got "
 )
 
 
@@ -85,7 +87,7 @@ def integrate(
     - `stepsize_controller`: default a PID controller with relative tolerance 1e-5 in float32 and 1e-8 in float64
       (absolute: a tenth of it), constant steps where the solver has no error estimate.
     - `adjoint`: default `diffrax.RecursiveCheckpointAdjoint()`, for `jax.grad`; `jax.jvp` and `jax.jacfwd` need
-      `diffrax.ForwardMode()`.
+      `diffrax.ForwardMode()`, second derivatives (`jax.hessian`) `diffrax.DirectAdjoint()`.
     - `event`: an `Event` to locate.
     - `noise`: a `Noise`; the step is then constant, `dt0`.
     - `jump_times`: times at which the vector field jumps, known to the step-size control; constant steps pass over
@@ -150,6 +152,8 @@ def integrate(
         stepsize_controller = dfx.ConstantStepSize() if fixed else dfx.PIDController(*tolerances(y0))
     if adjoint is None:
         adjoint = dfx.RecursiveCheckpointAdjoint()
+    if isinstance(adjoint, dfx.BacksolveAdjoint):  # it knows no derivative but that of y0 and `args`
+        fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", "BacksolveAdjoint")
     if progress_meter is None:
         progress_meter = dfx.NoProgressMeter()
     for name, given in (("statistics", statistics), ("every_step", every_step), ("until", until)):
@@ -164,10 +168,7 @@ def integrate(
         trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times)
     except TypeError as error:
         if "custom_vjp" in str(error) and not isinstance(adjoint, dfx.ForwardMode):
-            raise ValueError(
-                "`adjoint`: forward-mode differentiation (jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`, "
-                f"got {type(adjoint).__name__}, which is for reverse mode (jax.grad)."
-            ) from error
+            raise ValueError(f"{_ADJOINTS}{type(adjoint).__name__}, in forward mode.") from error
         raise
     return raise_unless_okay(trajectory, trajectory.result) if throw else trajectory
 
@@ -250,11 +251,13 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
         values = _keep(piece.values, piece.times <= times)
     else:
         piece, values, occurrences = _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times)
-    result = RESULTS.where(is_okay(piece.result) & ~all_finite(piece.final), RESULTS.not_finite, piece.result)
+    okay = is_okay(piece.result)
+    blown = jnp.where(okay, ~all_finite(piece.final), _blows_up(model, piece.final_time, piece.final, args, t0, t1))
+    result = RESULTS.where(blown, RESULTS.not_finite, piece.result)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
     kept = values, piece.final, piece.steps
     if isinstance(setup.adjoint, dfx.ForwardMode):
-        kept = eqxi.nondifferentiable_backward(kept, msg=_FORWARD_ONLY)
+        kept = eqxi.nondifferentiable_backward(kept, msg=f"{_ADJOINTS}ForwardMode, in reverse mode.")
     values, final, steps = kept
     if steps is not None:
         steps = jtu.tree_map(lambda x: _keep(x, jnp.broadcast_to(valid, x.shape[:1])), steps)
@@ -268,6 +271,23 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
         occurrences=occurrences,
         steps=steps,
     )
+
+
+def _blows_up(model, t: Array, y: State, args, t0: Array, t1: Array) -> Array:
+    """Whether the solver got no further than `t` because of the vector field itself.
+
+    So it is if the field is not finite there, or one step on that is as short as times can be told apart (or, if it
+    never left the start, as short against all of the time); or if the field grows along itself so quickly that it
+    doubles within that step. Fields that are merely stiff shrink along themselves.
+    """
+    t, y, args = jax.lax.stop_gradient((t, y, args))
+    dt = 64 * jnp.finfo(t.dtype).eps * jnp.where(t > t0, jnp.abs(t), t1 - t0)
+    rate = model.vector_field(t, y, args)
+    ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, rate)
+    flat, flat_ahead = (ravel_pytree(x)[0] for x in (rate, model.vector_field(t + dt, ahead, args)))
+    size = jnp.max(jnp.abs(flat))
+    grows = inner(flat / size, flat_ahead / size) > 2 * inner(flat / size, flat / size)
+    return ~all_finite((flat, flat_ahead)) | grows
 
 
 def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=None) -> _Segment:
