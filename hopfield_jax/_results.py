@@ -11,12 +11,30 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from ._checks import is_concrete
+from ._checks import fail, is_concrete
 from ._types import Array, ArrayLike, Bool, Float, Int, PyTree, Scalar
 
 
-class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
-    """How a computation ended; `str(result)` explains, the empty string means success."""
+class _Named(type(dfx.RESULTS)):
+    def __getitem__(cls, item: Any) -> Any:
+        """Name and meaning of a code, or of every code in an array of whole numbers, as a store keeps them."""
+        if isinstance(item, cls):
+            item = item._value
+        if not is_concrete(item):
+            return "traced"
+        given = np.asarray(item)
+        numbers = np.nan_to_num(given, nan=-1) if given.dtype.kind in "iuf" else np.array(-2)
+        if not np.all((numbers >= -1) & (numbers < len(cls)) & (numbers == np.round(numbers))):
+            fail("RESULTS[...]", f"codes from 0 to {len(cls) - 1}, -1 or NaN where one is missing", repr(item))
+        meanings = [
+            f"{name}: {cls._index_to_message[i]}".removesuffix(": ") for i, name in enumerate(cls._name_to_item)
+        ]
+        named = np.array([*meanings, "missing"], dtype=object)[numbers.astype(int)]  # the last one is that of -1
+        return named if given.ndim else str(named)
+
+
+class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTypeIssues]
+    """How a computation ended. A code prints its name and meaning; `RESULTS[codes]` names the whole numbers of a store."""
 
     invalid_parameter = (
         "A parameter of the model, the initial state or a time lay outside its domain (not finite, or not positive "
@@ -25,10 +43,6 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     not_settled = (
         "No steady state was reached: the largest rate of change at the end exceeds the tolerance. "
         "Try a larger `max_steps` or looser tolerances; the dynamics may also cycle."
-    )
-    newton_left = (
-        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, also from "
-        "a hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
     )
     not_converged = "The matrix-free eigensolver did not converge. Pass `num_eigenvalues=None` for the dense one."
     not_convex = (
@@ -86,6 +100,10 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "A number became infinite or NaN during the computation, or grew beyond all bounds in a finite time. The outputs "
         "from there on are NaN. Scale the patterns, lower the power, slope or rate, or use float64, so that numbers stay "
         "within the type's range; or end before that time."
+    )
+    newton_left = (
+        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, also from "
+        "a hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
     )
 
 
