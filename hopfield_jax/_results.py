@@ -34,7 +34,7 @@ class _Named(type(dfx.RESULTS)):
 
 
 class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTypeIssues]
-    """How a computation ended. A code prints its name and meaning; `RESULTS[codes]` names the whole numbers of a store."""
+    """How a computation ended. A code prints its name and meaning; `RESULTS[codes]` names the codes in a store."""
 
     invalid_parameter = (
         "A parameter of the model, the initial state or a time lay outside its domain (not finite, or not positive "
@@ -97,12 +97,12 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
         "phase is put in its place."
     )
     not_finite = (
-        "A number became infinite or NaN during the computation, or grew beyond all bounds in a finite time. The outputs "
-        "from there on are NaN. Scale the patterns, lower the power, slope or rate, or use float64, so that numbers stay "
-        "within the type's range; or end before that time."
+        "A number became infinite or NaN during the computation, or grew beyond all bounds in a finite time. The "
+        "outputs from there on are NaN. Scale the patterns, lower the power, slope or rate, or use float64, so that "
+        "numbers stay within the type's range; or end before that time."
     )
     newton_left = (
-        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, also from "
+        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, nor at "
         "a hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
     )
 

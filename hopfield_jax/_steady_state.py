@@ -12,8 +12,8 @@ import lineax as lx
 
 from ._checks import as_real, fail, in_domain, is_concrete, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from ._integrate import Event, as_args, as_state, integrate, tolerances
-from ._misc import as_inexact
+from ._integrate import Event, as_args, as_problem, integrate, tolerances
+from ._misc import as_inexact, in_type
 from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, PyTree, Scalar, ScalarLike, State
 
@@ -68,14 +68,14 @@ def steady_state(
     r"""Follows the dynamics from `y0` to rest, polishes by Newton's method, and differentiates implicitly.
 
     The integration picks the attractor, so the state belongs to the basin that `y0` lies in (or to a saddle, if the
-    path passes one within the tolerance: `linearise` tells); Newton's method then solves $f(y) = 0$ to rounding. Where it
-    finds nothing nearby (the flow only lingers), the flow goes on to a tenth and a hundredth of the rate. The code says
-    which did not come to rest: the flow (`not_settled`) or only Newton's method (`newton_left`).
+    path passes one within the tolerance: `linearise` tells); Newton's method then solves $f(y) = 0$ to rounding. Where
+    it finds nothing nearby (the flow only lingers), the flow goes on to a tenth and a hundredth of the rate. The code
+    says which did not come to rest: the flow (`not_settled`) or only Newton's method (`newton_left`).
 
     Gradients (reverse and forward mode, any order) with respect to everything in the model and `args` come from the
     implicit function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one linear
-    solve; the gradient with respect to `y0` is zero, and so is that of a state that did not settle, which is NaN itself.
-    At a bifurcation that Jacobian is singular and the gradient is meaningless.
+    solve; the gradient with respect to `y0` is zero, and so is that of a state that did not settle, which is NaN
+    itself. At a bifurcation that Jacobian is singular and the gradient is meaningless.
 
     **Main arguments:**
 
@@ -98,7 +98,8 @@ def steady_state(
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
-    y0, args = as_state("y0", model, y0), as_args(args)
+    model, y0, dtype = as_problem("y0", model, y0)
+    args = as_args(args)
     rtol, atol = tolerances(y0)
     tolerance = (
         as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_real("tolerance", tolerance)
@@ -110,6 +111,7 @@ def steady_state(
         size = sum(x.size for x in jtu.tree_leaves(y0))
         linear_solver = lx.AutoLinearSolver(well_posed=None) if size <= LARGEST_DENSE else lx.GMRES(rtol, atol)
     out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver)
+    out = eqx.tree_at(lambda found: found.state, out, in_type(out.state, dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
 

@@ -105,8 +105,8 @@ def test_a_slow_state_is_reached_however_far_newton_s_method_goes():
 
 
 def test_what_only_lingers_is_no_state_at_any_tolerance():
-    # τv̇ = -v + u + tanh 2v loses its lower state where tanh² 2v = 1/2. At an input 1e-5 above that the flow lingers for a
-    # time of 800 at a rate of 1e-5, near which there is no state, and then goes to the upper one.
+    # τv̇ = -v + u + tanh 2v loses its lower state where tanh² 2v = 1/2. At an input 1e-5 above that the flow lingers
+    # for a time of 800 at a rate of 1e-5, near which there is no state, and then goes to the upper one.
     fold = -np.arctanh(np.sqrt(0.5)) / 2 + np.sqrt(0.5)
     network = graded_network(jnp.ones((1, 1)), beta=2.0, input=fold + 1e-5, self_coupling=True)
     tolerances = jnp.array([1e-3, 2e-4, 1e-4, 1e-5])

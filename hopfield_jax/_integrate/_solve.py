@@ -27,15 +27,15 @@ from .._checks import (
     takes,
 )
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact, inner
+from .._misc import as_inexact, in_type, inner, widened
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
 from ._event import Event, Locate, moved
 from ._noise import Diagonal, Noise, StepNoise
 
 _ADJOINTS = (
-    "`adjoint`: reverse mode (jax.grad) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, the default; forward mode "
-    "(jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`; second derivatives (jax.hessian) need "
+    "`adjoint`: reverse mode (jax.grad) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, the default; forward "
+    "mode (jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`; second derivatives (jax.hessian) need "
     "`adjoint=diffrax.DirectAdjoint()`, which takes both. Got "
 )
 
@@ -140,7 +140,8 @@ def integrate(
     if dt0 is not None:
         dt0 = as_real("dt0", dt0)
         in_domain("dt0", dt0, "positive")
-    y0, args = as_state("y0", model, y0), as_args(args)
+    model, y0, dtype = as_problem("y0", model, y0)
+    args = as_args(args)
     if solver is None:
         solver = dfx.Tsit5() if noise is None else dfx.Euler()
     fixed = noise is not None or not isinstance(solver, dfx.AbstractAdaptiveSolver)
@@ -161,15 +162,20 @@ def integrate(
             takes(name, given, "t, y, args")
             if event is not None and name != "statistics":
                 fail(name, "no event beside it", "both")
-    setup = _Setup(
-        solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, statistics, every_step, until
-    )
+    event, noise, functions = widened((event, noise, (statistics, every_step, until)))
+    setup = _Setup(solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, *functions)
     try:
         trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times)
     except TypeError as error:
         if "custom_vjp" in str(error) and not isinstance(adjoint, dfx.ForwardMode):
             raise ValueError(f"{_ADJOINTS}{type(adjoint).__name__}, in forward mode.") from error
         raise
+    states = lambda path: [  # noqa: E731
+        path.final,
+        *([path.values] if statistics is None else []),
+        *([path.occurrences.states] if path.occurrences is not None else []),
+    ]
+    trajectory = eqx.tree_at(states, trajectory, in_type(states(trajectory), dtype))
     return raise_unless_okay(trajectory, trajectory.result) if throw else trajectory
 
 
@@ -178,16 +184,19 @@ def tolerances(y: State) -> tuple[float, float]:
     return (1e-5, 1e-6) if jnp.finfo(jnp.result_type(*jtu.tree_leaves(y))).bits < 64 else (1e-8, 1e-9)
 
 
-def as_state(argument: str, model: AbstractDynamics, y: State) -> State:
-    """The state as finite real arrays of the common precision of model and state."""
+def as_problem(argument: str, model: AbstractDynamics, y: State) -> tuple[AbstractDynamics, State, jnp.dtype]:
+    """Model and state, finite and real, in the common type of both, and that type.
+
+    16 bits are too few for steps, derivatives and sums: with such a type both are of float32, and a state that is
+    returned takes its type again.
+    """
     y = jtu.tree_map(lambda x: as_real(argument, x), y)
     for leaf in jtu.tree_leaves(y):
         in_domain(argument, leaf, "finite")
     floats = [x.dtype for x in jtu.tree_leaves((y, model)) if eqx.is_inexact_array(x)]
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.result_type(*floats)
-    y = jtu.tree_map(lambda x: x.astype(dtype), y)
-    return y
+    return widened(model), widened(in_type(y, dtype)), dtype
 
 
 def as_args(args: Any) -> Any:
@@ -198,7 +207,7 @@ def as_args(args: Any) -> Any:
             return as_inexact(x)
         return jnp.asarray(x) if isinstance(x, int | np.integer) and not isinstance(x, bool) else x
 
-    return jtu.tree_map(convert, args)
+    return widened(jtu.tree_map(convert, args))
 
 
 class _Setup(eqx.Module):
