@@ -27,6 +27,7 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {
     "finite": ("finite numbers", jnp.isfinite),
     "positive": ("finite and positive", lambda x: jnp.isfinite(x) & (x > 0)),
     "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
+    "mask": ("finite, or -inf", lambda x: x < jnp.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
     "cosine": ("within [-1, 1]", lambda x: jnp.abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
