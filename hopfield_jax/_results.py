@@ -16,6 +16,9 @@ from ._types import Array, ArrayLike, Bool, Float, Int, PyTree, Scalar
 
 
 class _Named(type(dfx.RESULTS)):
+    _name_to_item: dict[str, Any]
+    _index_to_message: list[str]
+
     def __getitem__(cls, item: Any) -> Any:
         """Name and meaning of a code, or of every code in an array of whole numbers, as a store keeps them."""
         if isinstance(item, cls):

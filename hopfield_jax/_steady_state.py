@@ -134,7 +134,8 @@ class _Search(eqx.Module):
 def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver) -> SteadyState:
     # A traced one that is no tolerance is never reached.
     tolerance = jnp.where((tolerance > 0) & jnp.isfinite(tolerance), tolerance, jnp.nan)
-    search = _search(*_stop_gradient((model, y0, args, tolerance)), max_time, max_steps, solver, linear_solver)
+    frozen, start, constants = _stop_gradient((model, y0, args))
+    search = _search(frozen, start, constants, tolerance, max_time, max_steps, solver, linear_solver)
     settled = search.settled
     state = _implicit(search.state, (model, args), settled, linear_solver)
     result = outcome(

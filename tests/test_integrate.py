@@ -208,7 +208,7 @@ def test_a_condition_of_any_type_is_located_where_it_is_no_longer_positive_and_o
     condition, direction = CONDITIONS[name]
     event = hj.Event(condition, direction=direction, max_occurrences=2)
     path = hj.integrate(*decay(), t1=3.0, event=event, adjoint=FORWARD)
-    assert path.occurrences.count == 1 and path.result == hj.RESULTS.successful
+    assert path.occurrences is not None and path.occurrences.count == 1 and path.result == hj.RESULTS.successful
     # At the solver's tolerance of 1e-8 a step.
     np.testing.assert_allclose(path.occurrences.times[0], np.log(2), atol=1e-7)
 
@@ -218,7 +218,7 @@ def test_a_condition_that_is_zero_at_the_start_counts_when_it_turns_positive(x64
     for condition, expected in ((lambda t, *_: jnp.maximum(t - 1, 0), [1.0]), (lambda t, *_: jnp.sin(t), [])):
         event = hj.Event(condition, direction=True, max_occurrences=2)
         found = hj.integrate(*decay(), t1=3.0, event=event, adjoint=FORWARD).occurrences
-        assert found.count == len(expected)
+        assert found is not None and found.count == len(expected)
         np.testing.assert_allclose(found.times[: found.count], expected, atol=1e-7)
 
 
@@ -226,6 +226,7 @@ def half_life(rate, adjoint):
     """When y[0] > 0.5 ends, and the state at a time after it."""
     event = hj.Event(CONDITIONS["boolean"][0], max_occurrences=2)
     path = hj.integrate(Decay(rate), jnp.array([1.0]), t1=3.0, event=event, adjoint=adjoint)
+    assert path.occurrences is not None
     return path.occurrences.times[0], path.values[0, 0]
 
 

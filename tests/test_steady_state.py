@@ -111,7 +111,7 @@ def test_what_only_lingers_is_no_state_at_any_tolerance():
     network = graded_network(jnp.ones((1, 1)), beta=2.0, input=fold + 1e-5, self_coupling=True)
     tolerances = jnp.array([1e-3, 2e-4, 1e-4, 1e-5])
     found = jax.vmap(lambda t: hj.steady_state(network, jnp.array([-1.0]), tolerance=t))(tolerances)
-    upper = optimize.brentq(lambda v: -v + fold + 1e-5 + np.tanh(2 * v), 0.5, 2.0)
+    upper: float = optimize.brentq(lambda v: -v + fold + 1e-5 + np.tanh(2 * v), 0.5, 2.0)  # pyright: ignore[reportAssignmentType]
     np.testing.assert_allclose(found.state[:, 0], upper, rtol=1e-6)  # rounding
 
 

@@ -27,7 +27,7 @@ VERBS = {
         lambda n, p, y: (
             hj.integrate(
                 n, y, t1=1.0, event=hj.Event(lambda t, y, args, mode: t - 0.5), adjoint=FORWARD
-            ).occurrences.states
+            ).occurrences.states  # pyright: ignore[reportOptionalMemberAccess]
         ),
         True,
     ),

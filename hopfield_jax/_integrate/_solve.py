@@ -1,7 +1,7 @@
 """Integration of any dynamics: the only call of Diffrax's solve stands here."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import diffrax as dfx
 import equinox as eqx
@@ -32,6 +32,8 @@ from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome
 from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
 from ._event import Event, Locate, moved
 from ._noise import Diagonal, Noise, StepNoise
+
+_Model = TypeVar("_Model", bound=AbstractDynamics)
 
 _ADJOINTS = (
     "`adjoint`: reverse mode (jax.grad) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, the default; forward "
@@ -184,7 +186,7 @@ def tolerances(y: State) -> tuple[float, float]:
     return (1e-5, 1e-6) if jnp.finfo(jnp.result_type(*jtu.tree_leaves(y))).bits < 64 else (1e-8, 1e-9)
 
 
-def as_problem(argument: str, model: AbstractDynamics, y: State) -> tuple[AbstractDynamics, State, jnp.dtype]:
+def as_problem(argument: str, model: _Model, y: State) -> tuple[_Model, State, jnp.dtype]:
     """Model and state, finite and real, in the common type of both, and that type.
 
     16 bits are too few for steps, derivatives and sums: with such a type both are of float32, and a state that is
