@@ -41,7 +41,7 @@ class MemoryMap(Checked):
                 f"shape {g.shape}",
             )
         # In place of -inf a number that is as silent, and whose products with zero and with a slope are finite.
-        bias = jnp.maximum(self.bias, -(jnp.finfo(self.bias.dtype).max ** 0.75))
+        bias = jnp.maximum(self.bias, -(float(jnp.finfo(self.bias.dtype).max) ** 0.75))
         return matmul(self.patterns, g) + jnp.where(jnp.all(jnp.isneginf(self.bias)), jnp.nan, bias)
 
 
