@@ -8,6 +8,7 @@ with `RESULTS.invalid_parameter` and NaN.
 import contextlib
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {
     "finite": ("finite numbers", jnp.isfinite),
     "positive": ("finite and positive", lambda x: jnp.isfinite(x) & (x > 0)),
     "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
+    "mask": ("finite, or -inf", lambda x: x < jnp.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
     "cosine": ("within [-1, 1]", lambda x: jnp.abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
@@ -85,6 +87,20 @@ def as_real(argument: str, value: ArrayLike) -> Array:
             fail(argument, "real numbers", f"{value.dtype}{list(value.shape)}")
         plain = value is None or isinstance(value, str | complex)
         fail(argument, "real numbers", repr(value) if plain else kind(value))
+
+
+def takes(argument: str, function: Any, names: str) -> None:
+    """Raises unless `function` can be called with these arguments, by position."""
+    if not callable(function):
+        fail(argument, f"a function of ({names})", kind(function))
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built-in functions have none
+        return
+    try:
+        signature.bind(*names.split(", "))
+    except TypeError:
+        fail(argument, f"a function of ({names})", f"one of {signature}")
 
 
 def key_fits(argument: str, key: Any) -> None:

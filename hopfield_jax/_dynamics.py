@@ -93,14 +93,19 @@ class AbstractEnergyDynamics(AbstractDynamics):
 
     def energy(self, y: State) -> Scalar:
         r"""$E(y)$; it never rises along the dynamics when every generating function is convex."""
-        return sum(self.energy_terms(y).values(), start=jnp.zeros(()))
+        return _total(self.energy_terms(y))
 
     def metric(self, y: State, v: State) -> State:
         r"""Product $\tau_a H_a v_a$, which ties energy to dynamics: $\nabla_y E = -\mathrm{metric}(y, \dot y)$."""
         return _map_layers(lambda layer, x, u: layer.tau * layer.units.curvature(x, u), self.layers(), y, v)
 
     def _interaction(self, g: State) -> Scalar:
-        return sum(self.interactions(g).values(), start=jnp.zeros(()))
+        return _total(self.interactions(g))
+
+
+def _total(terms: dict[str, Scalar]) -> Scalar:
+    """The sum, in the terms' own type."""
+    return jnp.asarray(sum(terms.values(), start=0.0))
 
 
 def _map_layers(fn, layers: PyTree[Layer], y: State, *rest: State) -> PyTree:

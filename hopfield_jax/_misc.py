@@ -50,6 +50,17 @@ def alike(*arrays: Array) -> tuple[Array, ...]:
     return tuple(x.astype(dtype) for x in arrays)
 
 
+def widened(tree: PyTree) -> PyTree:
+    """Real arrays of 16 bits as float32, in which verbs compute; all else as it is."""
+    small = lambda x: eqx.is_array(x) and jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4  # noqa: E731
+    return jtu.tree_map(lambda x: x.astype(jnp.float32) if small(x) else x, tree)
+
+
+def in_type(tree: PyTree, dtype: jnp.dtype) -> PyTree:
+    """Real arrays in another type."""
+    return jtu.tree_map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
+
+
 def nan_unless(valid: Array, tree: PyTree) -> PyTree:
     """`tree`, its real numbers NaN where something was not valid, and so their derivatives (0 by `jnp.where` alone)."""
     return jtu.tree_map(

@@ -11,12 +11,33 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from ._checks import is_concrete
+from ._checks import fail, is_concrete
 from ._types import Array, ArrayLike, Bool, Float, Int, PyTree, Scalar
 
 
-class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
-    """How a computation ended; `str(result)` explains, the empty string means success."""
+class _Named(type(dfx.RESULTS)):
+    _name_to_item: dict[str, Any]
+    _index_to_message: list[str]
+
+    def __getitem__(cls, item: Any) -> Any:
+        """Name and meaning of a code, or of every code in an array of whole numbers, as a store keeps them."""
+        if isinstance(item, cls):
+            item = item._value
+        if not is_concrete(item):
+            return "traced"
+        given = np.asarray(item)
+        numbers = np.nan_to_num(given, nan=-1) if given.dtype.kind in "iuf" else np.array(-2)
+        if not np.all((numbers >= -1) & (numbers < len(cls)) & (numbers == np.round(numbers))):
+            fail("RESULTS[...]", f"codes from 0 to {len(cls) - 1}, -1 or NaN where one is missing", repr(item))
+        meanings = [
+            f"{name}: {cls._index_to_message[i]}".removesuffix(": ") for i, name in enumerate(cls._name_to_item)
+        ]
+        named = np.array([*meanings, "missing"], dtype=object)[numbers.astype(int)]  # the last one is that of -1
+        return named if given.ndim else str(named)
+
+
+class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTypeIssues]
+    """How a computation ended. A code prints its name and meaning; `RESULTS[codes]` names the codes in a store."""
 
     invalid_parameter = (
         "A parameter of the model, the initial state or a time lay outside its domain (not finite, or not positive "
@@ -78,7 +99,15 @@ class RESULTS(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The phase that was asked for does not exist at this load and temperature. The numbers are NaN; no other "
         "phase is put in its place."
     )
-    not_finite = "A number became infinite or NaN during the computation. The outputs from there on are NaN."
+    not_finite = (
+        "A number became infinite or NaN during the computation, or grew beyond all bounds in a finite time. The "
+        "outputs from there on are NaN. Scale the patterns, lower the power, slope or rate, or use float64, so that "
+        "numbers stay within the type's range; or end before that time."
+    )
+    newton_left = (
+        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, nor at "
+        "a hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
+    )
 
 
 def is_okay(result: RESULTS) -> Bool[Array, "*batch"]:

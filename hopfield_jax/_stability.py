@@ -13,8 +13,8 @@ from jax.flatten_util import ravel_pytree
 from ._checks import all_finite, as_real, at_least, fail, in_domain, key_fits, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
-from ._integrate import as_args, as_state
-from ._misc import inner, matmul, nan_unless
+from ._integrate import as_args, as_problem
+from ._misc import inner, matmul, nan_unless, widened
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
@@ -63,6 +63,7 @@ def jacobian(model: AbstractDynamics, y: State, *, args: Any = None) -> lx.Jacob
     For an adiabatic network with $J = \Xi$ it is $(-1 + \Xi^\top H_h \Xi H_v)/\tau_v$ (Lotito 2025, eq. 28; eq. 30
     writes the factors in another order).
     """
+    model, y = widened((model, y))
     y = nan_unless(all_finite(y), y)  # units that saturate have a Jacobian at infinity, which is no state
     return lx.JacobianLinearOperator(lambda y, args: model.vector_field(jnp.zeros(()), y, args), y, as_args(args))
 
@@ -103,7 +104,7 @@ def linearise(
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
-    y = as_state("y", model, y)
+    model, y, _ = as_problem("y", model, y)
     size = sum(x.size for x in jtu.tree_leaves(y))
     if symmetric is None:
         symmetric = isinstance(model, AbstractEnergyDynamics)
@@ -282,11 +283,11 @@ def check_descent(
     """
     if not isinstance(model, AbstractEnergyDynamics):
         fail("model", "an energy network", kind(model))
-    y = as_state("y", model, y)
+    model, y, _ = as_problem("y", model, y)
     at_least("num_directions", num_directions, 1)
     if key is not None:
         key_fits("key", key)
-    return _check_descent(model, y, args, num_directions, jax.random.key(0) if key is None else key)
+    return _check_descent(model, y, as_args(args), num_directions, jax.random.key(0) if key is None else key)
 
 
 @eqx.filter_jit

@@ -1,5 +1,6 @@
 """Steady states with implicit differentiation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
@@ -8,17 +9,19 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import lineax as lx
-import optimistix as optx
 
 from ._checks import as_real, fail, in_domain, is_concrete, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from ._integrate import Event, as_args, as_state, integrate, tolerances
-from ._misc import as_inexact
+from ._integrate import Event, as_args, as_problem, integrate, tolerances
+from ._misc import as_inexact, in_type
 from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
-from ._types import Array, Int, PyTree, Scalar, ScalarLike, State
+from ._types import Array, Bool, Int, PyTree, Scalar, ScalarLike, State
 
 LARGEST_DENSE = 512
 """Largest state for which linear systems are solved densely by default; larger ones go to GMRES, matrix-free."""
+
+SLOWEST = 1e-2
+"""The smallest rate of change, in tolerances, down to which the dynamics are followed for Newton's method's sake."""
 
 
 class SteadyState(eqx.Module):
@@ -29,7 +32,7 @@ class SteadyState(eqx.Module):
     - `state`: where the dynamics came to rest, in the structure of the initial state.
     - `residual`: the largest rate of change there, in absolute value; for the layers of a network per time constant,
       $|\tau \dot y|$.
-    - `time`: how long the dynamics took to come within the tolerance of rest.
+    - `time`: how long the dynamics were followed, until Newton's method went on.
     - `num_steps`: steps of the integration.
     - `result`: how it ended.
     """
@@ -65,10 +68,14 @@ def steady_state(
     r"""Follows the dynamics from `y0` to rest, polishes by Newton's method, and differentiates implicitly.
 
     The integration picks the attractor, so the state belongs to the basin that `y0` lies in (or to a saddle, if the
-    path passes one within the tolerance: `linearise` tells); Newton's method then solves $f(y) = 0$ to rounding.
-    Gradients (reverse and forward mode) with respect to everything in the model and `args` come from the implicit
-    function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one linear solve; the
-    gradient with respect to `y0` is zero. At a bifurcation that Jacobian is singular and the gradient is meaningless.
+    path passes one within the tolerance: `linearise` tells); Newton's method then solves $f(y) = 0$ to rounding. Where
+    it finds nothing nearby (the flow only lingers), the flow goes on to a tenth and a hundredth of the rate. The code
+    says which did not come to rest: the flow (`not_settled`) or only Newton's method (`newton_left`).
+
+    Gradients (reverse and forward mode, any order) with respect to everything in the model and `args` come from the
+    implicit function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one linear
+    solve; the gradient with respect to `y0` is zero, and so is that of a state that did not settle, which is NaN
+    itself. At a bifurcation that Jacobian is singular and the gradient is meaningless.
 
     **Main arguments:**
 
@@ -91,7 +98,8 @@ def steady_state(
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
-    y0, args = as_state("y0", model, y0), as_args(args)
+    model, y0, dtype = as_problem("y0", model, y0)
+    args = as_args(args)
     rtol, atol = tolerances(y0)
     tolerance = (
         as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_real("tolerance", tolerance)
@@ -102,55 +110,131 @@ def steady_state(
     if linear_solver is None:
         size = sum(x.size for x in jtu.tree_leaves(y0))
         linear_solver = lx.AutoLinearSolver(well_posed=None) if size <= LARGEST_DENSE else lx.GMRES(rtol, atol)
-    newton = optx.Newton(rtol=rtol, atol=atol, linear_solver=linear_solver)
-    out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newton)
+    out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver)
+    out = eqx.tree_at(lambda found: found.state, out, in_type(out.state, dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
 
+class _Search(eqx.Module):
+    """What is known after some attempts to come to rest; nothing in it is differentiated."""
+
+    wanted: Scalar  # the rate of change to come to
+    flow: State  # where the dynamics came to
+    state: State  # where Newton's method went from there
+    time: Scalar
+    num_steps: Int[Array, ""]
+    residual: Scalar
+    at_rest: Bool[Array, ""]  # the flow, within the tolerance
+    go_on: Bool[Array, ""]
+    settled: Bool[Array, ""]
+    result: RESULTS
+
+
 @eqx.filter_jit
-def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, newton) -> SteadyState:
-    frozen, frozen_args, start = _stop_gradient((model, args, y0))
+def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver) -> SteadyState:
     # A traced one that is no tolerance is never reached.
     tolerance = jnp.where((tolerance > 0) & jnp.isfinite(tolerance), tolerance, jnp.nan)
-    resting = _largest(_imbalance(start, (frozen, frozen_args))) <= tolerance
-    path = integrate(
-        frozen,
-        start,
-        t1=jnp.where(resting, 1e-6 * max_time, max_time),
-        args=frozen_args,
-        event=Event(_AtRest(frozen, tolerance), direction=False),
-        max_steps=max_steps,
-        solver=solver,
-        adjoint=dfx.ForwardMode(),  # nothing is differentiated here
-        throw=False,
-    )
-    at_end = _largest(_imbalance(path.final, (frozen, frozen_args)))
-    arrived = is_okay(path.result) & (at_end <= 2 * tolerance)  # located to rounding, or at rest from the start
-    guess = jtu.tree_map(lambda a, b: jnp.where(arrived, a, b), path.final, start)
-    root = optx.root_find(
-        _imbalance,
-        newton,
-        guess,
-        (model, args),
-        max_steps=32,
-        adjoint=optx.ImplicitAdjoint(newton.linear_solver),
-        throw=False,
-    )
-    state = root.value
-    residual = _largest(_imbalance(*_stop_gradient((state, (model, args)))))
-    moved = _largest(jtu.tree_map(jnp.subtract, _stop_gradient(state), guess))
-    stayed = moved <= 0.1 * (1 + _largest(guess))  # a longer jump of Newton's method may have left the basin
-    settled = arrived & stayed & (residual <= tolerance)
+    frozen, start, constants = _stop_gradient((model, y0, args))
+    search = _search(frozen, start, constants, tolerance, max_time, max_steps, solver, linear_solver)
+    settled = search.settled
+    state = _implicit(search.state, (model, args), settled, linear_solver)
     result = outcome(
-        (~settled, RESULTS.not_settled), (path.result == RESULTS.invalid_parameter, RESULTS.invalid_parameter)
+        (~settled, RESULTS.not_settled),
+        (~settled & search.at_rest, RESULTS.newton_left),
+        *((search.result == code, code) for code in (RESULTS.not_finite, RESULTS.invalid_parameter)),
     )
     return SteadyState(
         state=jtu.tree_map(lambda x: jnp.where(settled, x, jnp.nan), state),
-        residual=residual,
-        time=jnp.where(resting, 0, path.final_time),
-        num_steps=path.stats["num_steps"],
+        residual=search.residual,
+        time=search.time,
+        num_steps=search.num_steps,
         result=result,
     )
+
+
+def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver) -> _Search:
+    """Follows the dynamics to rest, to a tenth of the rate as often as Newton's method leaves for another state."""
+    problem = model, args
+    rate = lambda y: _largest(_imbalance(y, problem))  # noqa: E731
+    tolerance, max_time = (x.astype(jax.eval_shape(rate, y0).dtype) for x in (tolerance, max_time))
+
+    def attempt(search: _Search) -> _Search:
+        wanted, resting = search.wanted, rate(search.flow) <= search.wanted
+        path = integrate(
+            model,
+            search.flow,
+            t1=jnp.maximum(jnp.where(resting, 0, max_time - search.time), 1e-6 * max_time),
+            args=args,
+            event=Event(_AtRest(model, wanted), direction=False),
+            max_steps=max_steps,
+            solver=solver,
+            adjoint=dfx.ForwardMode(),  # nothing is differentiated here
+            throw=False,
+        )
+        okay, at_end = is_okay(path.result), rate(path.final)
+        arrived = okay & (at_end <= 2 * tolerance)  # located to rounding, or when its time was up
+        flow = jtu.tree_map(lambda a, b: jnp.where(okay, a, b), path.final, search.flow)
+        root, converged = _newton(flow, problem, linear_solver)
+        residual, moved = rate(root), _largest(jtu.tree_map(jnp.subtract, root, flow))
+        stayed = moved <= 0.1 * (1 + _largest(flow))  # a longer jump of Newton's method may have left the basin
+        settled = arrived & converged & stayed & (residual <= tolerance)
+        return _Search(
+            wanted=0.1 * wanted,
+            flow=flow,
+            state=jtu.tree_map(lambda a, b: jnp.where(settled, a, b), root, flow),
+            time=search.time + jnp.where(resting, 0, path.final_time).astype(search.time.dtype),
+            num_steps=search.num_steps + path.stats["num_steps"],
+            residual=jnp.where(settled, residual, rate(flow)),
+            at_rest=jnp.where(okay, arrived, search.at_rest),
+            go_on=arrived & ~settled & (wanted > 2 * SLOWEST * tolerance),
+            settled=settled,
+            result=path.result,
+        )
+
+    zero, count, no = jnp.zeros((), tolerance.dtype), jnp.array(0), jnp.array(False)
+    start = _Search(tolerance, y0, y0, zero, count, zero, no, ~no, no, outcome())
+    return jax.lax.while_loop(lambda search: search.go_on, attempt, start)
+
+
+def _newton(y: State, problem: PyTree, linear_solver: lx.AbstractLinearSolver) -> tuple[State, Array]:
+    """Newton's method, and whether it came to a root.
+
+    The length of its last step decides, not the residual: where the rate of change has a small minimum c + x² and no
+    root, the residual may be as small as c, but no step is shorter than √c.
+    """
+
+    def step(carry):
+        y, _, count = carry
+        operator = lx.JacobianLinearOperator(_imbalance, y, problem)
+        change = lx.linear_solve(operator, _imbalance(y, problem), linear_solver, throw=False).value
+        y, size = jtu.tree_map(jnp.subtract, y, change), _largest(change)
+        return y, size / (1 + _largest(y)), count + 1
+
+    def far(carry):
+        _, size, count = carry
+        return (count < 32) & (size > jnp.sqrt(jnp.finfo(size.dtype).eps))
+
+    y, size, _ = jax.lax.while_loop(far, step, step((y, None, jnp.array(0))))
+    return y, ~far((y, size, 0)) & jnp.isfinite(size)
+
+
+def _implicit(state: State, problem: PyTree, settled: Array, linear_solver: lx.AbstractLinearSolver) -> State:
+    """`state` with the derivative of the root that it is, or none at all where it is not settled."""
+    # By selections, which zeros pass whatever the number on the other side: NaN times zero would be NaN.
+    settled_only = lambda x: jnp.where(settled, x, jax.lax.stop_gradient(x)) if eqx.is_inexact_array(x) else x  # noqa: E731
+    problem = jtu.tree_map(settled_only, problem)
+
+    def function(y: State) -> State:
+        rate = _imbalance(jtu.tree_map(settled_only, y), problem)
+        return jtu.tree_map(lambda r, x: jnp.where(settled, r, x), rate, y)
+
+    def solve(product: Callable, b: State) -> State:
+        operator = lx.FunctionLinearOperator(product, jax.eval_shape(lambda: b))
+        return lx.linear_solve(operator, b, linear_solver, throw=False).value
+
+    # Lineax alone would raise in reverse mode, where it cannot return a code.
+    tangent_solve = lambda product, b: jax.lax.custom_linear_solve(product, b, solve, solve)  # noqa: E731
+    return jax.lax.custom_root(function, state, lambda _, y: y, tangent_solve)
 
 
 class _AtRest(eqx.Module):
@@ -160,8 +244,7 @@ class _AtRest(eqx.Module):
     tolerance: Scalar
 
     def __call__(self, t, y, args, mode):
-        imbalance = _largest(_imbalance(y, (self.model, args)))
-        return imbalance - self.tolerance.astype(imbalance.dtype)
+        return _largest(_imbalance(y, (self.model, args))) - self.tolerance
 
 
 def _imbalance(y, model_and_args):

@@ -10,7 +10,7 @@ import pytest
 
 import hopfield_jax as hj
 from helpers import enable_x64
-from hopfield_jax.associative import MemoryMap, graded_network, slow_fast_network
+from hopfield_jax.associative import AdiabaticNetwork, MemoryMap, graded_network, retrieve, slow_fast_network
 from systems import Decay, Oscillator, SideBySide, StepInput
 
 precisions = pytest.mark.parametrize("bits", [32, 64])
@@ -186,6 +186,63 @@ def test_reverse_mode_differentiates_the_time_of_an_event(x64):
     np.testing.assert_allclose(gradient, -(FIRST_CHANGE + np.pi) / 0.8**2, rtol=1e-5)
 
 
+def decay():
+    return Decay(1.0), jnp.array([1.0])
+
+
+# What y[0] > 0.5 may look like, the direction in which it ends, and the sign that a mode could give it.
+CONDITIONS = {
+    "boolean": (lambda t, y, args, mode: y[0] > 0.5, False),
+    "its negation": (lambda t, y, args, mode: y[0] < 0.5, True),
+    "integer": (lambda t, y, args, mode: (y[0] > 0.5).astype(jnp.int32), False),
+    "zero from there on": (lambda t, y, args, mode: jnp.maximum(y[0] - 0.5, 0), False),
+    "zero until there": (lambda t, y, args, mode: jnp.maximum(0.5 - y[0], 0), True),
+    "any direction": (lambda t, y, args, mode: y[0] > 0.5, None),
+    "zero, any direction": (lambda t, y, args, mode: jnp.maximum(y[0] - 0.5, 0), None),
+    "continuous": (lambda t, y, args, mode: y[0] - 0.5, False),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_of_any_type_is_located_where_it_is_no_longer_positive_and_once(name, x64):
+    condition, direction = CONDITIONS[name]
+    event = hj.Event(condition, direction=direction, max_occurrences=2)
+    path = hj.integrate(*decay(), t1=3.0, event=event, adjoint=FORWARD)
+    assert path.occurrences is not None and path.occurrences.count == 1 and path.result == hj.RESULTS.successful
+    # At the solver's tolerance of 1e-8 a step.
+    np.testing.assert_allclose(path.occurrences.times[0], np.log(2), atol=1e-7)
+
+
+def test_a_condition_that_is_zero_at_the_start_counts_when_it_turns_positive(x64):
+    # (t - 1)_+ is zero at the start and stays so, sin t is zero and leaves at once: no change of sign at the start.
+    for condition, expected in ((lambda t, *_: jnp.maximum(t - 1, 0), [1.0]), (lambda t, *_: jnp.sin(t), [])):
+        event = hj.Event(condition, direction=True, max_occurrences=2)
+        found = hj.integrate(*decay(), t1=3.0, event=event, adjoint=FORWARD).occurrences
+        assert found is not None and found.count == len(expected)
+        np.testing.assert_allclose(found.times[: found.count], expected, atol=1e-7)
+
+
+def half_life(rate, adjoint):
+    """When y[0] > 0.5 ends, and the state at a time after it."""
+    event = hj.Event(CONDITIONS["boolean"][0], max_occurrences=2)
+    path = hj.integrate(Decay(rate), jnp.array([1.0]), t1=3.0, event=event, adjoint=adjoint)
+    assert path.occurrences is not None
+    return path.occurrences.times[0], path.values[0, 0]
+
+
+def test_the_time_of_a_boolean_has_no_derivative_and_what_follows_has_its_own(x64):
+    _, (time, value) = jax.jvp(lambda rate: half_life(rate, FORWARD), (jnp.array(1.0),), (jnp.array(1.0),))
+    assert np.isnan(time)
+    np.testing.assert_allclose(value, -3 * np.exp(-3.0), rtol=1e-6)  # at the solver's tolerance of 1e-8 a step
+
+
+@pytest.mark.slow
+def test_the_missing_derivative_of_a_time_does_not_reach_those_who_do_not_ask_in_reverse_mode(x64):
+    gradients = [jax.grad(lambda rate, i=i: half_life(rate, None)[i])(jnp.array(1.0)) for i in (0, 1)]
+    assert np.isnan(gradients[0])
+    np.testing.assert_allclose(gradients[1], -3 * np.exp(-3.0), rtol=1e-6)
+
+
 # --- noise ---
 
 
@@ -270,6 +327,67 @@ def test_a_solution_that_leaves_the_range_is_told():
     np.testing.assert_allclose(path.values[0], 1.1, rtol=1e-5)
 
 
+class Power(hj.AbstractDynamics):
+    """ẏ = y^p: from 1 and for p > 1 it reaches infinity at the time 1/(p - 1)."""
+
+    power: float = eqx.field(static=True)
+
+    def vector_field(self, t, y, args=None):
+        return y**self.power
+
+
+class Draining(hj.AbstractDynamics):
+    """ẏ = -1 - √y: from 1 it reaches zero at 2(1 - ln 2) = 0.61, where the root ends."""
+
+    def vector_field(self, t, y, args=None):
+        return -1 - jnp.sqrt(y)
+
+
+class Tracking(hj.AbstractDynamics):
+    """ẏ = -k (y - cos t): stiff beyond what times of float32 resolve, but bounded."""
+
+    rate: float = eqx.field(static=True)
+
+    def vector_field(self, t, y, args=None):
+        return -self.rate * (y - jnp.cos(t))
+
+
+def memories(hidden):
+    patterns = hj.random_patterns(2, 784, key=jr.key(0))
+    return AdiabaticNetwork(MemoryMap(patterns), hidden=hidden), patterns[0]
+
+
+ONE = jnp.array([1.0])
+ENDINGS = {
+    "y²": (lambda: (Power(2.0), ONE), "not_finite"),
+    "y³": (lambda: (Power(3.0), ONE), "not_finite"),
+    "a root of a negative number": (lambda: (Draining(), ONE), "not_finite"),
+    "from the edge": (lambda: (Draining(), 0 * ONE), "not_finite"),
+    "a high power": (lambda: memories(hj.RectifiedPower(20)), "not_finite"),
+    "an exponential": (lambda: memories(hj.Exponential()), "not_finite"),
+    "a steep softmax": (lambda: memories(hj.LogSumExp(beta=1e38)), "not_finite"),
+    "growth": (lambda: (Power(1.0), ONE), "max_steps_reached"),
+    "stiffness": (lambda: (Tracking(3e7), ONE), "max_steps_reached"),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_the_code_tells_a_field_that_overflows_or_blows_up_from_too_few_steps(name):
+    problem, code = ENDINGS[name]
+    model, y0 = problem()
+    steps = 5 if name == "growth" else 300  # enough for 0.2^n to leave the range of times
+    path = hj.integrate(model, y0, t1=3.0, max_steps=steps, adjoint=FORWARD, throw=False)
+    assert path.result == getattr(hj.RESULTS, code) and np.all(np.isnan(path.final))
+
+
+def test_overflow_is_told_by_every_verb_and_one_member_of_a_batch():
+    network, cue = memories(hj.RectifiedPower(20))
+    with pytest.raises(eqx.EquinoxRuntimeError, match="became infinite or NaN.*Scale the patterns"):
+        retrieve(network, cue[None], cue, max_steps=100)
+    found = jax.vmap(lambda y: hj.steady_state(Power(2.0), y, max_steps=300, throw=False))(jnp.array([[1.0], [-1e-6]]))
+    assert np.array_equal(found.result == hj.RESULTS.not_finite, [True, False])
+
+
 def test_traced_bad_values_give_their_code_and_nan_for_the_bad_members_only():
     patterns = hj.random_patterns(2, 5, key=jr.key(0))
 
@@ -346,6 +464,22 @@ def test_a_state_that_does_not_fit_a_memory_dependent_network_is_named():
     [
         (lambda: hj.Event(crossing, max_occurrences=0), r"Event\.max_occurrences"),
         (lambda: hj.Event(crossing, mode=jnp.array(0), update=change), r"Event\.direction"),
+        (lambda: hj.Event(lambda t, y, args: y[0]), r"`Event\.condition`.*\(t, y, args, mode\).*\(t, y, args\)"),
+        (lambda: hj.Event(lambda t, y, args, **_: y[0]), r"`Event\.condition`.*\(t, y, args, mode\).*\*\*"),
+        (
+            lambda: hj.Event(crossing, direction=True, mode=jnp.array(0), update=lambda mode: mode),
+            r"`Event\.update`.*\(t, y, args, mode\).*\(mode\)",
+        ),
+        (
+            lambda: hj.integrate(*decay(), t1=1.0, event=hj.Event(lambda t, y, args, mode: y)),
+            r"`Event\.condition`.*\(1,\)",
+        ),
+        (
+            lambda: hj.integrate(*decay(), t1=1.0, event=hj.Event(lambda t, y, args, mode: None)),
+            r"`Event\.condition`.*NoneType",
+        ),
+        (lambda: hj.integrate(*decay(), t1=1.0, statistics=lambda t, y: y), r"`statistics`.*\(t, y, args\).*\(t, y\)"),
+        (lambda: hj.Noise(lambda t, y: y, jr.key(0)), r"`Noise\.diffusion`.*\(t, y, args\).*\(t, y\)"),
     ],
 )
 def test_bad_events_are_named(build, argument):
@@ -354,6 +488,18 @@ def test_bad_events_are_named(build, argument):
 
 
 # --- transforms that need another adjoint, and traces ---
+
+
+def test_second_derivatives_take_the_direct_adjoint(x64):
+    final = lambda rate, adjoint: hj.integrate(Decay(rate), ONE, t1=1.0, adjoint=adjoint, max_steps=64).final[0]  # noqa: E731
+    # e^{-k} has the second derivative e^{-k}, at the solver's tolerance of 1e-8 a step.
+    second = jax.hessian(lambda rate: final(rate, dfx.DirectAdjoint()))(jnp.array(1.0))
+    np.testing.assert_allclose(second, np.exp(-1.0), rtol=1e-6)
+    for adjoint in (None, FORWARD):
+        with pytest.raises(Exception, match=r"second derivatives.*adjoint=diffrax\.DirectAdjoint\(\)"):
+            jax.hessian(lambda rate, adjoint=adjoint: final(rate, adjoint))(jnp.array(1.0))
+    with pytest.raises(ValueError, match=r"`adjoint`.*BacksolveAdjoint"):
+        final(jnp.array(1.0), dfx.BacksolveAdjoint())
 
 
 def test_forward_mode_with_the_default_adjoint_says_which_one_to_pass():

@@ -96,6 +96,91 @@ def test_dynamics_that_cycle_or_have_too_little_time_do_not_settle():
     np.testing.assert_allclose(found.state[0], 0, atol=1e-6)
 
 
+def test_a_slow_state_is_reached_however_far_newton_s_method_goes():
+    # At a rate of change of 1e-3 the state is 0.2 and Newton's step to zero is refused: too far for one basin.
+    found = hj.steady_state(Decay(0.005), jnp.array([1.0]), tolerance=1e-3)
+    np.testing.assert_allclose(found.state, 0, atol=1e-6)
+    # ẏ = -0.005 y falls below a rate of 1e-3 at ln(5)/0.005, below a tenth of that at ln(50)/0.005.
+    np.testing.assert_allclose(found.time, np.log(50) / 0.005, rtol=1e-3)
+
+
+def test_what_only_lingers_is_no_state_at_any_tolerance():
+    # τv̇ = -v + u + tanh 2v loses its lower state where tanh² 2v = 1/2. At an input 1e-5 above that the flow lingers
+    # for a time of 800 at a rate of 1e-5, near which there is no state, and then goes to the upper one.
+    fold = -np.arctanh(np.sqrt(0.5)) / 2 + np.sqrt(0.5)
+    network = graded_network(jnp.ones((1, 1)), beta=2.0, input=fold + 1e-5, self_coupling=True)
+    tolerances = jnp.array([1e-3, 2e-4, 1e-4, 1e-5])
+    found = jax.vmap(lambda t: hj.steady_state(network, jnp.array([-1.0]), tolerance=t))(tolerances)
+    upper: float = optimize.brentq(lambda v: -v + fold + 1e-5 + np.tanh(2 * v), 0.5, 2.0)  # pyright: ignore[reportAssignmentType]
+    np.testing.assert_allclose(found.state[:, 0], upper, rtol=1e-6)  # rounding
+
+
+class Ghost(hj.AbstractDynamics):
+    """ẏ = -k (y² + 1e-4)(y + 2): it lingers where y = 0, at a rate of 2e-4 k, and rests at -2."""
+
+    rate: jax.Array
+
+    def vector_field(self, t, y, args=None):
+        return -self.rate * (y**2 + 1e-4) * (y + 2)
+
+
+def test_the_code_says_whether_the_flow_or_newton_s_method_did_not_come_to_rest(x64):
+    run = lambda rate, time: hj.steady_state(  # noqa: E731
+        Ghost(rate), jnp.array([1.0]), tolerance=1e-3, max_time=time, throw=False
+    )
+    found = jax.jit(jax.vmap(run))(jnp.array([1.0, 1e-7, 1.0]), jnp.array([1e4, 1e4, 1.0]))
+    # The first passes the ghost and comes to rest; the second is at rest as far as the flow tells, but no state is
+    # near; the third has too little time.
+    for code, members in (("successful", [1, 0, 0]), ("newton_left", [0, 1, 0]), ("not_settled", [0, 0, 1])):
+        assert np.array_equal(found.result == getattr(hj.RESULTS, code), np.array(members) == 1), code
+    np.testing.assert_allclose(found.state[0], -2, atol=1e-9)
+    assert found.residual[1] <= 1e-3 < found.residual[2]
+
+
+class Driven(hj.AbstractDynamics):
+    """ẏ = a - k y, which rests at a/k, or never where k = 0."""
+
+    rate: jax.Array
+
+    def vector_field(self, t, y, args=None):
+        return args - self.rate * y
+
+
+def test_members_that_did_not_settle_have_no_gradient_and_spoil_no_other(x64):
+    rates = jnp.array([1.0, 0.0, 2.0, jnp.nan])
+
+    def states(a):
+        model = jax.vmap(Driven)(rates)
+        return jax.vmap(lambda m: hj.steady_state(m, jnp.zeros(1), args=a, max_time=50.0, throw=False))(model)
+
+    def loss(a, weights, masked):
+        found = states(a)
+        kept = jnp.where((found.result == hj.RESULTS.successful)[:, None], found.state, 0) if masked else found.state
+        return jnp.sum(weights * kept[:, 0])
+
+    for masked in (True, False):
+        value, gradient = jax.value_and_grad(loss)(jnp.array(3.0), jnp.ones(4), masked)
+        np.testing.assert_allclose(gradient, 1 + 1 / 2, rtol=1e-9)
+        assert np.isfinite(value) == masked
+    # The cotangent of one member is NaN: so is its own gradient, and no other.
+    weights = jnp.array([1.0, 1.0, jnp.nan, 1.0])
+    each = jax.vjp(
+        lambda a: jax.vmap(lambda m, a: hj.steady_state(m, jnp.zeros(1), args=a, max_time=50.0, throw=False).state)(
+            jax.vmap(Driven)(rates), a
+        ),
+        jnp.full(4, 3.0),
+    )[1](weights[:, None])[0]
+    np.testing.assert_array_equal(each, [1, 0, jnp.nan, 0])
+    _, tangent = jax.jvp(lambda a: states(a).state[:, 0], (jnp.array(3.0),), (jnp.array(1.0),))
+    np.testing.assert_allclose(tangent, [1, 0, 0.5, 0], rtol=1e-9)
+
+
+def test_second_derivatives_are_exact(x64):
+    # At a = 8 the cube root has the slope 1/12 and the curvature -2/(9 a^{5/3}) = -1/144.
+    root = lambda a: hj.steady_state(Forced(), jnp.array(1.0), args=a, throw=False).state  # noqa: E731
+    np.testing.assert_allclose(jax.hessian(root)(jnp.array(8.0)), -1 / 144, rtol=1e-8)
+
+
 def test_too_few_steps_are_told():
     start = jnp.array([1.0, 0.0])
     found = hj.steady_state(Spiral(jnp.array(0.5)), start, max_steps=3, throw=False)

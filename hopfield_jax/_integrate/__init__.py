@@ -1,6 +1,6 @@
 from ._event import Event as Event
 from ._noise import Noise as Noise
 from ._solve import as_args as as_args
-from ._solve import as_state as as_state
+from ._solve import as_problem as as_problem
 from ._solve import integrate as integrate
 from ._solve import tolerances as tolerances

@@ -1,21 +1,26 @@
-"""Events in time, and how they are located."""
+"""Events in time, how they are located, and the derivative of their times."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import optimistix as optx
 
-from .._checks import at_least, fail
-from .._types import PyTree
+from .._checks import at_least, fail, kind, takes
+from .._types import PyTree, Scalar
 
 
 class Event(eqx.Module):
-    r"""Something to locate in time: a sign change of `condition(t, y, args, mode)`.
+    r"""Something to locate in time: where `condition(t, y, args, mode)` begins or ceases to be positive.
 
     Integration restarts after each occurrence and stops at the last one there is room for. With `direction=None` both
-    signs count; `True` means from negative to positive, `False` from positive to negative.
+    changes count; `True` means from not positive to positive, `False` from positive to not positive. A condition may be
+    a real number, a boolean (`True` is positive) or an integer, and may be exactly zero for a while. A change is seen
+    where the two ends of a solver's step lie on different sides. The time of an occurrence has a derivative where the
+    condition has a slope in time; else (booleans, integers, flat functions) that derivative is NaN.
 
     An event may carry a discrete state, `mode` (which memory leads, say): `condition` sees it and
     `update(t, y, args, mode)` gives the next one at every occurrence. Such an event needs a direction, and the
@@ -23,7 +28,7 @@ class Event(eqx.Module):
 
     **Arguments:**
 
-    - `condition`: `(t, y, args, mode) -> real scalar`, continuous in time between occurrences.
+    - `condition`: `(t, y, args, mode) -> real number, boolean or integer`.
     - `direction`: see above.
     - `max_occurrences`: how many there is room for (part of the structure, not traced).
     - `mode`, `update`: the discrete state and how it changes.
@@ -36,16 +41,31 @@ class Event(eqx.Module):
     update: Callable | None = None
 
     def __check_init__(self):
+        takes("Event.condition", self.condition, "t, y, args, mode")
         at_least("Event.max_occurrences", self.max_occurrences, 1)
-        if (self.update is not None) and self.direction is None:
-            fail("Event.direction", "True or False for an event whose mode changes", None)
+        if self.update is not None:
+            takes("Event.update", self.update, "t, y, args, mode")
+            if self.direction is None:
+                fail("Event.direction", "True or False for an event whose mode changes", None)
+
+    def value(self, t: Scalar, y: PyTree, args: Any, mode: PyTree) -> tuple[Scalar, bool]:
+        """The condition as a real number in the type of `t` (1 or -1 for booleans and integers), and whether it was
+        one."""
+        value = self.condition(t, y, args, mode)
+        number = eqx.is_array_like(value) and jnp.shape(value) == () and not jnp.iscomplexobj(value)
+        if not number:
+            fail("Event.condition", "one real number, boolean or integer", kind(value))
+        value = jnp.asarray(value)
+        if real := jnp.issubdtype(value.dtype, jnp.floating):
+            return value.astype(t.dtype), real
+        return jnp.where(value > jnp.zeros((), value.dtype), 1, -1).astype(t.dtype), real
 
 
 class Locate(optx.AbstractRootFinder):
     """Bisection, to the last bits of time, of what falls from positive at `lower` to not positive at `upper`.
 
-    Starts at `upper`, where a root that lies there exactly ends it (that is how an absent event is spelled), and stops
-    on the bracket's width alone: a steep or jumping condition need not come close to zero.
+    The answer is the first point found that is not positive. It stops on the bracket's width alone: a steep, jumping or
+    flat condition need not come close to zero, or may be zero all along.
     """
 
     rtol: float = 0.0
@@ -57,11 +77,11 @@ class Locate(optx.AbstractRootFinder):
 
     def step(self, fn, y, args, options, state, tags):
         lower, upper = state
-        value, aux = fn(y, args)
-        value = jtu.tree_leaves(value)[0]
-        lower = jnp.where(value > 0, y, jnp.where(value == 0, y, lower))
-        upper = jnp.where(value > 0, upper, y)
-        return jnp.where(lower == upper, y, 0.5 * (lower + upper)), (lower, upper), aux
+        middle = 0.5 * (lower + upper)
+        value, aux = fn(middle, args)
+        positive = jtu.tree_leaves(value)[0] > 0
+        lower, upper = jnp.where(positive, middle, lower), jnp.where(positive, upper, middle)
+        return upper, (lower, upper), aux
 
     def terminate(self, fn, y, args, options, state, tags):
         lower, upper = state
@@ -70,3 +90,22 @@ class Locate(optx.AbstractRootFinder):
 
     def postprocess(self, fn, y, aux, args, options, state, tags, result):
         return y, aux, {}
+
+
+@jax.custom_jvp
+def moved(value: Scalar, slope: Scalar) -> Scalar:
+    """Zero, with the derivative -d`value`/`slope`: how the time moves at which a function of that slope is zero.
+
+    NaN where there is no slope, and only for those who ask for it: 0 times it is 0.
+    """
+    return jnp.zeros_like(value)
+
+
+@moved.defjvp
+def _(primals, tangents):
+    (value, slope), (change, _) = primals, tangents
+    steep = slope != 0
+    missing = jax.custom_derivatives.linear_call(
+        lambda _, x: x * jnp.nan, lambda _, x: jnp.where(x == 0, 0, jnp.nan).astype(x.dtype), (), change
+    )
+    return jnp.zeros_like(value), jnp.where(steep, -change / jnp.where(steep, slope, 1), missing)

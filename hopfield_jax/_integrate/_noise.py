@@ -10,7 +10,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import lineax as lx
 
-from .._checks import fail, kind
+from .._checks import takes
 from .._types import PRNGKey, PyTree
 
 
@@ -29,8 +29,7 @@ class Noise(eqx.Module):
     key: PRNGKey
 
     def __check_init__(self):
-        if not callable(self.diffusion):
-            fail("Noise.diffusion", "a function of t, y and args", kind(self.diffusion))
+        takes("Noise.diffusion", self.diffusion, "t, y, args")
 
 
 class Diagonal(eqx.Module):

@@ -1,7 +1,7 @@
 """Integration of any dynamics: the only call of Diffrax's solve stands here."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import diffrax as dfx
 import equinox as eqx
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from .._checks import (
     all_finite,
@@ -23,17 +24,21 @@ from .._checks import (
     is_valid,
     key_fits,
     kind,
+    takes,
 )
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact
+from .._misc import as_inexact, in_type, inner, widened
 from .._results import RESULTS, Occurrences, Steps, Trajectory, is_okay, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, PyTree, Scalar, ScalarLike, State
-from ._event import Event, Locate
+from ._event import Event, Locate, moved
 from ._noise import Diagonal, Noise, StepNoise
 
-_FORWARD_ONLY = (
-    "`adjoint`: reverse-mode differentiation (jax.grad, jax.vjp) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, "
-    "the default; got ForwardMode."
+_Model = TypeVar("_Model", bound=AbstractDynamics)
+
+_ADJOINTS = (
+    "`adjoint`: reverse mode (jax.grad) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, the default; forward "
+    "mode (jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`; second derivatives (jax.hessian) need "
+    "`adjoint=diffrax.DirectAdjoint()`, which takes both. Got "
 )
 
 
@@ -84,7 +89,7 @@ def integrate(
     - `stepsize_controller`: default a PID controller with relative tolerance 1e-5 in float32 and 1e-8 in float64
       (absolute: a tenth of it), constant steps where the solver has no error estimate.
     - `adjoint`: default `diffrax.RecursiveCheckpointAdjoint()`, for `jax.grad`; `jax.jvp` and `jax.jacfwd` need
-      `diffrax.ForwardMode()`.
+      `diffrax.ForwardMode()`, second derivatives (`jax.hessian`) `diffrax.DirectAdjoint()`.
     - `event`: an `Event` to locate.
     - `noise`: a `Noise`; the step is then constant, `dt0`.
     - `jump_times`: times at which the vector field jumps, known to the step-size control; constant steps pass over
@@ -137,7 +142,8 @@ def integrate(
     if dt0 is not None:
         dt0 = as_real("dt0", dt0)
         in_domain("dt0", dt0, "positive")
-    y0, args = as_state("y0", model, y0), as_args(args)
+    model, y0, dtype = as_problem("y0", model, y0)
+    args = as_args(args)
     if solver is None:
         solver = dfx.Tsit5() if noise is None else dfx.Euler()
     fixed = noise is not None or not isinstance(solver, dfx.AbstractAdaptiveSolver)
@@ -149,23 +155,29 @@ def integrate(
         stepsize_controller = dfx.ConstantStepSize() if fixed else dfx.PIDController(*tolerances(y0))
     if adjoint is None:
         adjoint = dfx.RecursiveCheckpointAdjoint()
+    if isinstance(adjoint, dfx.BacksolveAdjoint):  # it knows no derivative but that of y0 and `args`
+        fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", "BacksolveAdjoint")
     if progress_meter is None:
         progress_meter = dfx.NoProgressMeter()
-    for name, given in (("every_step", every_step), ("until", until)):
-        if given is not None and event is not None:
-            fail(name, "no event beside it", "both")
-    setup = _Setup(
-        solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, statistics, every_step, until
-    )
+    for name, given in (("statistics", statistics), ("every_step", every_step), ("until", until)):
+        if given is not None:
+            takes(name, given, "t, y, args")
+            if event is not None and name != "statistics":
+                fail(name, "no event beside it", "both")
+    event, noise, functions = widened((event, noise, (statistics, every_step, until)))
+    setup = _Setup(solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, *functions)
     try:
         trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times)
     except TypeError as error:
         if "custom_vjp" in str(error) and not isinstance(adjoint, dfx.ForwardMode):
-            raise ValueError(
-                "`adjoint`: forward-mode differentiation (jax.jvp, jax.jacfwd) needs `adjoint=diffrax.ForwardMode()`, "
-                f"got {type(adjoint).__name__}, which is for reverse mode (jax.grad)."
-            ) from error
+            raise ValueError(f"{_ADJOINTS}{type(adjoint).__name__}, in forward mode.") from error
         raise
+    states = lambda path: [  # noqa: E731
+        path.final,
+        *([path.values] if statistics is None else []),
+        *([path.occurrences.states] if path.occurrences is not None else []),
+    ]
+    trajectory = eqx.tree_at(states, trajectory, in_type(states(trajectory), dtype))
     return raise_unless_okay(trajectory, trajectory.result) if throw else trajectory
 
 
@@ -174,16 +186,19 @@ def tolerances(y: State) -> tuple[float, float]:
     return (1e-5, 1e-6) if jnp.finfo(jnp.result_type(*jtu.tree_leaves(y))).bits < 64 else (1e-8, 1e-9)
 
 
-def as_state(argument: str, model: AbstractDynamics, y: State) -> State:
-    """The state as finite real arrays of the common precision of model and state."""
+def as_problem(argument: str, model: _Model, y: State) -> tuple[_Model, State, jnp.dtype]:
+    """Model and state, finite and real, in the common type of both, and that type.
+
+    16 bits are too few for steps, derivatives and sums: with such a type both are of float32, and a state that is
+    returned takes its type again.
+    """
     y = jtu.tree_map(lambda x: as_real(argument, x), y)
     for leaf in jtu.tree_leaves(y):
         in_domain(argument, leaf, "finite")
     floats = [x.dtype for x in jtu.tree_leaves((y, model)) if eqx.is_inexact_array(x)]
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.result_type(*floats)
-    y = jtu.tree_map(lambda x: x.astype(dtype), y)
-    return y
+    return widened(model), widened(in_type(y, dtype)), dtype
 
 
 def as_args(args: Any) -> Any:
@@ -194,7 +209,7 @@ def as_args(args: Any) -> Any:
             return as_inexact(x)
         return jnp.asarray(x) if isinstance(x, int | np.integer) and not isinstance(x, bool) else x
 
-    return jtu.tree_map(convert, args)
+    return widened(jtu.tree_map(convert, args))
 
 
 class _Setup(eqx.Module):
@@ -247,11 +262,13 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
         values = _keep(piece.values, piece.times <= times)
     else:
         piece, values, occurrences = _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times)
-    result = RESULTS.where(is_okay(piece.result) & ~all_finite(piece.final), RESULTS.not_finite, piece.result)
+    okay = is_okay(piece.result)
+    blown = jnp.where(okay, ~all_finite(piece.final), _blows_up(model, piece.final_time, piece.final, args, t0, t1))
+    result = RESULTS.where(blown, RESULTS.not_finite, piece.result)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
     kept = values, piece.final, piece.steps
     if isinstance(setup.adjoint, dfx.ForwardMode):
-        kept = eqxi.nondifferentiable_backward(kept, msg=_FORWARD_ONLY)
+        kept = eqxi.nondifferentiable_backward(kept, msg=f"{_ADJOINTS}ForwardMode, in reverse mode.")
     values, final, steps = kept
     if steps is not None:
         steps = jtu.tree_map(lambda x: _keep(x, jnp.broadcast_to(valid, x.shape[:1])), steps)
@@ -265,6 +282,23 @@ def _integrate(setup: _Setup, model, y0, t0, t1, args, times, dt0, jump_times) -
         occurrences=occurrences,
         steps=steps,
     )
+
+
+def _blows_up(model, t: Array, y: State, args, t0: Array, t1: Array) -> Array:
+    """Whether the solver got no further than `t` because of the vector field itself.
+
+    So it is if the field is not finite there, or one step on that is as short as times can be told apart (or, if it
+    never left the start, as short against all of the time); or if the field grows along itself so quickly that it
+    doubles within that step. Fields that are merely stiff shrink along themselves.
+    """
+    t, y, args = jax.lax.stop_gradient((t, y, args))
+    dt = 64 * jnp.finfo(t.dtype).eps * jnp.where(t > t0, jnp.abs(t), t1 - t0)
+    rate = model.vector_field(t, y, args)
+    ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, rate)
+    flat, flat_ahead = (ravel_pytree(x)[0] for x in (rate, model.vector_field(t + dt, ahead, args)))
+    size = jnp.max(jnp.abs(flat))
+    grows = inner(flat / size, flat_ahead / size) > 2 * inner(flat / size, flat / size)
+    return ~all_finite((flat, flat_ahead)) | grows
 
 
 def _solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=None) -> _Segment:
@@ -321,25 +355,24 @@ def _steps(times: Array, values: PyTree) -> Steps:
 def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     """Segments from occurrence to occurrence, in a scan."""
     event: Event = setup.event
+    fixed_side = None if event.direction is None else -1.0 if event.direction else 1.0
 
-    # `side` times the condition falls from positive to not positive at an occurrence.
-    def initial_side(t, y, mode):
-        if event.direction is not None:
-            return jnp.asarray(-1.0 if event.direction else 1.0, t0.dtype)
-        # Exactly on the surface, the side is the one that the flow goes to.
+    def start_side(t, y, mode):
+        """On which side it starts; at exactly zero the one that the flow goes to."""
         dt = jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.maximum(1, jnp.abs(t))
         ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, model.vector_field(t, y, args))
-        value, next_value = event.condition(t, y, args, mode), event.condition(t + dt, ahead, args, mode)
-        return jnp.where(jnp.where(value == 0, next_value, value) >= 0, 1.0, -1.0).astype(t0.dtype)
+        value, next_value = event.value(t, y, args, mode)[0], event.value(t + dt, ahead, args, mode)[0]
+        return jnp.where(jnp.where(value == 0, next_value, value) > 0, 1, -1).astype(t.dtype)
 
     def segment(carry, _):
-        t_start, y_start, mode, side, count, done, result, values, stats = carry
+        t_start, y_start, mode, side, beyond, count, done, result, values, stats = carry
 
+        # `side` times the condition falls from positive to not positive at an occurrence. It is `beyond` at the start.
         def condition(t, y, args, **_):
-            # At a restart the condition is zero to rounding; say instead on which side it lies from now on.
-            beyond = -1.0 if event.direction is not None else 1.0
-            at_restart = (count > 0) & (t <= t_start)
-            return jnp.where(at_restart, beyond, (side * event.condition(t, y, args, mode)).astype(t0.dtype))
+            value = side * event.value(t, y, args, mode)[0]
+            value = jnp.where((side < 0) & (value == 0), jnp.finfo(t.dtype).tiny, value)  # zero is not positive yet
+            value = jax.lax.stop_gradient(jnp.where(t <= t_start, beyond, value))
+            return value - (t - jax.lax.stop_gradient(t))  # so that Diffrax takes the time it finds for a constant
 
         t_end = jnp.where(done, t_start, t1)
         piece = _solve(setup, model, y_start, t_start, t_end, args, times, dt0, jump_times, condition)
@@ -348,14 +381,29 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
         happened = ~done & (piece.result == RESULTS.event_occurred)
         result = RESULTS.where(done, result, piece.result)
         stats = jtu.tree_map(lambda a, b: a + b, stats, piece.stats)
+        t, y = jtu.tree_map(lambda a, b: jnp.where(done, a, b), (t_start, y_start), (piece.final_time, piece.final))
+        found = _with_derivative(event, model, t, y, args, mode, happened)
         if event.update is not None:
             new_mode = event.update(piece.final_time, piece.final, args, mode)
             mode = jtu.tree_map(lambda a, b: jnp.where(happened, b, a), mode, new_mode)
-        if event.direction is None:
+        if fixed_side is None:
             side = jnp.where(happened, -side, side)
-        end = jtu.tree_map(lambda a, b: jnp.where(done, a, b), (t_start, y_start), (piece.final_time, piece.final))
-        carry = (*end, mode, side, count + happened.astype(count.dtype), done | ~happened, result, values, stats)
-        return carry, (_keep(end, happened), mode)
+        else:
+            beyond = jnp.full_like(side, -1)
+        # What follows does not depend on where it was cut, so that it goes on from a constant time.
+        carry = (
+            t,
+            y,
+            mode,
+            side,
+            beyond,
+            count + happened.astype(count.dtype),
+            done | ~happened,
+            result,
+            values,
+            stats,
+        )
+        return carry, (found, _keep(found, happened), mode)
 
     mode = jtu.tree_map(jnp.asarray, event.mode)
     shapes = eqx.filter_eval_shape(
@@ -363,12 +411,25 @@ def _solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     )
     values = jtu.tree_map(lambda x: _nothing(x.shape, x.dtype), shapes.values)
     stats = jtu.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.stats)
-    side = initial_side(t0, y0, mode)
-    start = (t0, y0, mode, side, jnp.array(0, jnp.int32), jnp.array(False), outcome(), values, stats)
-    carry, ((event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
-    t, y, _, _, count, _, result, values, stats = carry
+    begin = start_side(t0, y0, mode)
+    side = begin if fixed_side is None else jnp.full_like(begin, fixed_side)
+    start = (t0, y0, mode, side, side * begin, jnp.array(0, jnp.int32), jnp.array(False), outcome(), values, stats)
+    carry, (ends, (event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
+    _, _, _, _, _, count, _, result, values, stats = carry
+    t, y = jtu.tree_map(lambda x: x[-1], ends)
     final = _Segment(times=times, values=values, final=y, final_time=t, result=result, stats=stats, steps=None)
     return final, values, Occurrences(times=event_times, states=states, mode=modes, count=count)
+
+
+def _with_derivative(event: Event, model, t: Array, y: State, args, mode, happened: Array) -> tuple[Array, State]:
+    """The time and state of an occurrence, which move with the zero of the condition."""
+    rate = model.vector_field(t, y, args)
+    along = (jnp.ones_like(t), rate)
+    value, slope, real = jax.jvp(lambda t, y: event.value(t, y, args, mode), (t, y), along, has_aux=True)
+    if not real:  # what may move it is whatever moves the state
+        value = sum((jnp.sum(x).astype(t.dtype) for x in jtu.tree_leaves(y)), start=value)
+    delay = jnp.where(happened, moved(value, jax.lax.stop_gradient(slope)), 0)
+    return t + delay, jtu.tree_map(lambda x, f: x + delay.astype(x.dtype) * f, y, rate)
 
 
 def _state(t, y, args):

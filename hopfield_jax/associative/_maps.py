@@ -2,8 +2,9 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
-from .._checks import Checked, at_least, domain, fail, patterns_fit
+from .._checks import Checked, at_least, describe, domain, fail, is_concrete, patterns_fit
 from .._misc import as_inexact, matmul
 from .._types import Array, Float, Patterns
 
@@ -14,16 +15,20 @@ class MemoryMap(Checked):
     **Arguments:**
 
     - `patterns`: $\Xi$, shape (patterns, neurons).
-    - `bias`: $b$, one number or one for each pattern.
+    - `bias`: $b$, one number or one for each pattern. -inf masks a pattern (padding, say): with hidden units that are
+      silent there (`LogSumExp`, `Softplus`, `RectifiedPower`, `Exponential`) it takes no part, and has no gradient.
 
-    **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix, or a bias that does not fit.
+    **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix, or a bias that does not fit or masks
+    every pattern.
     """
 
     patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("mask", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
         patterns_fit("MemoryMap.patterns", self.patterns)
+        if is_concrete(self.bias) and np.all(np.isneginf(self.bias)):
+            fail("MemoryMap.bias", "a pattern that is not masked", describe(self.bias))
         if self.bias.ndim and self.bias.shape[0] != self.patterns.shape[0]:
             fail("MemoryMap.bias", f"one number or {self.patterns.shape[0]}, one a pattern", f"{self.bias.shape[0]}")
 
@@ -35,7 +40,9 @@ class MemoryMap(Checked):
                 f"a visible state of shape {self.patterns.shape[1:]}, as the patterns have (a batch: `jax.vmap`)",
                 f"shape {g.shape}",
             )
-        return matmul(self.patterns, g) + self.bias
+        # In place of -inf a number that is as silent, and whose products with zero and with a slope are finite.
+        bias = jnp.maximum(self.bias, -(float(jnp.finfo(self.bias.dtype).max) ** 0.75))
+        return matmul(self.patterns, g) + jnp.where(jnp.all(jnp.isneginf(self.bias)), jnp.nan, bias)
 
 
 class IdentityMap(Checked):

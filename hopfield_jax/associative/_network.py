@@ -6,14 +6,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Real
 
-from .._checks import Checked, as_real, domain, fail, in_domain, kind, patterns_fit, shape_is
+from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
 from .._misc import as_inexact, inner, matmul
 from .._types import Array, ArrayLike, Float, Scalar, ScalarLike
-from ._maps import IdentityMap
+from ._maps import IdentityMap, MemoryMap
 
 
 class AdiabaticNetwork(AbstractEnergyDynamics):
@@ -65,6 +66,11 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
                 fail(name, "a generating function", kind(units))
         self.input = as_real("input", input)
         self.tau_visible = as_real("tau_visible", tau_visible)
+        if isinstance(hidden_map, MemoryMap) and is_concrete(hidden_map.bias):
+            masked = np.isneginf(hidden_map.bias)
+            activity = self.hidden.activation(hidden_map(jnp.zeros_like(hidden_map.patterns[0]))) if masked.any() else 0
+            if is_concrete(activity) and np.any(np.where(masked, activity, 0)):
+                fail("MemoryMap.bias", "finite numbers for hidden units that are not silent at -inf", "-inf")
 
     def layers(self) -> Layer:
         """The visible family."""

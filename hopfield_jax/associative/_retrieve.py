@@ -10,7 +10,8 @@ import jax.tree_util as jtu
 
 from .._checks import all_finite, as_real, at_least, fail, kind, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
-from .._integrate import integrate
+from .._integrate import as_problem, integrate
+from .._misc import in_type, widened
 from .._patterns import overlap_and_cosine
 from .._results import RESULTS, card, describe_result, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
@@ -99,8 +100,10 @@ def retrieve(
     patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     at_least("num_times", num_times, 2)
+    network, cue, dtype = as_problem("cue", network, cue)
+    patterns = widened(patterns)
     read = _read_visible if read is None else read
-    outputs = jax.eval_shape(lambda: read(network.activations(jtu.tree_map(lambda x: as_real("cue", x), cue))))
+    outputs = jax.eval_shape(lambda: read(network.activations(cue)))
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
     if own := {"t0", "saveat", "statistics", "event"} & set(integration):
         fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))
@@ -114,6 +117,7 @@ def retrieve(
         **integration,
     )
     out = _summarise(network, patterns, read, path)
+    out = eqx.tree_at(lambda found: (found.output, found.state), out, in_type((out.output, out.state), dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
 

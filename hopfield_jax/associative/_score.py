@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int as IntOf
 
 from .._checks import as_real, fail, in_domain, is_concrete, shape_is
-from .._misc import as_inexact, binomial_error
+from .._misc import as_inexact, binomial_error, in_type
 from .._results import card, is_okay, with_error
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._retrieve import Retrieval
@@ -179,7 +179,8 @@ def score(
         for x in (retrieval.similarity, retrieval.overlap)
     )
     recognised = (retrieval.winner == targets) & ~failed
-    size = [jnp.max(jnp.abs(x).reshape(len(x), -1), axis=1) for x in jtu.tree_leaves(retrieval.state)]
+    state = in_type(retrieval.state, retrieval.speed.dtype)
+    size = [jnp.max(jnp.abs(x).reshape(len(x), -1), axis=1) for x in jtu.tree_leaves(state)]
     scale = jnp.maximum(1, jnp.max(jnp.stack(size), axis=0))
     energy = retrieval.energy
     return RetrievalScore(

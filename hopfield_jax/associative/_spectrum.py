@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import all_finite, as_real, patterns_fit, shape_is, sieved
-from .._misc import matmul, nan_unless
+from .._misc import matmul, nan_unless, widened
 from .._results import card
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
@@ -60,7 +60,7 @@ def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpe
 
     **Returns:** a `MemorySpectrum`, of NaN where traced arguments lie outside their domain.
     """
-    patterns = as_real("patterns", patterns)
+    patterns = widened(as_real("patterns", patterns))
     patterns_fit("patterns", patterns)
     shape_is("tolerance", tolerance, ())
     near = sieved("tolerance", tolerance, "nonnegative").astype(patterns.dtype)

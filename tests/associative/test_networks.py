@@ -361,6 +361,11 @@ Y = jnp.ones(4)
         (lambda: MemoryMap(np.array([[1.0, np.nan]])), r"MemoryMap\.patterns.*finite"),
         (lambda: MemoryMap(PATTERNS, bias=np.ones(3)), r"MemoryMap\.bias.*2"),
         (lambda: MemoryMap(PATTERNS, bias=np.inf), r"MemoryMap\.bias.*finite"),
+        (lambda: MemoryMap(PATTERNS, bias=-np.inf), r"MemoryMap\.bias.*a pattern that is not masked"),
+        (
+            lambda: AdiabaticNetwork(MemoryMap(PATTERNS, bias=np.array([0.0, -np.inf])), hidden=hj.LogCosh()),
+            r"MemoryMap\.bias.*silent at -inf",
+        ),
         (lambda: MemoryMap(PATTERNS)(jnp.ones(5)), r"`y`.*\(4,\).*\(5,\)"),
         (lambda: IdentityMap(0), r"IdentityMap\.num_hidden"),
         (lambda: IdentityMap(3, bias=np.ones(2))(Y), r"IdentityMap\.bias.*3"),
@@ -428,3 +433,47 @@ def test_any_kind_of_number_will_do(number):
         network = build(PATTERNS, beta=number, input=number, tau_visible=number)
         reference = build(PATTERNS, beta=2.0, input=2.0, tau_visible=2.0)
         assert eqx.tree_equal(network, reference, typematch=True)
+
+
+SILENT = {
+    "log_sum_exp": hj.LogSumExp,
+    "softplus": hj.Softplus,
+    "exponential": hj.Exponential,
+    "rectified_power": lambda beta: hj.RectifiedPower(3),
+}
+
+
+@pytest.mark.parametrize("units", SILENT)
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_bias_of_minus_infinity_masks_a_memory(units, traced):
+    patterns = 0.5 * hj.random_patterns(4, 8, key=jr.key(0))
+    v = 0.4 * patterns[0]
+
+    def run(patterns, bias, beta):
+        network = AdiabaticNetwork(MemoryMap(patterns, bias), hidden=SILENT[units](beta))
+        return network.energy(v), jnp.sum(jnp.sin(network.update(v)))
+
+    transform = jax.jit if traced else lambda f: f
+    masked = jnp.array([0.2, -jnp.inf, 0.0, -jnp.inf])
+    both = transform(jax.value_and_grad(lambda *p: sum(run(*p)), argnums=(0, 1, 2)))
+    value, (by_patterns, by_bias, by_beta) = both(patterns, masked, jnp.array(1.5))
+    expected, (rows, biases, slope) = both(patterns[::2], masked[::2], jnp.array(1.5))
+    # The same sums with two terms of exactly zero: rounding.
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(by_patterns[::2], rows, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(by_bias[::2], biases, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(by_beta, slope, rtol=1e-5, atol=1e-6)
+    assert not np.any(by_patterns[1::2]) and not np.any(by_bias[1::2])
+
+
+def test_verbs_take_a_mask_and_refuse_one_of_everything():
+    patterns = hj.random_patterns(3, 8, key=jr.key(0))
+    network = lambda patterns, bias: AdiabaticNetwork(MemoryMap(patterns, bias), hidden=hj.LogSumExp(1.0))  # noqa: E731
+    cue = 0.6 * patterns[1]
+    state = lambda bias: hj.steady_state(network(patterns, bias), cue, throw=False)  # noqa: E731
+    found = jax.vmap(state)(jnp.array([[0.0, 0.0, -jnp.inf], [-jnp.inf] * 3, [0.0, jnp.nan, 0.0]]))
+    expected = hj.steady_state(network(patterns[:2], 0.0), cue)
+    np.testing.assert_allclose(found.state[0], expected.state, atol=1e-5)
+    assert np.array_equal(found.result == hj.RESULTS.successful, [True, False, False])
+    assert np.array_equal(found.result == hj.RESULTS.not_finite, [False, True, False])
+    assert np.array_equal(found.result == hj.RESULTS.invalid_parameter, [False, False, True])

@@ -303,7 +303,16 @@ def associative_memories() -> list[Recipe]:
     return [
         Recipe(
             associative.MemoryMap,
-            dict(patterns=memories, bias=Array(np.array([0.5, 0.25]), fixed=(0,), scalar=True)),
+            dict(
+                patterns=memories,
+                bias=Array(
+                    np.array([0.5, 0.25]),
+                    domain="[-inf, inf)",
+                    fixed=(0,),
+                    scalar=True,
+                    fits=lambda x: np.any(x > -np.inf),
+                ),
+            ),
             use=lambda h: euler(associative.AdiabaticNetwork(h)),
         ),
         Recipe(

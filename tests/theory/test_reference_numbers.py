@@ -22,6 +22,8 @@ from hopfield_jax import associative as A
 class Sign(eqx.Module):
     """Sign units, which have no generating function that is differentiable."""
 
+    odd = True
+
     def activation(self, x):
         return jnp.sign(x)
 

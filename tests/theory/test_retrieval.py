@@ -22,6 +22,8 @@ WEIGHT = np.exp(-Z * Z / 2) / np.sqrt(2 * np.pi) * (Z[1] - Z[0])  # the trapezoi
 class Sign(eqx.Module):
     """Sign units, which have no generating function that is differentiable."""
 
+    odd = True
+
     def activation(self, x):
         return jnp.sign(x)
 

@@ -27,12 +27,16 @@ BRANCHES = {"maxwell": hj.theory.Maxwell, "upper": hj.theory.Upper, "cue": lambd
 class Sign(eqx.Module):
     """Sign units, which have no generating function that is differentiable."""
 
+    odd = True
+
     def activation(self, x):
         return jnp.sign(x)
 
 
 class Step(eqx.Module):
     """Odd units whose slope is largest away from zero."""
+
+    odd = True
 
     def activation(self, x):
         return 0.5 * (jnp.tanh(20 * (x - 0.5)) + jnp.tanh(20 * (x + 0.5)))
