@@ -28,6 +28,11 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {
     "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
     "cosine": ("within [-1, 1]", lambda x: jnp.abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
+    "signed": (
+        "signs ±1 (of patterns of 0 and 1 take `2 * patterns - 1`, or `hopfield_jax.classical.covariance(patterns, "
+        "Bits(mean))` in a network of `coding=Bits(mean)`)",
+        lambda x: jnp.isfinite(x) & ~is_bits(x),
+    ),
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
 }
 
@@ -87,6 +92,11 @@ def as_real(argument: str, value: ArrayLike) -> Array:
         fail(argument, "real numbers", repr(value) if plain else kind(value))
 
 
+def is_bits(patterns: Array) -> Bool[Array, ""]:
+    """Whether all entries are 0 or 1, and not all are 1; works on traced ones."""
+    return jnp.all((patterns == 0) | (patterns == 1)) & jnp.any(patterns == 0)
+
+
 def key_fits(argument: str, key: Any) -> None:
     """Raises unless `key` is one random key."""
     dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
@@ -140,6 +150,13 @@ def patterns_fit(argument: str, patterns: Array) -> None:
     if 0 in jnp.shape(patterns):
         fail(argument, "at least one pattern and one neuron", f"shape {jnp.shape(patterns)}")
     in_domain(argument, patterns, "finite")
+
+
+def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
+    """Real patterns that are not of 0 and 1, where signs are meant: concrete ones raise and traced ones become NaN."""
+    patterns = as_real(argument, patterns)
+    patterns_fit(argument, patterns)
+    return sieved(argument, patterns, "signed")
 
 
 def increasing(argument: str, times: Array) -> None:

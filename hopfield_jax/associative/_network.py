@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Real
 
-from .._checks import Checked, as_real, domain, fail, in_domain, kind, patterns_fit, shape_is
+from .._checks import Checked, as_real, domain, fail, in_domain, kind, shape_is, signed_patterns
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
 from .._misc import as_inexact, inner, matmul
@@ -223,13 +223,13 @@ def conditioning_network(
 
     **Arguments:**
 
-    - `patterns`: $\Xi$, shape (patterns, neurons).
+    - `patterns`: $\Xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of
       the energy is promised: `hopfield_jax.check_descent` says where it fails.
     """
-    patterns, beta, input = as_real("patterns", patterns), as_real("beta", beta), as_real("input", input)
-    patterns_fit("patterns", patterns)
+    beta, input = as_real("beta", beta), as_real("input", input)
+    patterns = signed_patterns("patterns", patterns)
     in_domain("beta", beta, "positive")
     in_domain("input", input, "finite")
     return AdiabaticNetwork(
@@ -255,12 +255,11 @@ def graded_network(
 
     **Arguments:**
 
-    - `patterns`: $\Xi$, shape (patterns, neurons).
+    - `patterns`: $\Xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal.
     """
-    patterns = as_real("patterns", patterns)
-    patterns_fit("patterns", patterns)
+    patterns = signed_patterns("patterns", patterns)
     return AdiabaticNetwork(
         IdentityMap(),
         visible=LogCosh(beta),
