@@ -37,6 +37,7 @@ def batch() -> hj.associative.Retrieval:
             similarity=overlap / 0.9,
             energy=(winner.astype(jnp.float32) + 1) * jnp.exp(-TIMES),
             winner=winner,
+            sign=jnp.array(1),
             output=jnp.zeros(16),
             state=jnp.zeros(16),
             speed=jnp.zeros(()),
@@ -215,6 +216,8 @@ def test_the_winner_stands_out(batch):
     np.testing.assert_allclose(winner.get_ydata(), one.overlap[:, 2], rtol=1e-6)
     assert winner.get_label() == "pattern 2, the winner"
     assert to_rgba(winner.get_color()) not in {to_rgba(line.get_color()) for line in others}
+    inverse = eqx.tree_at(lambda r: r.sign, one, jnp.array(-1))
+    assert plot.overlaps(inverse).get_lines()[-1].get_label() == "pattern 2, the winner (its inverse)"
     nobody = eqx.tree_at(lambda r: r.winner, one, jnp.array(-1))
     assert len(plot.overlaps(nobody).get_lines()) == 3
 

@@ -7,7 +7,7 @@ from jaxtyping import Real
 
 from .._checks import as_real, describe, fail, in_domain, is_bits, is_concrete, key_fits, patterns_fit, shape_is
 from .._misc import default_float, matmul
-from .._types import Array, ArrayLike, Bool, Float, PRNGKey, ScalarLike
+from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, ScalarLike
 from ._draw import number, unless_nan
 
 
@@ -193,6 +193,16 @@ def overlap_and_cosine(
     cosine = products / pattern_sizes / size / (pattern_lengths * length)
     cosine += jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
     return products / state.size, cosine
+
+
+def best_match(likeness: Float[Array, " patterns"], odd: Bool[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    """Which pattern a state is most like, and 1, or -1 where it is more like the inverse of that pattern than like any
+    pattern, in a network for which the one is as good as the other (`odd`); -1 and 0 where a likeness is NaN."""
+    # A stored pattern comes before the inverse of its stored opposite, which are equal up to rounding.
+    inverse = odd & (-jnp.min(likeness) > jnp.max(likeness) + jnp.finfo(likeness.dtype).eps ** 0.5)
+    known = jnp.all(jnp.isfinite(likeness))
+    winner = jnp.where(inverse, jnp.argmin(likeness), jnp.argmax(likeness))
+    return jnp.where(known, winner, -1), jnp.where(known, jnp.where(inverse, -1, 1), 0)
 
 
 def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:

@@ -54,6 +54,10 @@ class AbstractCoding(Checked):
         """Whether every entry is one of the two values, or zero if that may be; works on traced ones."""
         return jnp.all((values == self.low) | (values == self.high) | ((values == 0) & zero))
 
+    def inverse(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
+        r"""High where the state is low and the other way round."""
+        return self.low + self.high - state
+
     def overlap(self, patterns: Patterns, state: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for a state that
         has nothing to do with it, however active."""
