@@ -64,11 +64,12 @@ class Retrieval(eqx.Module):
 
     def __str__(self) -> str:
         def text():
-            best, inverse = int(self.winner), " (its inverse)" * (int(self.sign) < 0)
+            best = int(self.winner)
+            name = f"pattern {best}{' (its inverse)' * (int(self.sign) < 0)}"
             end = ("not settled", "a fixed point", "a cycle of two")[int(self.period)]
             return (
-                f"{len(self.num_flips)} steps: largest overlap {self.overlap[-1, best]:.4f} with pattern {best}{inverse}"
-                f" ({self.overlap[0, best]:.4f} at the cue), energy {self.energy[0]:.4g} -> {self.energy[-1]:.4g}, "
+                f"{len(self.num_flips)} steps: largest overlap {self.overlap[-1, best]:.4f} with {name} "
+                f"({self.overlap[0, best]:.4f} at the cue), energy {self.energy[0]:.4g} -> {self.energy[-1]:.4g}, "
                 f"{self.num_flips[-1]} flips in the last step\n  end: {end}\n  result: {describe_result(self.result)}"
             )
 

@@ -22,9 +22,14 @@ GLUE = "\u00a0"
 """A space at which no line is broken."""
 
 
-def colour(index: int) -> str:
-    """The colour of the n-th of several things; they repeat after seven."""
-    return COLOURS[index % len(COLOURS)]
+def colour(index: int, number: int = 1) -> str:
+    """The colour of the n-th of several things; they repeat after seven, unless it is said that there are more."""
+    if number <= len(COLOURS):
+        return COLOURS[index % len(COLOURS)]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps["viridis"](0.95 * index / (number - 1)))
 
 
 def axes_for(ax: Axes | None, size: tuple[float, float] = (5.0, 3.5)) -> Axes:
