@@ -97,6 +97,14 @@ def is_bits(patterns: Array) -> Bool[Array, ""]:
     return jnp.all((patterns == 0) | (patterns == 1)) & jnp.any(patterns == 0)
 
 
+def no_list(argument: str, state: PyTree) -> None:
+    """Raises for a state that is a list of numbers, which JAX takes for as many states of one number each."""
+    leaves = jtu.tree_leaves(state)
+    if isinstance(state, list) and all(isinstance(x, int | float | np.number) for x in leaves):
+        got = f"a list of {len(leaves)} numbers"
+        fail(argument, "an array or a pytree of arrays (`jnp.asarray` makes one of a list)", got)
+
+
 def key_fits(argument: str, key: Any) -> None:
     """Raises unless `key` is one random key."""
     dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
@@ -140,6 +148,13 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
 
 def at_least(argument: str, value: object, smallest: int) -> None:
     """Raises unless `value` is a whole number not below `smallest`."""
+    if not is_concrete(value):
+        fail(
+            argument,
+            "a whole number known before tracing, as shapes of arrays are (a static argument of `jax.jit`; an axis of "
+            "choices in a sweep, such as `{'100': 100, '200': 200}`)",
+            "a traced one",
+        )
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
         fail(argument, f"a whole number of at least {smallest}", repr(value))
 

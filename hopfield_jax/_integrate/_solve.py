@@ -23,6 +23,7 @@ from .._checks import (
     is_valid,
     key_fits,
     kind,
+    no_list,
 )
 from .._dynamics import AbstractDynamics
 from .._misc import as_inexact
@@ -174,8 +175,9 @@ def tolerances(y: State) -> tuple[float, float]:
     return (1e-5, 1e-6) if jnp.finfo(jnp.result_type(*jtu.tree_leaves(y))).bits < 64 else (1e-8, 1e-9)
 
 
-def as_state(argument: str, model: AbstractDynamics, y: State) -> State:
+def as_state(argument: str, model: AbstractDynamics, y: Any) -> State:
     """The state as finite real arrays of the common precision of model and state."""
+    no_list(argument, y)
     y = jtu.tree_map(lambda x: as_real(argument, x), y)
     for leaf in jtu.tree_leaves(y):
         in_domain(argument, leaf, "finite")

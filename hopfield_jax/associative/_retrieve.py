@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import all_finite, as_real, at_least, fail, kind, patterns_fit, shape_is
+from .._checks import all_finite, as_real, at_least, fail, kind, no_list, patterns_fit, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import integrate
 from .._patterns import best_match, overlap_and_cosine
@@ -104,6 +104,7 @@ def retrieve(
     patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     at_least("num_times", num_times, 2)
+    no_list("cue", cue)
     read = _read_visible if read is None else read
     outputs = jax.eval_shape(lambda: read(network.activations(jtu.tree_map(lambda x: as_real("cue", x), cue))))
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
