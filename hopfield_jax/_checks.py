@@ -1,6 +1,7 @@
 """Checks of arguments: one message format, one declaration of what a parameter may be.
 
-A parameter declares its domain once, `beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))`.
+A parameter declares its domain once, `beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))`, and is made
+an array at construction.
 Construction then checks concrete values and raises `ValueError`; verbs check traced values with `is_valid` and answer
 with `RESULTS.invalid_parameter` and NaN.
 """
@@ -193,10 +194,10 @@ class Checked(eqx.Module):
     """A module whose parameters, the fields with a `domain`, are checked at construction."""
 
     def __init_subclass__(cls, **kwargs: Any):
-        """Lets converters of parameters name them."""
+        """Makes arrays of parameters, by a converter that names them."""
         super().__init_subclass__(**kwargs)
         for name, field in vars(cls).items():
-            if isinstance(field, dataclasses.Field) and field.metadata.get("converter") is as_inexact:
+            if isinstance(field, dataclasses.Field) and "domain" in field.metadata:
                 converter = functools.partial(as_real, f"{cls.__name__}.{name}")
                 field.metadata = MappingProxyType({**field.metadata, "converter": converter})
 

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import erf
 
 from .._checks import at_least, domain, fail
-from .._misc import as_inexact
-from .._types import Array, Float, Scalar
+from .._types import Array, Float, Parameter, Scalar
 from ._base import AbstractSeparable
 
 
@@ -25,7 +24,7 @@ class Quadratic(AbstractSeparable):
     ```
     """
 
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{s}{2} x_i^2$."""
@@ -44,7 +43,7 @@ class LogCosh(AbstractSeparable):
     ```
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{1}{\beta}\log\cosh\beta x_i$."""
@@ -57,7 +56,7 @@ class HardTanh(AbstractSeparable):
     The activation is $\mathrm{clip}(\beta x, -1, 1)$; its derivative jumps at $|x| = 1/\beta$.
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\ell(x_i)$, written as $c\,(z - c/2)/\beta$ with $z = \beta x_i$ and $c = \mathrm{clip}(z, -1, 1)$."""
@@ -69,7 +68,7 @@ class HardTanh(AbstractSeparable):
 class Softplus(AbstractSeparable):
     r"""Logistic units: $L(x) = \frac{1}{\beta}\sum_i \log(1 + e^{\beta x_i})$, activation $1/(1 + e^{-\beta x})$."""
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{1}{\beta}\log(1 + e^{\beta x_i})$."""
@@ -80,7 +79,7 @@ class Erf(AbstractSeparable):
     r"""$L(x) = \sum_i x_i\,\mathrm{erf}(\beta x_i) + e^{-\beta^2 x_i^2}/(\beta\sqrt{\pi})$, activation
     $\mathrm{erf}(\beta x)$."""
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$x_i\,\mathrm{erf}(\beta x_i) + e^{-\beta^2 x_i^2}/(\beta\sqrt{\pi})$."""
@@ -136,7 +135,7 @@ class Exponential(AbstractSeparable):
     exponential memories goes through the logarithm, `LogSumExp`.
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{1}{\beta} e^{\beta x_i}$."""

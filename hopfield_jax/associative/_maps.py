@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import Checked, at_least, domain, fail, patterns_fit
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Patterns
+from .._misc import matmul
+from .._types import Array, Float, Parameter, Patterns
 
 
 class MemoryMap(Checked):
@@ -19,8 +19,8 @@ class MemoryMap(Checked):
     **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix, or a bias that does not fit.
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
+    bias: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
         patterns_fit("MemoryMap.patterns", self.patterns)
@@ -49,7 +49,7 @@ class IdentityMap(Checked):
     """
 
     num_hidden: int | None = eqx.field(static=True, default=None)
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    bias: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
         if self.num_hidden is not None:

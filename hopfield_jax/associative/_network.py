@@ -11,8 +11,8 @@ from jaxtyping import Real
 from .._checks import Checked, as_real, domain, fail, in_domain, kind, shape_is, signed_patterns
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
-from .._misc import as_inexact, inner, matmul
-from .._types import Array, ArrayLike, Float, Scalar, ScalarLike
+from .._misc import inner, matmul
+from .._types import Array, ArrayLike, Float, Parameter, Scalar, ScalarLike
 from ._maps import IdentityMap
 
 
@@ -45,8 +45,8 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
     hidden_map: Callable
     visible: AbstractGeneratingFunction
     hidden: AbstractGeneratingFunction
-    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1, 2)))
-    tau_visible: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1, 2)))
+    tau_visible: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
 class DenseSynapse(Checked):
     r"""Energy $-g_a^\top W g_b$ between two layers; `weight` $W$ has shape (neurons of a, neurons of b)."""
 
-    weight: Float[Array, "a b"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    weight: Parameter[Float[Array, "a b"]] = eqx.field(metadata=domain("finite", ndim=2))
 
     def __call__(self, g_a: Float[Array, " a"], g_b: Float[Array, " b"]) -> Scalar:
         r"""$-g_a^\top W g_b$."""

@@ -71,9 +71,9 @@ def covariance(
     patterns = as_real("patterns", patterns)
     patterns_fit("patterns", patterns)
     coding.written("patterns", patterns)
-    patterns = nan_unless(coding.are_values(patterns), patterns)
-    weights = jnp.broadcast_to(1 / coding.variance, patterns.shape[:1]).astype(patterns.dtype)
-    return OuterProducts((patterns - coding.mean).T, weights=weights, self_coupling=self_coupling)
+    rows: Array = nan_unless(coding.are_values(patterns), patterns) - coding.mean
+    weights = jnp.broadcast_to(1 / coding.variance, rows.shape[:1]).astype(rows.dtype)
+    return OuterProducts(rows.T, weights=weights, self_coupling=self_coupling)
 
 
 def palimpsest(
