@@ -10,7 +10,7 @@ import numpy as np
 from .._checks import Checked, as_real, domain, fail, increasing, is_concrete, kind, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
-from .._misc import as_inexact, inner, matmul
+from .._misc import inner, matmul
 from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike
 from ._transitions import check_transitions
 
@@ -27,13 +27,13 @@ class SaliencyNetwork(AbstractEnergyDynamics):
 
     **Arguments:**
 
-    - `patterns`: $\xi$, shape (patterns, neurons).
+    - `patterns`: $\xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `saliency`: $a$, shape (patterns,).
     - `units`: generating function of the neurons.
     - `tau`: time constant. `input`: $I$, one number or shape (neurons,).
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact)
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("signed", ndim=2))
     saliency: Parameter[Float[Array, " patterns"]] = eqx.field(metadata=domain("finite", ndim=1))
     units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
     tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
@@ -90,8 +90,8 @@ class InputDrivenNetwork(AbstractDynamics):
 
     **Arguments:**
 
-    - `patterns`: memories ξ, shape (patterns, neurons); orthogonal ones (`hopfield_jax.hadamard_patterns`) obey the
-      saliency map of this module.
+    - `patterns`: memories ξ, shape (patterns, neurons), of both signs: 0 and 1 are refused; orthogonal ones
+      (`hopfield_jax.hadamard_patterns`) obey the saliency map of this module.
     - `gain`: κ > 0.
     - `transitions`: Q, shape (patterns, patterns), row = target, column = source; see `cycle`, `chain`,
       `transition_matrix`.
@@ -122,7 +122,7 @@ class InputDrivenNetwork(AbstractDynamics):
         ```
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact)
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("signed", ndim=2))
     gain: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
     transitions: Parameter[Float[Array, "patterns patterns"]] = eqx.field(metadata=domain("nonnegative", ndim=2))
     units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)

@@ -515,7 +515,7 @@ def sequences() -> list[Recipe]:
         )
 
     names = dict(
-        patterns=Array(patterns, fixed=(0, 1)),
+        patterns=Array(patterns, fixed=(0, 1), fits=_signed),
         gain=Real(5.0, POSITIVE),
         transitions=Array(cycle, NONNEGATIVE, fixed=(0, 1)),
     )
@@ -614,7 +614,7 @@ def sequences() -> list[Recipe]:
         Recipe(
             sequential.SaliencyNetwork,
             dict(
-                patterns=Array(patterns, fixed=(0, 1)),
+                patterns=Array(patterns, fixed=(0, 1), fits=_signed),
                 saliency=Array(np.array([2.0, 0.5, 0.0]), fixed=(0,)),
                 units=Thing(hj.HardTanh()),
                 tau=Real(0.5, POSITIVE),
