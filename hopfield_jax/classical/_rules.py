@@ -18,7 +18,7 @@ from .._checks import (
     sieved,
     signed_patterns,
 )
-from .._misc import matmul, nan_unless
+from .._misc import alike, matmul, nan_unless
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
 from ._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
@@ -99,7 +99,8 @@ def palimpsest(
     assert hj.overlap(patterns, network.update(patterns[-1]))[-1] > 0.99
     ```
     """
-    patterns = signed_patterns("patterns", patterns)
+    # Weights of 16 bits would be off by their rounding.
+    patterns, _ = alike(signed_patterns("patterns", patterns), jnp.zeros((), jnp.float32))
     shape_is("decay", decay, ())
     decay = sieved("decay", decay, "nonnegative")
     age = jnp.arange(patterns.shape[0])[::-1].astype(patterns.dtype)
