@@ -1,6 +1,7 @@
 """Checks of arguments: one message format, one declaration of what a parameter may be.
 
-A parameter declares its domain once, `beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))`.
+A parameter declares its domain once, `beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))`, and is made
+an array at construction.
 Construction then checks concrete values and raises `ValueError`; verbs check traced values with `is_valid` and answer
 with `RESULTS.invalid_parameter` and NaN.
 """
@@ -30,6 +31,11 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {
     "mask": ("finite, or -inf", lambda x: x < jnp.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
     "cosine": ("within [-1, 1]", lambda x: jnp.abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
+    "signed": (
+        "signs ±1 (of patterns of 0 and 1 take `2 * patterns - 1`, or `hopfield_jax.classical.covariance(patterns, "
+        "Bits(mean))` in a network of `coding=Bits(mean)`)",
+        lambda x: jnp.isfinite(x) & ~is_bits(x),
+    ),
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
 }
 
@@ -103,6 +109,19 @@ def takes(argument: str, function: Any, names: str) -> None:
         fail(argument, f"a function of ({names})", f"one of {signature}")
 
 
+def is_bits(patterns: Array) -> Bool[Array, ""]:
+    """Whether all entries are 0 or 1, and not all are 1; works on traced ones."""
+    return jnp.all((patterns == 0) | (patterns == 1)) & jnp.any(patterns == 0)
+
+
+def no_list(argument: str, state: PyTree) -> None:
+    """Raises for a state that is a list of numbers, which JAX takes for as many states of one number each."""
+    leaves = jtu.tree_leaves(state)
+    if isinstance(state, list) and all(isinstance(x, int | float | np.number) for x in leaves):
+        got = f"a list of {len(leaves)} numbers"
+        fail(argument, "an array or a pytree of arrays (`jnp.asarray` makes one of a list)", got)
+
+
 def key_fits(argument: str, key: Any) -> None:
     """Raises unless `key` is one random key."""
     dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
@@ -146,6 +165,13 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
 
 def at_least(argument: str, value: object, smallest: int) -> None:
     """Raises unless `value` is a whole number not below `smallest`."""
+    if not is_concrete(value):
+        fail(
+            argument,
+            "a whole number known before tracing, as shapes of arrays are (a static argument of `jax.jit`; an axis of "
+            "choices in a sweep, such as `{'100': 100, '200': 200}`)",
+            "a traced one",
+        )
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
         fail(argument, f"a whole number of at least {smallest}", repr(value))
 
@@ -156,6 +182,13 @@ def patterns_fit(argument: str, patterns: Array) -> None:
     if 0 in jnp.shape(patterns):
         fail(argument, "at least one pattern and one neuron", f"shape {jnp.shape(patterns)}")
     in_domain(argument, patterns, "finite")
+
+
+def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
+    """Real patterns that are not of 0 and 1, where signs are meant: concrete ones raise and traced ones become NaN."""
+    patterns = as_real(argument, patterns)
+    patterns_fit(argument, patterns)
+    return sieved(argument, patterns, "signed")
 
 
 def increasing(argument: str, times: Array) -> None:
@@ -177,10 +210,10 @@ class Checked(eqx.Module):
     """A module whose parameters, the fields with a `domain`, are checked at construction."""
 
     def __init_subclass__(cls, **kwargs: Any):
-        """Lets converters of parameters name them."""
+        """Makes arrays of parameters, by a converter that names them."""
         super().__init_subclass__(**kwargs)
         for name, field in vars(cls).items():
-            if isinstance(field, dataclasses.Field) and field.metadata.get("converter") is as_inexact:
+            if isinstance(field, dataclasses.Field) and "domain" in field.metadata:
                 converter = functools.partial(as_real, f"{cls.__name__}.{name}")
                 field.metadata = MappingProxyType({**field.metadata, "converter": converter})
 

@@ -10,8 +10,8 @@ import jax.tree_util as jtu
 
 from ._checks import Checked, domain, fail, kind
 from ._generating import AbstractGeneratingFunction
-from ._misc import as_inexact, inner
-from ._types import Array, Float, PyTree, Scalar, State
+from ._misc import inner
+from ._types import Array, Float, Parameter, PyTree, Scalar, State
 
 
 class AbstractDynamics(Checked):
@@ -33,8 +33,8 @@ class Layer(Checked):
     """
 
     units: AbstractGeneratingFunction
-    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
-    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1, 2)), default=0.0)
+    tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
+    input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1, 2)), default=0.0)
 
     def __check_init__(self):
         if not isinstance(self.units, AbstractGeneratingFunction):

@@ -1,12 +1,13 @@
 """Errors say which argument, what was expected, what was got, and what to do about the commonest slips."""
 
 import diffrax as dfx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import hopfield_jax as hj
-from hopfield_jax._checks import describe, shape_is
+from hopfield_jax._checks import at_least, describe, shape_is
 from hopfield_jax._misc import as_inexact
 
 PATTERNS = jnp.ones((2, 4))
@@ -31,9 +32,26 @@ def wrong(function):
     return getattr(function, "__wrapped__", function)
 
 
+class Decay(hj.AbstractDynamics):
+    def vector_field(self, t, y, args=None):
+        return -y
+
+
+LIST = r"`(y0|y|cue)`: expected an array.*`jnp.asarray`.*got a list of 4 numbers"
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
+        (lambda: wrong(hj.integrate)(Decay(), [1.0, 2.0, 3.0, 4], t1=1.0), LIST),
+        (lambda: wrong(hj.steady_state)(Decay(), [[1, 2], [3, 4]]), LIST),
+        (lambda: wrong(hj.linearise)(NETWORK, [1.0] * 4), LIST),
+        (lambda: wrong(hj.associative.retrieve)(NETWORK, PATTERNS, [1.0] * 4), LIST),
+        (lambda: wrong(hj.check_descent)(NETWORK, [1.0] * 4), LIST),
+        (
+            lambda: jax.jit(lambda n: at_least("num_neurons", n, 1))(5),
+            r"`num_neurons`: expected a whole number known .*static.*choices.*, got a traced one",
+        ),
         (lambda: wrong(hj.steady_state)(hj.LogCosh, jnp.ones(4)), r"`model`.*got the class LogCosh \(an instance"),
         (lambda: wrong(hj.steady_state)(PATTERNS, jnp.ones(4)), r"`model`.*got an array of shape \(2, 4\)"),
         (lambda: wrong(hj.check_descent)(3, jnp.ones(4)), r"`model`: expected an energy network, got int"),

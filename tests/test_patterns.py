@@ -165,6 +165,28 @@ def test_flip_lowers_the_overlap_by_twice_the_fraction():
     assert hj.overlap(PATTERN[None], hj.flip(PATTERN, 0.25, key=KEY))[0] == 0.5
 
 
+BITS = jnp.tile(jnp.array([0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), 4)
+
+
+def test_flipping_bits_exchanges_0_and_1():
+    cue = hj.flip(BITS, 0.3, centre=0.5, key=KEY)
+    assert sorted(set(cue.tolist())) == [0, 1] and np.sum(cue != BITS) == 12
+    coding = hj.classical.Bits(0.4)
+    network = hj.classical.BinaryNetwork(hj.classical.covariance(BITS[None], coding), coding=coding)
+    assert np.array_equal(hj.classical.retrieve(network, BITS[None], cue, num_steps=3).state, BITS)
+
+
+@pytest.mark.parametrize("pattern", [BITS, BITS.astype(int), jnp.zeros(4)])
+def test_flipping_the_signs_of_bits_is_refused(pattern):
+    with pytest.raises(ValueError, match="`pattern`: expected signs ±1 .*`centre=0.5`"):
+        hj.flip(pattern, 0.3, key=KEY)
+
+
+def test_flipping_the_signs_of_traced_bits_gives_nan():
+    cues = jax.vmap(lambda pattern: hj.flip(pattern, 0.3, key=KEY))(jnp.stack([BITS, 2 * BITS - 1]))
+    assert np.all(np.isnan(cues[0])) and set(cues[1].tolist()) == {-1, 1}
+
+
 def test_add_noise_has_the_given_standard_deviation_and_is_linear_in_it():
     num_neurons, strength = 10_000, 0.4
     pattern = jnp.ones(num_neurons)

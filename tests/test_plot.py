@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 import hopfield_jax as hj
 from hopfield_jax import Setting, plot
 from hopfield_jax.dmft._order import Measured
+from hopfield_jax.plot._style import say_facts
 
 ROWS = np.array([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
 TIMES = np.linspace(0.0, 4.0, 5, dtype=np.float32)
@@ -38,6 +39,7 @@ def batch() -> hj.associative.Retrieval:
             similarity=overlap / 0.9,
             energy=(winner.astype(jnp.float32) + 1) * jnp.exp(-TIMES),
             winner=winner,
+            sign=jnp.array(1),
             output=jnp.zeros(16),
             state=jnp.zeros(16),
             speed=jnp.zeros(()),
@@ -220,6 +222,8 @@ def test_the_winner_stands_out(batch):
     np.testing.assert_allclose(winner.get_ydata(), one.overlap[:, 2], rtol=1e-6)
     assert winner.get_label() == "pattern 2, the winner"
     assert to_rgba(winner.get_color()) not in {to_rgba(line.get_color()) for line in others}
+    inverse = eqx.tree_at(lambda r: r.sign, one, jnp.array(-1))
+    assert plot.overlaps(inverse).get_lines()[-1].get_label() == "pattern 2, the winner (its inverse)"
     nobody = eqx.tree_at(lambda r: r.winner, one, jnp.array(-1))
     assert len(plot.overlaps(nobody).get_lines()) == 3
 
@@ -293,6 +297,27 @@ def test_theory_is_a_line_in_a_band_and_simulation_points_with_bars():
     assert "theory (by hand)" in legend and "net, α = 0.13" in legend  # what differs is said
     said = "m₀ = 0.4, α = 0.12, λ = 0.3, dt = 0.5, LogCosh units β = 4, LeakyHebbian synapses, no self-couplings"
     assert _texts(ax) == said  # and not the coupling, which is 1 unless somebody wants another
+
+
+def test_two_trajectories_on_one_axes_differ_in_colour_and_label():
+    one, other = order(), order(times=jnp.arange(4.0), setting=setting("theory (by hand)", **{"kernel.strength": 0.7}))
+    ax = plot.order_parameters(one)
+    plot.order_parameters(other, ax=ax)
+    lines = {str(line.get_label()).replace("\u00a0", " "): line for line in ax.get_lines()}
+    names = [f"with the {what} ({λ})" for λ in ("λ = 0.3", "λ = 0.7") for what in ("pattern", "cue")]
+    assert len({to_hex(lines[name].get_color()) for name in names}) == 4
+    assert set(names) < {text.get_text().replace("\u00a0", " ") for text in ax.get_legend().get_texts()}
+    said = "m₀ = 0.4, α = 0.12, dt = 0.5, LogCosh units β = 4, LeakyHebbian synapses, no self-couplings"
+    assert _texts(ax) == said  # once, and what holds for both
+    low, high = ax.get_xlim()
+    assert low < 0 and high > 3  # the longer one fits
+    ax.clear()
+    assert "λ = 0.3" in _texts(plot.order_parameters(one, ax=ax))
+
+
+def test_facts_without_a_curve_to_name_stay_beside_those_of_others():
+    ax = say_facts(plt.subplots()[1], ["N = 7", "β = 2"])
+    assert _texts(say_facts(ax, ["N = 7", "β = 3"])) == "N = 7, β = 2, β = 3"
 
 
 def test_unknown_errors_have_no_band_and_every_condensed_pattern_a_curve():

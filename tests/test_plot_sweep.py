@@ -141,6 +141,41 @@ def test_a_profile_over_all_others_has_one_curve(dataset):
     assert axes.containers[0].has_yerr is False and facts(axes).endswith("α = 0.2, replicate = 1")
 
 
+def test_a_profile_has_a_curve_for_every_value_of_every_axis_that_is_no_replicate(dataset):
+    axes = plot.profile(dataset, "m", x="strength")  # loads are no replicates
+    assert [c.get_label() for c in axes.containers] == ["α = 0.1", "α = 0.2", "α = 0.4"]
+    np.testing.assert_allclose(axes.containers[2].lines[0].get_ydata(), (STRENGTHS + 4.5)[[0, 1, 3]])
+    assert "over 2 replicates" in facts(axes) and "load" not in facts(axes)
+    axes = plot.profile(dataset, "m", x="replicate", each="load")
+    labels = [f"α = {load}, strength = {strength}" for load in ("0.1", "0.2", "0.4") for strength in range(4)]
+    assert [c.get_label() for c in axes.containers] == labels and "mean" not in facts(axes)
+    assert len({c.lines[0].get_color() for c in axes.containers}) == 12  # colours do not come back
+    named = plot.profile(dataset.assign_coords(load=["a", "b", "c"]), "m", x="strength")
+    assert [c.get_label() for c in named.containers] == ["load = a", "load = b", "load = c"]
+
+
+@pytest.mark.parametrize("loads", [LOADS, [0, 1, 3], ["a", "b", "c"]])
+def test_a_phase_diagram_averages_over_replicates_alone(dataset, loads):
+    given = dataset.expand_dims(gain=[4.0, 5.0]).assign_coords(load=loads)
+    with pytest.raises(ValueError, match=r"one value of load, such as dataset.sel\(load=...\)"):
+        plot.phase_diagram(given, "m", x="strength", y="gain")
+    assert "load = " in facts(plot.phase_diagram(given.isel(load=[1]), "m", x="strength", y="gain"))
+
+
+def test_replicates_of_a_boundary_are_drawn_with_their_error(dataset):
+    once = curve(dataset)
+    several = xr.concat([once - 0.03, once, once + 0.03], "replicate")
+    axes = plot.phase_diagram(dataset, "m", x="strength", y="load", boundary=several)
+    (line,) = axes.lines
+    assert line.get_label() == "boundary in load, mean ± standard error over 3 replicates"
+    np.testing.assert_allclose(line.get_ydata(), once["load"].values[[0, 2, 3]])
+    sizes = [np.ptp(bar[:, 1]) for bar in axes.collections[1].get_segments()]
+    np.testing.assert_allclose(sizes, 2 * 0.03 / np.sqrt(3))
+    with pytest.raises(ValueError, match="`boundary`: expected a boundary of load over strength"):
+        plot.phase_diagram(dataset, "m", x="strength", y="load", boundary=several.rename(replicate="tau").assign_coords(
+            tau=[0.5, 1.0, 2.0]))  # fmt: skip
+
+
 def test_figures_take_axes_of_their_own(dataset):
     _, mine = plt.subplots(1, 2)
     assert plot.phase_diagram(dataset, "m", x="strength", y="load", ax=mine[0]) is mine[0]
@@ -163,7 +198,6 @@ BAD = [
     ("phase_diagram", {"boundary": "wrong"}, "`boundary`: expected a boundary of load over strength"),
     ("profile", {"each": "tau"}, "`each`: expected an axis of m"),
     ("profile", {"each": "strength"}, "`each`: expected an axis other than x = 'strength'"),
-    ("profile", {"dataset": "choices"}, r"`dataset`: expected one choice of load, such as dataset.sel\(load=...\)"),
 ]
 
 
@@ -171,8 +205,6 @@ BAD = [
 def test_what_does_not_fit_is_named(name, given, message, dataset):
     arguments = {"dataset": dataset, "variable": "m", "x": "strength"} | ({} if name == "profile" else {"y": "load"})
     arguments |= given
-    if given.get("dataset") == "choices":
-        arguments["dataset"] = dataset.assign_coords(load=["a", "b", "c"])
     if "boundary" in given:
         arguments["boundary"] = curve(dataset, along="tau")
     with pytest.raises(ValueError, match=message):

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import domain, fail
-from .._misc import as_inexact, inner
-from .._types import Array, Float, Scalar
+from .._misc import inner
+from .._types import Array, Float, Parameter, Scalar
 from ._base import AbstractGeneratingFunction
 
 
@@ -24,7 +24,7 @@ class LogSumExp(AbstractGeneratingFunction):
     ```
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$\frac{1}{\beta}\log\sum_i e^{\beta x_i}$, summed over leading axes."""
@@ -39,7 +39,7 @@ class Spherical(AbstractGeneratingFunction):
     - `delta`: $\delta > 0$, keeps the origin smooth.
     """
 
-    delta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1e-6)
+    delta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1e-6)
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$\sqrt{\sum_i x_i^2 + \delta}$, summed over leading axes."""
@@ -58,9 +58,9 @@ class LayerNorm(AbstractGeneratingFunction):
     - `delta`: $\delta > 0$.
     """
 
-    gain: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=1.0)
-    shift: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
-    delta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1e-5)
+    gain: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=1.0)
+    shift: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    delta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1e-5)
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$\gamma D\sqrt{\mathrm{var}(x) + \delta} + b \cdot x$, summed over leading axes."""

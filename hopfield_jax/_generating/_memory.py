@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import domain, fail, patterns_fit
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Patterns, Scalar
+from .._misc import matmul
+from .._types import Array, Float, Parameter, Patterns, Scalar
 from ._base import AbstractGeneratingFunction
 
 
@@ -27,8 +27,8 @@ class MemoryQuadratic(AbstractGeneratingFunction):
     **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix.
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
     self_coupling: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import erf
 
 from .._checks import at_least, domain, fail
-from .._misc import as_inexact
-from .._types import Array, Float, Scalar
+from .._types import Array, Float, Parameter, Scalar
 from ._base import AbstractSeparable
 
 
@@ -26,7 +25,7 @@ class Quadratic(AbstractSeparable):
     """
 
     odd = True
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{s}{2} x_i^2$."""
@@ -46,7 +45,7 @@ class LogCosh(AbstractSeparable):
     """
 
     odd = True
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{1}{\beta}\log\cosh\beta x_i$."""
@@ -60,7 +59,7 @@ class HardTanh(AbstractSeparable):
     """
 
     odd = True
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\ell(x_i)$, written as $c\,(z - c/2)/\beta$ with $z = \beta x_i$ and $c = \mathrm{clip}(z, -1, 1)$."""
@@ -73,7 +72,7 @@ class Softplus(AbstractSeparable):
     r"""Logistic units: $L(x) = \frac{1}{\beta}\sum_i \log(1 + e^{\beta x_i})$, activation $1/(1 + e^{-\beta x})$."""
 
     odd = False
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{1}{\beta}\log(1 + e^{\beta x_i})$."""
@@ -85,7 +84,7 @@ class Erf(AbstractSeparable):
     $\mathrm{erf}(\beta x)$."""
 
     odd = True
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$x_i\,\mathrm{erf}(\beta x_i) + e^{-\beta^2 x_i^2}/(\beta\sqrt{\pi})$."""
@@ -144,7 +143,7 @@ class Exponential(AbstractSeparable):
     """
 
     odd = False
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\frac{1}{\beta} e^{\beta x_i}$."""

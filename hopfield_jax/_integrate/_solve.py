@@ -24,6 +24,7 @@ from .._checks import (
     is_valid,
     key_fits,
     kind,
+    no_list,
     takes,
 )
 from .._dynamics import AbstractDynamics
@@ -186,12 +187,13 @@ def tolerances(y: State) -> tuple[float, float]:
     return (1e-5, 1e-6) if jnp.finfo(jnp.result_type(*jtu.tree_leaves(y))).bits < 64 else (1e-8, 1e-9)
 
 
-def as_problem(argument: str, model: _Model, y: State) -> tuple[_Model, State, jnp.dtype]:
+def as_problem(argument: str, model: _Model, y: Any) -> tuple[_Model, State, jnp.dtype]:
     """Model and state, finite and real, in the common type of both, and that type.
 
     16 bits are too few for steps, derivatives and sums: with such a type both are of float32, and a state that is
     returned takes its type again.
     """
+    no_list(argument, y)
     y = jtu.tree_map(lambda x: as_real(argument, x), y)
     for leaf in jtu.tree_leaves(y):
         in_domain(argument, leaf, "finite")

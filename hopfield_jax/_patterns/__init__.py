@@ -1,4 +1,5 @@
 from ._cues import add_noise as add_noise
+from ._cues import best_match as best_match
 from ._cues import cosine_similarity as cosine_similarity
 from ._cues import flip as flip
 from ._cues import mask as mask

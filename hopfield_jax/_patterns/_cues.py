@@ -5,16 +5,18 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import as_real, fail, in_domain, key_fits, patterns_fit, shape_is
+from .._checks import as_real, describe, fail, in_domain, is_bits, is_concrete, key_fits, patterns_fit, shape_is
 from .._misc import default_float, matmul
-from .._types import Array, ArrayLike, Bool, Float, PRNGKey, ScalarLike
+from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, ScalarLike
 from ._draw import number, unless_nan
 
 
-def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
-    """Changes the sign of a given number of neurons, chosen at random.
+def flip(
+    pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, centre: ScalarLike = 0.0, key: PRNGKey
+) -> Float[Array, " neurons"]:
+    """Reflects a given number of neurons, chosen at random, about a centre: by default it changes their signs.
 
-        x_i = −ξ_i for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
+        x_i = 2 centre − ξ_i for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
 
     One pattern at a time: map over patterns and keys with `jax.vmap`. Halves are rounded to even numbers.
 
@@ -22,11 +24,13 @@ def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRN
 
     - `pattern`: shape (neurons,).
     - `fraction`: how much of the pattern to flip, in [0, 1]; may be traced.
+    - `centre`: half-way between the two values of a neuron: 0 for ±1, 0.5 exchanges 0 and 1; may be traced.
     - `key`: random key.
 
-    **Returns:** the cue, of the same shape.
+    **Returns:** the cue, of the same shape; NaN for a traced pattern of 0 and 1 with the centre 0.
 
-    **Raises:** `ValueError` if `pattern` is not one finite pattern or `fraction` is outside [0, 1].
+    **Raises:** `ValueError` if `pattern` is not one finite pattern, `fraction` is outside [0, 1], `centre` is not
+    finite, or it is 0 and the pattern consists of 0 and 1.
 
     **Example:**
 
@@ -40,8 +44,12 @@ def flip(pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, key: PRN
     ```
     """
     pattern = _pattern(pattern)
+    centre = number("centre", centre, "finite").astype(pattern.dtype)
+    wrong = is_bits(pattern) & (centre == 0)
+    if is_concrete(wrong) and wrong:
+        fail("pattern", "signs ±1 (`centre=0.5` exchanges 0 and 1)", describe(pattern))
     chosen, known = _chosen(pattern.size, fraction, key)
-    return unless_nan(known, jnp.where(chosen, -pattern, pattern))
+    return unless_nan(jnp.where(wrong, jnp.nan, known), jnp.where(chosen, 2 * centre - pattern, pattern))
 
 
 def mask(
@@ -185,6 +193,16 @@ def overlap_and_cosine(
     cosine = products / pattern_sizes / size / (pattern_lengths * length)
     cosine += jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
     return products / state.size, cosine
+
+
+def best_match(likeness: Float[Array, " patterns"], odd: Bool[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    """Which pattern a state is most like, and 1, or -1 where it is more like the inverse of that pattern than like any
+    pattern, in a network for which the one is as good as the other (`odd`); -1 and 0 where a likeness is NaN."""
+    # A stored pattern comes before the inverse of its stored opposite, which are equal up to rounding.
+    inverse = odd & (-jnp.min(likeness) > jnp.max(likeness) + jnp.finfo(likeness.dtype).eps ** 0.5)
+    known = jnp.all(jnp.isfinite(likeness))
+    winner = jnp.where(inverse, jnp.argmin(likeness), jnp.argmax(likeness))
+    return jnp.where(known, winner, -1), jnp.where(known, jnp.where(inverse, -1, 1), 0)
 
 
 def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import Checked, at_least, describe, domain, fail, is_concrete, patterns_fit
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Patterns
+from .._misc import matmul
+from .._types import Array, Float, Parameter, Patterns
 
 
 class MemoryMap(Checked):
@@ -22,8 +22,8 @@ class MemoryMap(Checked):
     every pattern.
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("mask", ndim=(0, 1)), default=0.0)
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
+    bias: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("mask", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
         patterns_fit("MemoryMap.patterns", self.patterns)
@@ -56,7 +56,7 @@ class IdentityMap(Checked):
     """
 
     num_hidden: int | None = eqx.field(static=True, default=None)
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    bias: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
         if self.num_hidden is not None:

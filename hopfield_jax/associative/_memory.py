@@ -26,9 +26,8 @@ from .._checks import (
     shape_is,
 )
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
-from .._types import Array, Float, Int, Patterns, PRNGKey, Scalar, ScalarLike, State
+from .._types import Array, Float, Int, Parameter, Patterns, PRNGKey, Scalar, ScalarLike, State
 from ._plasticity import SoftmaxPlasticity, probabilities_fit
 from ._prediction import own_similarity
 
@@ -183,10 +182,10 @@ class Stream(Checked):
     Called with a time it returns the input, shape (neurons,). Hand the `jump_times()` to `integrate`.
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
     protocol: Int[Array, " intervals"]
-    dwell: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
-    amplitude: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=1.0)
+    dwell: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
+    amplitude: Parameter[Scalar] = eqx.field(metadata=domain("finite"), default=1.0)
 
     def __check_init__(self):
         patterns_fit("Stream.patterns", self.patterns)

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, patterns_fit, shape_is
+from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, shape_is, signed_patterns
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
-from .._misc import as_inexact, inner, matmul
-from .._types import Array, ArrayLike, Float, Scalar, ScalarLike
+from .._misc import inner, matmul
+from .._types import Array, ArrayLike, Float, Parameter, Scalar, ScalarLike
 from ._maps import IdentityMap, MemoryMap
 
 
@@ -46,8 +46,8 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
     hidden_map: Callable
     visible: AbstractGeneratingFunction
     hidden: AbstractGeneratingFunction
-    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1, 2)))
-    tau_visible: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1, 2)))
+    tau_visible: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
 class DenseSynapse(Checked):
     r"""Energy $-g_a^\top W g_b$ between two layers; `weight` $W$ has shape (neurons of a, neurons of b)."""
 
-    weight: Float[Array, "a b"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    weight: Parameter[Float[Array, "a b"]] = eqx.field(metadata=domain("finite", ndim=2))
 
     def __call__(self, g_a: Float[Array, " a"], g_b: Float[Array, " b"]) -> Scalar:
         r"""$-g_a^\top W g_b$."""
@@ -229,13 +229,13 @@ def conditioning_network(
 
     **Arguments:**
 
-    - `patterns`: $\Xi$, shape (patterns, neurons).
+    - `patterns`: $\Xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of
       the energy is promised: `hopfield_jax.check_descent` says where it fails.
     """
-    patterns, beta, input = as_real("patterns", patterns), as_real("beta", beta), as_real("input", input)
-    patterns_fit("patterns", patterns)
+    beta, input = as_real("beta", beta), as_real("input", input)
+    patterns = signed_patterns("patterns", patterns)
     in_domain("beta", beta, "positive")
     in_domain("input", input, "finite")
     return AdiabaticNetwork(
@@ -261,12 +261,11 @@ def graded_network(
 
     **Arguments:**
 
-    - `patterns`: $\Xi$, shape (patterns, neurons).
+    - `patterns`: $\Xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal.
     """
-    patterns = as_real("patterns", patterns)
-    patterns_fit("patterns", patterns)
+    patterns = signed_patterns("patterns", patterns)
     return AdiabaticNetwork(
         IdentityMap(),
         visible=LogCosh(beta),

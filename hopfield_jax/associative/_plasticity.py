@@ -9,8 +9,8 @@ import numpy as np
 
 from .._checks import as_real, domain, fail, in_domain, is_concrete, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Patterns, Scalar, ScalarLike, State
+from .._misc import matmul
+from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike, State
 
 
 class SoftmaxPlasticity(AbstractDynamics):
@@ -26,9 +26,9 @@ class SoftmaxPlasticity(AbstractDynamics):
     - `bias`: $\Lambda$, one number or shape (patterns, neurons).
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
-    tau_memory: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
-    bias: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 2)), default=0.0)
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
+    tau_memory: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
+    bias: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 2)), default=0.0)
 
     def weights(self, memories: Patterns, v: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$w = \mathrm{softmax}(\beta\,\Xi v)$ (eq. 13)."""
@@ -55,9 +55,9 @@ class PavlovianPlasticity(AbstractDynamics):
     - `observed`: $\Xi'$, shape (patterns, neurons). `probabilities`: $p$, shape (patterns,). `tau` > 0.
     """
 
-    observed: Patterns = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
-    probabilities: Float[Array, " patterns"] = eqx.field(converter=as_inexact, metadata=domain("probability", ndim=1))
-    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    observed: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
+    probabilities: Parameter[Float[Array, " patterns"]] = eqx.field(metadata=domain("probability", ndim=1))
+    tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def __check_init__(self):
         patterns_fit("PavlovianPlasticity.observed", self.observed)

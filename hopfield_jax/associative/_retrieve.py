@@ -12,7 +12,7 @@ from .._checks import all_finite, as_real, at_least, fail, kind, patterns_fit, s
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import as_problem, integrate
 from .._misc import in_type, widened
-from .._patterns import overlap_and_cosine
+from .._patterns import best_match, overlap_and_cosine
 from .._results import RESULTS, card, describe_result, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
 
@@ -27,6 +27,9 @@ class Retrieval(eqx.Module):
     - `similarity`: cosine between each pattern and $g$, shape (times, patterns).
     - `energy`: shape (times,).
     - `winner`: index of the pattern most similar to the final output; -1 if the solve failed.
+    - `sign`: -1 if the output is more like the inverse of that pattern, −ξ, than like any pattern (the similarity is
+      then negative), in a network in which the final state and its negative have the same energy, as with tanh units
+      without input; else 1, and 0 if the solve failed.
     - `output`: final activation $g$ of the neurons that were read, shape (neurons,).
     - `state`: final state. `speed`: largest rate of change at the end, zero at rest.
     - `num_steps`: steps of the solver. `result`: how it ended.
@@ -37,6 +40,7 @@ class Retrieval(eqx.Module):
     similarity: Float[Array, "times patterns"]
     energy: Float[Array, " times"]
     winner: Int[Array, ""]
+    sign: Int[Array, ""]
     output: Float[Array, " neurons"]
     state: PyTree[Array]
     speed: Scalar
@@ -48,7 +52,8 @@ class Retrieval(eqx.Module):
             self,
             self.winner,
             lambda: (
-                f"winner {self.winner} with similarity {jnp.max(self.similarity[-1]):.4f}, energy "
+                f"winner {self.winner} with similarity {self.similarity[-1, self.winner]:.4f}"
+                f"{' (its inverse)' * (int(self.sign) < 0)}, energy "
                 f"{self.energy[0]:.4g} -> {self.energy[-1]:.4g}, {self.num_steps} steps, rate of change at the end "
                 f"{self.speed:.1e}\n  result: {describe_result(self.result)}"
             ),
@@ -126,13 +131,18 @@ def _summarise(network, patterns, read, path) -> Retrieval:
     # After the solve rather than inside it, where a batch of cues would copy the patterns once a cue.
     overlaps, similarities = jax.vmap(lambda y: overlap_and_cosine(patterns, read(network.activations(y))))(path.values)
     rate = network.vector_field(path.final_time, path.final, None)
-    final = similarities[-1]
+    terms = jnp.stack(list(network.energy_terms(path.final).values()))
+    negative = network.energy(jtu.tree_map(jnp.negative, path.final))
+    # Two sums of the same terms, whose rounding is far below the square root of the type's.
+    odd = jnp.abs(jnp.sum(terms) - negative) <= jnp.finfo(terms.dtype).eps ** 0.5 * jnp.sum(jnp.abs(terms))
+    winner, sign = best_match(similarities[-1], odd)
     return Retrieval(
         times=path.times,
         overlap=overlaps,
         similarity=similarities,
         energy=jax.vmap(network.energy)(path.values),
-        winner=jnp.where(jnp.all(jnp.isfinite(final)), jnp.argmax(final), -1),
+        winner=winner,
+        sign=sign,
         output=read(network.activations(path.final)),
         state=path.final,
         speed=jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(rate)])),

@@ -130,8 +130,8 @@ def score(
 ) -> RetrievalScore:
     r"""Says how many of a batch of cues were retrieved, and how well.
 
-    A cue counts as retrieved if the winner is its target and the final cosine with it is at least `threshold`. Works
-    under `jax.jit`, and under `jax.vmap` over retrievals of shape (draws, cues).
+    A cue counts as retrieved if the winner is its target, not the target's inverse, and the final cosine with it is at
+    least `threshold`. Works under `jax.jit`, and under `jax.vmap` over retrievals of shape (draws, cues).
 
     **Arguments:**
 
@@ -178,7 +178,7 @@ def score(
         jnp.where(failed, jnp.nan, jnp.take_along_axis(x[:, -1], targets[:, None], axis=1)[:, 0])
         for x in (retrieval.similarity, retrieval.overlap)
     )
-    recognised = (retrieval.winner == targets) & ~failed
+    recognised = (retrieval.winner == targets) & (retrieval.sign > 0) & ~failed
     state = in_type(retrieval.state, retrieval.speed.dtype)
     size = [jnp.max(jnp.abs(x).reshape(len(x), -1), axis=1) for x in jtu.tree_leaves(state)]
     scale = jnp.maximum(1, jnp.max(jnp.stack(size), axis=0))

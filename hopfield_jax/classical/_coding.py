@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import Checked, describe, domain, fail, is_concrete, shape_is
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Patterns, Scalar
+from .._misc import matmul
+from .._types import Array, Float, Parameter, Patterns, Scalar
 
 
 class AbstractCoding(Checked):
     r"""The two values of a unit and the mean $a$ of a pattern's entries, whose variance is then
     $v = (\text{high} - a)(a - \text{low})$."""
 
-    mean: eqx.AbstractVar[Scalar]
+    mean: eqx.AbstractVar[Parameter[Scalar]]
 
     def __check_init__(self):
         shape_is(f"{type(self).__name__}.mean", self.mean, ())
@@ -54,6 +54,10 @@ class AbstractCoding(Checked):
         """Whether every entry is one of the two values, or zero if that may be; works on traced ones."""
         return jnp.all((values == self.low) | (values == self.high) | ((values == 0) & zero))
 
+    def inverse(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
+        r"""High where the state is low and the other way round."""
+        return self.low + self.high - state
+
     def overlap(self, patterns: Patterns, state: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
         r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for a state that
         has nothing to do with it, however active."""
@@ -72,7 +76,7 @@ class Spins(AbstractCoding):
     ```
     """
 
-    mean: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=0.0)
+    mean: Parameter[Scalar] = eqx.field(metadata=domain("finite"), default=0.0)
 
     @property
     def low(self) -> float:
@@ -96,7 +100,7 @@ class Bits(AbstractCoding):
     ```
     """
 
-    mean: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=0.5)
+    mean: Parameter[Scalar] = eqx.field(metadata=domain("finite"), default=0.5)
 
     @property
     def low(self) -> float:

@@ -8,8 +8,8 @@ import jax.random as jr
 
 from .._checks import Checked, domain, fail, kind
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from .._misc import as_inexact, inner
-from .._types import Array, Float, PRNGKey, Scalar
+from .._misc import inner
+from .._types import Array, Float, Parameter, PRNGKey, Scalar
 from ._coding import AbstractCoding, Spins
 from ._couplings import AbstractCouplings
 
@@ -43,10 +43,8 @@ class BinaryNetwork(Checked):
     """
 
     couplings: AbstractCouplings
-    threshold: Float[Array, "..."] = eqx.field(
-        converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0
-    )
-    temperature: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.0)
+    threshold: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    temperature: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=0.0)
     coding: AbstractCoding = eqx.field(default_factory=Spins)
 
     def __check_init__(self):

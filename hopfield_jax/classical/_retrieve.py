@@ -23,6 +23,7 @@ from .._checks import (
     shape_is,
 )
 from .._misc import nondifferentiable
+from .._patterns import best_match
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
 from ._coding import is_between
@@ -41,6 +42,10 @@ class Retrieval(eqx.Module):
     **Attributes:**
 
     - `overlap`: with every pattern, in the network's coding, shape (times, patterns) with times = num_steps + 1.
+    - `winner`: index of the pattern with the largest overlap at the end; -1 after a failure.
+    - `sign`: -1 if the end is nearer to the inverse of that pattern, all neurons turned round, than to any pattern (the
+      overlap is then negative), in a network that treats the end and its inverse alike, as spins without thresholds do;
+      else 1, and 0 after a failure.
     - `energy`: shape (times,); NaN unless the couplings are symmetric.
     - `num_flips`: how many of the updates of each step changed something, shape (steps,); -1 after a failure.
     - `state`: at the end, shape (neurons,).
@@ -49,6 +54,8 @@ class Retrieval(eqx.Module):
     """
 
     overlap: Float[Array, "times patterns"]
+    winner: Int[Array, ""]
+    sign: Int[Array, ""]
     energy: Float[Array, " times"]
     num_flips: Int[Array, " steps"]
     state: Float[Array, " neurons"]
@@ -57,10 +64,11 @@ class Retrieval(eqx.Module):
 
     def __str__(self) -> str:
         def text():
-            best = int(jnp.argmax(self.overlap[-1]))
+            best = int(self.winner)
+            name = f"pattern {best}{' (its inverse)' * (int(self.sign) < 0)}"
             end = ("not settled", "a fixed point", "a cycle of two")[int(self.period)]
             return (
-                f"{len(self.num_flips)} steps: largest overlap {self.overlap[-1, best]:.4f} with pattern {best} "
+                f"{len(self.num_flips)} steps: largest overlap {self.overlap[-1, best]:.4f} with {name} "
                 f"({self.overlap[0, best]:.4f} at the cue), energy {self.energy[0]:.4g} -> {self.energy[-1]:.4g}, "
                 f"{self.num_flips[-1]} flips in the last step\n  end: {end}\n  result: {describe_result(self.result)}"
             )
@@ -136,8 +144,13 @@ def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: Abst
     finite = jnp.all(jnp.isfinite(network.field(state))) & jnp.all(jnp.isfinite(overlap))
     result = outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
     blank = lambda x: jnp.where(finite & valid, x, jnp.nan)  # noqa: E731
+    coding = network.coding
+    odd = jnp.all(network.update(coding.inverse(state)) == coding.inverse(network.update(state)))
+    winner, sign = best_match(blank(overlap)[-1], odd)
     return Retrieval(
         overlap=blank(overlap),
+        winner=winner,
+        sign=sign,
         energy=blank(energy),
         num_flips=jnp.where(finite & valid, num_flips, -1),
         state=blank(state),

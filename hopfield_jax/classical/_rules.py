@@ -6,8 +6,19 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import as_real, at_least, fail, is_concrete, key_fits, kind, patterns_fit, shape_is, sieved
-from .._misc import matmul
+from .._checks import (
+    as_real,
+    at_least,
+    fail,
+    is_concrete,
+    key_fits,
+    kind,
+    patterns_fit,
+    shape_is,
+    sieved,
+    signed_patterns,
+)
+from .._misc import alike, matmul, nan_unless
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
 from ._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
@@ -19,7 +30,7 @@ def hebbian(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupling: boo
     **Arguments:** `patterns`, shape (patterns, neurons); `self_coupling`, whether the diagonal (the load, for ±1) is
     kept.
 
-    **Returns:** an `OuterProducts`. **Raises:** `ValueError` for patterns that are empty or not finite.
+    **Returns:** an `OuterProducts`. **Raises:** `ValueError` for patterns that are empty, not finite, or of 0 and 1.
 
     ```python
     import jax
@@ -29,7 +40,7 @@ def hebbian(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupling: boo
     assert couplings.symmetric and couplings.matrix().shape == (100, 100)
     ```
     """
-    return OuterProducts(_patterns(patterns).T, self_coupling=self_coupling)
+    return OuterProducts(signed_patterns("patterns", patterns).T, self_coupling=self_coupling)
 
 
 def covariance(
@@ -40,8 +51,8 @@ def covariance(
     With `Bits(f)`: $a = f$, $v = f(1 - f)$ (Tsodyks and Feigel'man 1988). With `Spins(a)`: $v = 1 - a^2$ (Amit,
     Gutfreund and Sompolinsky 1987).
 
-    **Arguments:** `patterns`, shape (patterns, neurons); `coding`, which knows mean and variance; `self_coupling` as in
-    `hebbian`.
+    **Arguments:** `patterns`, shape (patterns, neurons), written as `coding` has it, which knows mean and variance;
+    `self_coupling` as in `hebbian`.
 
     **Returns:** an `OuterProducts`. **Raises:** `ValueError` for arguments that do not fit.
 
@@ -57,9 +68,12 @@ def covariance(
     """
     if not isinstance(coding, AbstractCoding):
         fail("coding", "`Spins(mean)` or `Bits(mean)`", kind(coding))
-    patterns = _patterns(patterns)
-    weights = jnp.broadcast_to(1 / coding.variance, patterns.shape[:1]).astype(patterns.dtype)
-    return OuterProducts((patterns - coding.mean).T, weights=weights, self_coupling=self_coupling)
+    patterns = as_real("patterns", patterns)
+    patterns_fit("patterns", patterns)
+    coding.written("patterns", patterns)
+    rows: Array = nan_unless(coding.are_values(patterns), patterns) - coding.mean
+    weights = jnp.broadcast_to(1 / coding.variance, rows.shape[:1]).astype(rows.dtype)
+    return OuterProducts(rows.T, weights=weights, self_coupling=self_coupling)
 
 
 def palimpsest(
@@ -85,7 +99,8 @@ def palimpsest(
     assert hj.overlap(patterns, network.update(patterns[-1]))[-1] > 0.99
     ```
     """
-    patterns = _patterns(patterns)
+    # Weights of 16 bits would be off by their rounding.
+    patterns, _ = alike(signed_patterns("patterns", patterns), jnp.zeros((), jnp.float32))
     shape_is("decay", decay, ())
     decay = sieved("decay", decay, "nonnegative")
     age = jnp.arange(patterns.shape[0])[::-1].astype(patterns.dtype)
@@ -118,7 +133,7 @@ def sequence(
     assert hj.overlap(patterns, network.update(patterns[4]))[0] > 0.95
     ```
     """
-    patterns = _patterns(patterns)
+    patterns = signed_patterns("patterns", patterns)
     if len(patterns) < 2:
         fail("patterns", "at least two of them, in a row", len(patterns))
     if cyclic:
@@ -140,7 +155,7 @@ def pseudo_inverse(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupli
 
     **Returns:** an `OuterProducts`; of NaN where traced patterns are linearly dependent.
 
-    **Raises:** `ValueError` for patterns that are empty, not finite or linearly dependent.
+    **Raises:** `ValueError` for patterns that are empty, not finite, of 0 and 1, or linearly dependent.
 
     ```python
     import jax
@@ -151,7 +166,7 @@ def pseudo_inverse(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupli
     assert (jax.vmap(network.update)(patterns) == patterns).all()
     ```
     """
-    patterns = _patterns(patterns)
+    patterns = signed_patterns("patterns", patterns)
     num_patterns, num_neurons = patterns.shape
     if num_patterns > num_neurons:
         fail("patterns", f"at most {num_neurons} independent patterns of {num_neurons} neurons", num_patterns)
@@ -172,7 +187,8 @@ def storkey(patterns: Real[ArrayLike, "patterns neurons"]) -> DenseCouplings:
 
     **Arguments:** `patterns`, shape (patterns, neurons), in the order of learning.
 
-    **Returns:** a symmetric `DenseCouplings`. **Raises:** `ValueError` for patterns that are empty or not finite.
+    **Returns:** a symmetric `DenseCouplings`. **Raises:** `ValueError` for patterns that are empty, not finite, or of 0
+    and 1.
 
     ```python
     import jax
@@ -183,7 +199,7 @@ def storkey(patterns: Real[ArrayLike, "patterns neurons"]) -> DenseCouplings:
     assert hj.overlap(patterns, network.update(patterns[-1]))[-1] > 0.95
     ```
     """
-    return DenseCouplings(_storkey(_patterns(patterns)), symmetric=True)
+    return DenseCouplings(_storkey(signed_patterns("patterns", patterns)), symmetric=True)
 
 
 @eqx.filter_jit
@@ -261,9 +277,3 @@ def _neighbours(num_neurons: int, num_neighbours: int, key: PRNGKey) -> Int[Arra
 
     chosen = jax.lax.fori_loop(0, num_neighbours, draw, jnp.full((num_neurons, num_neighbours), -1))
     return jnp.where(chosen < jnp.arange(num_neurons)[:, None], chosen, chosen + 1)
-
-
-def _patterns(patterns: ArrayLike) -> Patterns:
-    patterns = as_real("patterns", patterns)
-    patterns_fit("patterns", patterns)
-    return patterns

@@ -122,8 +122,11 @@ def draw_any(dataset: Any, variable: str | None, x: str | None, y: str | None) -
     if second == first:
         fail("--y", f"an axis other than --x {first}", second)
     figure = Figure((6.8, 5.0), layout="constrained")
+    further = [name for name in long if name not in (first, second) and not _counts_up(dataset[name])]
     if second is None:
         plot.profile(dataset, chosen, x=first, ax=figure.subplots())
+    elif further:  # a curve for each value of what a map would average over
+        plot.profile(dataset, chosen, x=first, each=second, ax=figure.subplots())
     else:
         plot.phase_diagram(dataset, chosen, x=first, y=second, ax=figure.subplots())
     return figure

@@ -9,8 +9,8 @@ import jax.random as jr
 import numpy as np
 
 from .._checks import Checked, domain, fail, is_concrete
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, PRNGKey, Scalar
+from .._misc import matmul
+from .._types import Array, Float, Parameter, PRNGKey, Scalar
 from ._units import Units
 
 _MAX_PATTERNS = 6
@@ -68,7 +68,7 @@ class SpinCue(AbstractCue):
       each spin follows pattern ν with probability $|m_0^\nu|$ and is random otherwise.
     """
 
-    overlap: Float[Array, "*condensed"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)))
+    overlap: Parameter[Float[Array, "*condensed"]] = eqx.field(metadata=domain("finite", ndim=(0, 1)))
 
     def __check_init__(self):
         _few("SpinCue.overlap", self.overlap)
@@ -124,8 +124,8 @@ class GaussianCue(AbstractCue):
     - `spread`: $\sigma \ge 0$.
     """
 
-    amplitude: Float[Array, "*condensed"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)))
-    spread: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"))
+    amplitude: Parameter[Float[Array, "*condensed"]] = eqx.field(metadata=domain("finite", ndim=(0, 1)))
+    spread: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"))
 
     def __check_init__(self):
         _few("GaussianCue.amplitude", self.amplitude)

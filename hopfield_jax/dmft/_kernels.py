@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import Checked, domain, fail, is_concrete, kind
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Scalar
+from .._misc import matmul
+from .._types import Array, Float, Parameter, Scalar
 
 
 class Exponential(eqx.Module):
@@ -84,8 +84,8 @@ class LeakyHebbian(AbstractPlasticityKernel):
     - `tau`: $\tau_A \ge$ `dt`, in units of the neurons' time constant.
     """
 
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"))
-    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("finite"))
+    tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
 
     def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Exponential:
         r"""$\lambda K_{ts}$. **Raises:** `ValueError` for `tau` below `dt`; a traced one gives NaN."""
@@ -104,7 +104,7 @@ class AccumulatingHebbian(AbstractPlasticityKernel):
     **Arguments:** `strength`, $\lambda$, per unit of time, of either sign.
     """
 
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"))
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("finite"))
 
     def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Exponential:
         r"""$\lambda\,dt$ below the diagonal."""
@@ -124,7 +124,7 @@ class FunctionKernel(AbstractPlasticityKernel):
     """
 
     fn: Callable
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=1.0)
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("finite"), default=1.0)
 
     def __check_init__(self):
         if not callable(self.fn):
@@ -154,8 +154,8 @@ class TableKernel(AbstractPlasticityKernel):
     **Raises:** `ValueError` for another shape, numbers that are not finite, or a kernel that is not causal.
     """
 
-    values: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(2, 3)))
-    strength: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"), default=1.0)
+    values: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(2, 3)))
+    strength: Parameter[Scalar] = eqx.field(metadata=domain("finite"), default=1.0)
 
     def __check_init__(self):
         if len(set(self.values.shape)) != 1:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete, kind
-from .._misc import as_inexact, matmul
-from .._types import Array, Float, Int, Scalar
+from .._misc import matmul
+from .._types import Array, Float, Int, Parameter, Scalar
 from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
 from ._schemes import AbstractScheme, Euler
 from ._units import Glauber, Units, units_fit
@@ -22,12 +22,12 @@ class AbstractPlasticModel(Checked):
     $$x(t+1) = (1 - dt)\,x(t) + dt\,[\text{stored}(\phi) + A(t)\phi + \theta],\qquad \phi = \phi(x).$$
     """
 
-    load: eqx.AbstractVar[Scalar]
+    load: eqx.AbstractVar[Parameter[Scalar]]
     units: eqx.AbstractVar[Units]
     kernel: eqx.AbstractVar[AbstractPlasticityKernel | None]
-    dt: eqx.AbstractVar[Scalar]
-    pattern_field: eqx.AbstractVar[Array]
-    cue_field: eqx.AbstractVar[Array]
+    dt: eqx.AbstractVar[Parameter[Scalar]]
+    pattern_field: eqx.AbstractVar[Parameter[Array]]
+    cue_field: eqx.AbstractVar[Parameter[Array]]
 
     scheme: eqx.AbstractVar[AbstractScheme]
 
@@ -120,14 +120,14 @@ class PlasticNetwork(AbstractPlasticModel):
         ```
     """
 
-    load: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
     units: Units
     kernel: AbstractPlasticityKernel | None = None
-    dt: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
     self_coupling: bool = eqx.field(static=True, default=False)
-    coupling: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
-    pattern_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
-    cue_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    coupling: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
+    pattern_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    cue_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
     scheme: AbstractScheme = Euler()
 
     def __check_init__(self):
@@ -187,14 +187,14 @@ class DensePlasticNetwork(AbstractPlasticModel):
     - `equal_indices`: whether products keep equal indices; not for odd `n`, where the self-term is of order N.
     """
 
-    load: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
     units: Units
     n: int = eqx.field(static=True, default=2)
     kernel: AbstractPlasticityKernel | None = None
-    dt: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
+    dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
     equal_indices: bool = eqx.field(static=True, default=True)
-    pattern_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
-    cue_field: Array = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    pattern_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    cue_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
     scheme: AbstractScheme = Euler()
 
     def __check_init__(self):

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from .._checks import Checked, domain, fail, kind
 from .._generating import AbstractSeparable
-from .._misc import as_inexact, nondifferentiable
-from .._types import Array, Float, PyTree, Scalar
+from .._misc import nondifferentiable
+from .._types import Array, Float, Parameter, PyTree, Scalar
 
 
 class AbstractUnit(Checked):
@@ -48,7 +48,7 @@ class Glauber(AbstractUnit):
     **Arguments:** `beta`, the inverse temperature > 0. No gradient goes through the random spins.
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
     odd = True
 
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -45,32 +45,35 @@ def order_parameters(
 
     - `theory`: of `hopfield_jax.dmft.solve` (or any other trajectory).
     - `network`: of `hopfield_jax.dmft.simulate`, with the same condensed patterns.
-    - `ax`: where to draw; default a new figure.
+    - `ax`: where to draw; default a new figure. Trajectories that are there already keep their colours, and labels then
+      say what differs.
 
     **Returns:** the Axes.
 
     **Raises:** `ValueError` for a batch of trajectories or shapes that do not fit.
     """
-    axes = axes_for(ax)
-    for n, (name, curve) in enumerate(_curves("theory", theory).items()):
+    axes, named = axes_for(ax), []
+    earlier = sum(str(line.get_label()).startswith("with the ") for line in axes.get_lines())  # of another trajectory
+    for n, (name, curve) in enumerate(_curves("theory", theory).items(), start=earlier):
         times, value, error = curve
-        axes.plot(times, value, color=colour(n), linewidth=1.8, label=name)
+        named += axes.plot(times, value, color=colour(n), linewidth=1.8, label=name)
         axes.fill_between(times, value - error, value + error, color=colour(n), alpha=0.25, linewidth=0)
     points = {} if network is None else _curves("network", network)
     if network is not None and points.keys() != _curves("theory", theory).keys():
         fail("network", f"overlaps of the theory's shape {theory.overlap.shape}", f"shape {network.overlap.shape}")
-    for n, (times, value, error) in enumerate(points.values()):
+    for n, (times, value, error) in enumerate(points.values(), start=earlier):
         axes.errorbar(times, value, error, fmt="o", color=colour(n), markersize=4, elinewidth=1.2, capsize=2)
-    axes.plot([], [], color=INK, linewidth=1.8, label=theory.setting.source)
+    named += axes.plot([], [], color=INK, linewidth=1.8, label=theory.setting.source)
     if network is not None:
         axes.errorbar([], [], [], fmt="o", color=INK, markersize=4, label=_other(network.setting, theory.setting))
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
     start, end = float(theory.times[0]), float(theory.times[-1])
-    axes.set_xlim(start - 0.02 * (end - start), end + 0.02 * (end - start))
+    low, high = axes.get_xlim() if earlier else (start, end)
+    axes.set_xlim(min(low, start - 0.02 * (end - start)), max(high, end + 0.02 * (end - start)))
     axes.locator_params("x", steps=_STEPS)
     title = "Retrieval: theory" if network is None else "Retrieval: theory against simulation"
     finish(axes, title=title, x=_TIME, y="overlap", legend=True)
-    return _say_conditions(axes, theory.setting)
+    return say_facts(axes, _describe(theory.setting), named)
 
 
 def two_times(result: OrderParameters, name: str = "correlation", *, ax: Axes | None = None) -> Axes:

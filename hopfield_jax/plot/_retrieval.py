@@ -54,7 +54,8 @@ def overlaps(retrieval: Retrieval, *, ax: Axes | None = None) -> Axes:
     for i, curve in enumerate(others.T):
         axes.plot(times, curve, color=FAINT, linewidth=0.8, label="the others" if i == 0 else None)
     if winner >= 0:
-        axes.plot(times, curves[:, winner], color=ACCENT, linewidth=2.5, label=f"pattern {winner}, the winner")
+        label = f"pattern {winner}, the winner{' (its inverse)' * (int(retrieval.sign) < 0)}"
+        axes.plot(times, curves[:, winner], color=ACCENT, linewidth=2.5, label=label)
     axes.set_xlim(times[0], times[-1])
     title = f"Overlaps with {num_patterns} stored patterns of {retrieval.output.size} neurons"
     return finish(axes, title=title, x="time t (units of τ)", y="overlap m", legend=True)

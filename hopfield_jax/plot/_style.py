@@ -1,7 +1,8 @@
 """Colours and axes that all figures share; matplotlib's global settings are left alone."""
 
+import dataclasses
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,14 @@ GLUE = "\u00a0"
 """A space at which no line is broken."""
 
 
-def colour(index: int) -> str:
-    """The colour of the n-th of several things; they repeat after seven."""
-    return COLOURS[index % len(COLOURS)]
+def colour(index: int, number: int = 1) -> str:
+    """The colour of the n-th of several things; they repeat after seven, unless it is said that there are more."""
+    if number <= len(COLOURS):
+        return COLOURS[index % len(COLOURS)]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps["viridis"](0.95 * index / (number - 1)))
 
 
 def axes_for(ax: Axes | None, size: tuple[float, float] = (5.0, 3.5)) -> Axes:
@@ -58,13 +64,40 @@ def numbers(argument: str, x: Real[ArrayLike, "..."], *ndim: int) -> np.ndarray:
     return values
 
 
-def say_facts(axes: Axes, facts: Iterable[str]) -> Axes:
-    """Writes under what conditions, in small letters between the title and the axes; no line breaks within a fact."""
+def say_facts(axes: Axes, facts: Iterable[str], curves: Sequence[Any] = ()) -> Axes:
+    """Writes under what conditions, in small letters between the title and the axes; no line breaks within a fact.
+
+    Where several results are drawn on the same axes, what holds for all of them stands there, and what does not in the
+    labels of each one's `curves`; without curves it stays there.
+    """
+    said: _Said = getattr(axes, "hopfield_jax_said", None) or _Said()
+    if said.text not in axes.texts:  # nothing was said, or the axes were cleared
+        said = _Said()
+    said.groups.append(([fact.replace(" ", GLUE) for fact in facts], [(x, x.get_label()) for x in curves]))
+    every = [fact for facts, _ in said.groups for fact in facts]
+    shared = [fact for fact in every if all(fact in facts for facts, _ in said.groups)]
+    shown = [fact for facts, named in said.groups for fact in facts if fact in shared or not named]
+    for facts, named in said.groups:
+        own = ", ".join(fact for fact in facts if fact not in shared)
+        for curve, label in named:
+            curve.set_label(f"{label} ({own})" if own else label)
+    if curves and len(said.groups) > 1:
+        axes.legend(frameon=False, fontsize="small")
+    if said.text is not None:
+        said.text.remove()
     inches = axes.bbox.width / axes.figure.dpi
-    text = ", ".join(fact.replace(" ", GLUE) for fact in facts)
-    lines = textwrap.wrap(text, max(30, int(20 * inches)), break_on_hyphens=False)
-    axes.text(
+    lines = textwrap.wrap(", ".join(dict.fromkeys(shown)), max(30, int(20 * inches)), break_on_hyphens=False)
+    said.text = axes.text(
         0.5, 1.015, "\n".join(lines), transform=axes.transAxes, ha="center", va="bottom", fontsize="x-small", color=INK
     )
+    axes.hopfield_jax_said = said
     axes.set_title(axes.get_title(), fontsize="medium", color=INK, pad=6 + 10 * len(lines))
     return axes
+
+
+@dataclasses.dataclass
+class _Said:
+    """The text below a title, and of each result drawn its facts and its curves with their own labels."""
+
+    groups: list[tuple[list[str], list[tuple[Any, str]]]] = dataclasses.field(default_factory=list)
+    text: Any = None

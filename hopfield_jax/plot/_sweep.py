@@ -1,5 +1,8 @@
 """Sweeps: one number over two axes of a grid, or along one of them."""
 
+import itertools
+import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,28 +28,28 @@ def phase_diagram(
 ) -> Axes:
     """Draws a number over two axes of a sweep as a heat map; where there is none it is grey.
 
-    Over all other axes it is averaged. The facts below the title say over which, and the dataset's attribute
-    `conditions`, if there is one.
+    It is averaged over replicates, which are axes of whole numbers 0, 1, 2, … along which random numbers differ. The
+    facts below the title say over how many, and the dataset's attribute `conditions`, if there is one.
 
     **Arguments:**
 
     - `dataset`: an `xarray.Dataset` of `hopfield_jax.sweep.run` or `open`, finished or not.
     - `variable`: name of an output. `x`, `y`: names of two of its axes.
-    - `boundary`: of `hopfield_jax.sweep.boundary`, over `x` along `y` or over `y` along `x`: drawn with its bracket.
+    - `boundary`: of `hopfield_jax.sweep.boundary`, over `x` along `y` or over `y` along `x`: drawn with its bracket,
+      or the mean over its replicates with its standard error.
     - `theory`: further curves by their names, each a pair of numbers or arrays along `x` and `y`; a single point is a
       star.
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes; the colour bar stands beside it.
 
-    **Raises:** `ValueError` for names that the dataset does not have, and for choices that would be averaged over.
+    **Raises:** `ValueError` for names that the dataset does not have, and for further axes that are no replicates.
     """
-    values, others = _values(dataset, variable, [x, y])
-    if x == y:
-        fail("y", f"an axis other than x = {x!r}", repr(y))
-    mean = _mean(values, [values.get_axis_num(name) for name in others])[0]
-    if values.get_axis_num(x) < values.get_axis_num(y):
-        mean = mean.T
+    values, averaged, others = _values(dataset, variable, x, "y", y)
+    if others:
+        got = ", ".join(map(str, dataset[others[0]].values))
+        fail("dataset", f"one value of {others[0]}, such as dataset.sel({others[0]}=...)", got)
+    mean = _mean(values.transpose(*averaged, y, x), len(averaged))[0]
     axes = axes_for(ax, (5.6, 4.2))
     from matplotlib import colormaps
 
@@ -72,83 +75,88 @@ def phase_diagram(
     finish(axes, title=_title(dataset[variable]), x=_label(dataset[x]), y=_label(dataset[y]))
     if named:
         axes.legend(fontsize="small", framealpha=0.9, facecolor="white", edgecolor="none", loc="best")
-    return say_facts(axes, _facts(dataset, others, False, int(blank.sum())))
+    return say_facts(axes, _facts(dataset, averaged, False, int(blank.sum())))
 
 
 def profile(dataset: Any, variable: str, *, x: str, each: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draws a number along one axis of a sweep.
+    """Draws a number along one axis of a sweep, a curve for each value of all others.
 
-    Over all other axes it is averaged, with bars of one standard error. The facts below the title say over which, and
-    the dataset's attribute `conditions`, if there is one.
+    It is averaged over replicates, which are axes of whole numbers 0, 1, 2, … along which random numbers differ, with
+    bars of one standard error. The facts below the title say over how many, and the dataset's attribute `conditions`,
+    if there is one.
 
     **Arguments:**
 
     - `dataset`: an `xarray.Dataset` of `hopfield_jax.sweep.run` or `open`, finished or not.
     - `variable`: name of an output. `x`: name of one of its axes.
-    - `each`: name of an axis each value of which gets a curve of its own.
+    - `each`: name of an axis each value of which gets a curve of its own, be they replicates or not.
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
 
-    **Raises:** `ValueError` for names that the dataset does not have, and for choices that would be averaged over.
+    **Raises:** `ValueError` for names that the dataset does not have.
     """
-    values, others = _values(dataset, variable, [x] if each is None else [x, each], "each")
-    if x == each:
-        fail("each", f"an axis other than x = {x!r}", repr(each))
-    mean, error = _mean(values, [values.get_axis_num(name) for name in others])
-    if each is None:
-        mean, error = mean[None], error[None]
-    elif values.get_axis_num(x) < values.get_axis_num(each):
-        mean, error = mean.T, error.T
+    values, averaged, others = _values(dataset, variable, x, "each", each)
+    apart = others if each is None else [each, *others]
+    mean, error = (m.reshape(-1, m.shape[-1]) for m in _mean(values.transpose(*averaged, *apart, x), len(averaged)))
     axes = axes_for(ax, (5.6, 3.8))
     at = _positions(dataset[x])
-    curves = [""] if each is None else [_say(value) for value in dataset[each].values]
+    names = [[f"{_symbol(dataset[name])} = {_say(v)}" for v in dataset[name].values] for name in apart]
+    curves = [", ".join(said) for said in itertools.product(*names)]
     style: dict[str, Any] = {"markersize": 4 if len(at) <= 40 else 2.5, "linewidth": 1.5, "capsize": 2}
-    for n, name in enumerate(curves):
+    for n, curve in enumerate(curves):
         bars = error[n] if np.any(np.isfinite(error[n])) else None
         known = np.isfinite(mean[n])
         bars = None if bars is None else np.where(np.isfinite(bars), bars, 0)[known]
-        label = f"{_symbol(dataset[each])} = {name}" if each is not None else None
-        axes.errorbar(at[known], mean[n][known], bars, fmt="o-", color=colour(n), label=label, **style)
+        style |= {"color": colour(n, len(curves)), "label": curve or None}
+        axes.errorbar(at[known], mean[n][known], bars, fmt="o-", **style)
     _set_ticks(dataset[x], at, axes.xaxis)
     if _is_geometric(at):
         axes.set_xscale("log")
     finish(axes, title=_title(dataset[variable]), x=_label(dataset[x]), y=_label(dataset[variable]))
-    if each is not None:
+    if apart:
         axes.legend(frameon=False, fontsize="small")
     blank = int(np.sum(~np.isfinite(mean)))
-    return say_facts(axes, _facts(dataset, others, True, blank, "not drawn"))
+    return say_facts(axes, _facts(dataset, averaged, True, blank, "not drawn"))
 
 
 # --- what is drawn ---
 
 
-def _values(dataset: Any, variable: str, wanted: list[str], second: str = "y") -> tuple[Any, list[str]]:
-    """A variable in double precision, NaN where nothing was computed, and the names of its other axes."""
+def _values(dataset: Any, variable: str, x: str, second: str, other: str | None) -> tuple[Any, list[str], list[str]]:
+    """A variable in double precision, NaN where nothing was computed; its axes of replicates or a single value, and
+    all others but `x` and the `other`, which is called `second`."""
     names = [name for name in dataset.data_vars if name != _STATUS] if hasattr(dataset, "data_vars") else []
     if not names:
         fail("dataset", "an xarray.Dataset of a sweep", kind(dataset))
     if variable not in names:
         fail("variable", f"one of {', '.join(map(str, names))}", repr(variable))
     found = dataset[variable]
-    for argument, name in zip(("x", second), wanted, strict=False):
-        if name not in found.dims:
+    for argument, name in (("x", x), (second, other)):
+        if name is not None and name not in found.dims:
             fail(argument, f"an axis of {variable} ({', '.join(map(str, found.dims))})", repr(name))
-    others = [name for name in found.dims if name not in wanted]
-    for name in others:
-        if name in dataset.coords and dataset[name].dtype.kind not in "iufb" and len(dataset[name]) > 1:
-            choices = ", ".join(map(str, dataset[name].values))
-            fail("dataset", f"one choice of {name}, such as dataset.sel({name}=...)", choices)
+    if x == other:
+        fail(second, f"an axis other than x = {x!r}", repr(other))
     values = found.astype(np.float64)
     if _STATUS in dataset:
-        values = values.where(dataset[_STATUS].isin(_COMPUTED)).transpose(*found.dims)
-    return values, others
+        values = values.where(dataset[_STATUS].isin(_COMPUTED))
+    rest = [name for name in found.dims if name not in (x, other)]
+    averaged = [name for name in rest if dataset.sizes[name] == 1 or _are_replicates(dataset, name)]
+    return values, averaged, [name for name in rest if name not in averaged]
 
 
-def _mean(values: Any, axes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the numbers that are there, and its standard error; NaN where there is none, or one alone."""
-    numbers = np.moveaxis(np.asarray(values.values, np.float64), axes, range(len(axes)))
-    numbers = numbers.reshape(-1, *numbers.shape[len(axes) :])
+def _are_replicates(dataset: Any, name: str) -> bool:
+    """Whether an axis is numbered from 0, and one along which random numbers differ (if the dataset still says so)."""
+    values = np.asarray(dataset[name].values)
+    random = json.loads(dataset.attrs.get("configuration", "{}")).get("random axes", name)
+    return values.dtype.kind in "iu" and np.array_equal(values, np.arange(len(values))) and name in random.split(", ")
+
+
+def _mean(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the first axes of the numbers that are there, and its standard error; NaN where there is none, or one
+    alone."""
+    numbers = np.asarray(values.values, np.float64)
+    numbers = numbers.reshape(-1, *numbers.shape[num_axes:])
     known = np.isfinite(numbers)
     count = known.sum(axis=0)
     mean = np.where(known, numbers, 0).sum(axis=0) / np.maximum(count, 1)
@@ -191,21 +199,27 @@ def _set_ticks(axis: Any, at: np.ndarray, along: Any) -> None:
 
 
 def _boundary(axes: Axes, boundary: Any, x: str, y: str) -> bool:
-    """Draws a curve of brackets; whether there is anything to be named."""
+    """Draws a curve of brackets, or of means over replicates with their errors; whether there is anything named."""
     along, over = (y, x) if y in boundary.data_vars else (x, y)
-    if along not in boundary.data_vars or tuple(boundary[along].dims) != (over,):
+    averaged = [name for name in boundary[along].dims if name != over] if along in boundary.data_vars else []
+    fits = along in boundary.data_vars and over in boundary[along].dims
+    if not fits or not all(boundary.sizes[name] == 1 or _are_replicates(boundary, name) for name in averaged):
         got = ", ".join(map(str, boundary.data_vars)) + " over " + ", ".join(map(str, boundary.sizes))
-        fail("boundary", f"a boundary of {y} over {x}, or of {x} over {y}", got)
+        fail("boundary", f"a boundary of {y} over {x}, or of {x} over {y}, and over replicates", got)
     at = _positions(boundary[over])
-    value = np.asarray(boundary[along].values, np.float64)
-    lower, upper = (np.asarray(boundary[f"{along}_{which}"].values, np.float64) for which in ("lower", "upper"))
+    ends = ("", "_lower", "_upper")
+    means = (_mean(boundary[f"{along}{end}"].transpose(*averaged, over), len(averaged)) for end in ends)
+    (value, error), (lower, _), (upper, _) = means
+    several = math.prod(boundary.sizes[name] for name in averaged)
+    size = np.array([value - lower, upper - value] if several == 1 else [error, error])
     known = np.isfinite(value)
     if not np.any(known):
         return False
-    size = np.array([value - lower, upper - value])[:, known]
-    bars = {"yerr" if along == y else "xerr": np.maximum(size, 0)}
+    bars = {"yerr" if along == y else "xerr": np.maximum(np.nan_to_num(size[:, known]), 0)}
     points = (at[known], value[known]) if along == y else (value[known], at[known])
     label = boundary[along].attrs.get("long_name", f"boundary in {along}")
+    if several > 1:
+        label += f", mean ± standard error over {_counted(boundary, averaged)}"
     from matplotlib.patheffects import withStroke
 
     axes.errorbar(*points, fmt="none", ecolor=INK, elinewidth=1.2, zorder=3, **bars)
@@ -238,14 +252,17 @@ def _say(value: Any) -> str:
     return f"{value:.6g}" if np.issubdtype(np.asarray(value).dtype, np.floating) else str(value)
 
 
+def _counted(dataset: Any, names: list[str]) -> str:
+    """As `4 replicates × 2 draws`; nothing for axes of a single value."""
+    long = [name for name in names if dataset.sizes[name] > 1]
+    return " × ".join(f"{dataset.sizes[name]} {name}{'s' * (not name.endswith('s'))}" for name in long)
+
+
 def _facts(dataset: Any, others: list[str], with_error: bool, blank: int, how: str = "grey") -> list[str]:
     """The conditions, what was averaged over, and how much is not there."""
     facts = [fact for fact in str(dataset.attrs.get("conditions", "")).split("; ") if fact]
-    averaged = [
-        f"{dataset.sizes[name]} {name}{'s' * (not name.endswith('s'))}" for name in others if dataset.sizes[name] > 1
-    ]
-    if averaged:
-        facts.append(f"mean {'± standard error ' * with_error}over {' × '.join(averaged)}")
+    if averaged := _counted(dataset, others):
+        facts.append(f"mean {'± standard error ' * with_error}over {averaged}")
     for name in others:
         if dataset.sizes[name] == 1 and name in dataset.coords:
             facts.append(f"{_symbol(dataset[name])} = {_say(dataset[name].values[0])}")

@@ -10,8 +10,8 @@ import numpy as np
 from .._checks import Checked, as_real, domain, fail, increasing, is_concrete, kind, patterns_fit, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
-from .._misc import as_inexact, inner, matmul
-from .._types import Array, Float, Patterns, Scalar, ScalarLike
+from .._misc import inner, matmul
+from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike
 from ._transitions import check_transitions
 
 
@@ -27,17 +27,17 @@ class SaliencyNetwork(AbstractEnergyDynamics):
 
     **Arguments:**
 
-    - `patterns`: $\xi$, shape (patterns, neurons).
+    - `patterns`: $\xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `saliency`: $a$, shape (patterns,).
     - `units`: generating function of the neurons.
     - `tau`: time constant. `input`: $I$, one number or shape (neurons,).
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact)
-    saliency: Float[Array, " patterns"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=1))
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("signed", ndim=2))
+    saliency: Parameter[Float[Array, " patterns"]] = eqx.field(metadata=domain("finite", ndim=1))
     units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
-    tau: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
-    input: Float[Array, "..."] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=(0, 1)), default=0.0)
+    tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
+    input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
         patterns_fit("SaliencyNetwork.patterns", self.patterns)
@@ -62,8 +62,8 @@ class InputProtocol(Checked):
     - `values`: the inputs, shape (inputs, neurons); a row of zeros ends one.
     """
 
-    times: Float[Array, " inputs"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=1))
-    values: Float[Array, "inputs neurons"] = eqx.field(converter=as_inexact, metadata=domain("finite", ndim=2))
+    times: Parameter[Float[Array, " inputs"]] = eqx.field(metadata=domain("finite", ndim=1))
+    values: Parameter[Float[Array, "inputs neurons"]] = eqx.field(metadata=domain("finite", ndim=2))
 
     def __check_init__(self):
         increasing("InputProtocol.times", self.times)
@@ -90,8 +90,8 @@ class InputDrivenNetwork(AbstractDynamics):
 
     **Arguments:**
 
-    - `patterns`: memories ξ, shape (patterns, neurons); orthogonal ones (`hopfield_jax.hadamard_patterns`) obey the
-      saliency map of this module.
+    - `patterns`: memories ξ, shape (patterns, neurons), of both signs: 0 and 1 are refused; orthogonal ones
+      (`hopfield_jax.hadamard_patterns`) obey the saliency map of this module.
     - `gain`: κ > 0.
     - `transitions`: Q, shape (patterns, patterns), row = target, column = source; see `cycle`, `chain`,
       `transition_matrix`.
@@ -122,17 +122,15 @@ class InputDrivenNetwork(AbstractDynamics):
         ```
     """
 
-    patterns: Patterns = eqx.field(converter=as_inexact)
-    gain: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
-    transitions: Float[Array, "patterns patterns"] = eqx.field(
-        converter=as_inexact, metadata=domain("nonnegative", ndim=2)
-    )
+    patterns: Parameter[Patterns] = eqx.field(metadata=domain("signed", ndim=2))
+    gain: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
+    transitions: Parameter[Float[Array, "patterns patterns"]] = eqx.field(metadata=domain("nonnegative", ndim=2))
     units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
-    tau_fast: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=0.01)
-    tau_slow: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"), default=1.0)
-    input_coupling: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.01)
-    noise_fast: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.0)
-    noise_slow: Scalar = eqx.field(converter=as_inexact, metadata=domain("nonnegative"), default=0.0)
+    tau_fast: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=0.01)
+    tau_slow: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
+    input_coupling: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=0.01)
+    noise_fast: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=0.0)
+    noise_slow: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=0.0)
     input: InputProtocol | None = None
 
     def __check_init__(self):

@@ -12,8 +12,8 @@ import numpy as np
 
 from .._checks import Checked, as_real, describe, domain, fail, in_domain, is_concrete, kind, shape_is
 from .._generating import AbstractGeneratingFunction, AbstractSeparable, HardTanh
-from .._misc import as_inexact, default_float, matmul
-from .._types import Array, Scalar, ScalarLike
+from .._misc import default_float, matmul
+from .._types import Array, Parameter, Scalar, ScalarLike
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 _REACH = np.linspace(-9, 9, 13)  # standard deviations
@@ -35,7 +35,7 @@ class Thermal(Checked):
     **Raises:** `ValueError` for another `beta`.
     """
 
-    beta: Scalar = eqx.field(converter=as_inexact, metadata=domain("positive"))
+    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
     odd = True
 
     def activation(self, x: Array) -> Array:
@@ -209,7 +209,7 @@ class Cue(AbstractBranch):
     **Raises:** `ValueError` for another `overlap`.
     """
 
-    overlap: Scalar = eqx.field(converter=as_inexact, metadata=domain("finite"))
+    overlap: Parameter[Scalar] = eqx.field(metadata=domain("finite"))
 
     def __check_init__(self):
         as_overlap("Cue.overlap", self.overlap)

@@ -411,6 +411,8 @@ Y = jnp.ones(4)
             lambda: LayeredNetwork({"v": hj.Layer(hj.LogCosh())}, {"s": (jnp.sum, ("v",))}).energy({"w": Y}),
             r"`y`.*one array for each layer",
         ),
+        (lambda: conditioning_network(0.5 * (PATTERNS + 1)), r"`patterns`.*signs ±1.*covariance"),
+        (lambda: graded_network(0.5 * (PATTERNS + 1)), r"`patterns`.*signs ±1.*covariance"),
         (lambda: conditioning_network(jnp.ones((0, 4))), r"`patterns`.*at least one"),
         (lambda: conditioning_network(PATTERNS * jnp.nan), r"`patterns`.*finite"),
         (lambda: conditioning_network(PATTERNS, beta=0), r"beta"),

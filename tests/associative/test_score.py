@@ -47,6 +47,20 @@ def test_counts_and_means_equal_numpys(found):
     assert scored.fraction == 0.75
 
 
+def test_the_inverse_of_a_memory_is_told(found):
+    assert found.winner.tolist() == [0, 1, 2, 3] and found.sign.tolist() == [1, 1, 1, -1]
+    assert found.similarity[3, -1, 3] < -0.99
+    one = jax.tree.map(lambda x: x[3], found)
+    assert f"winner 3 with similarity {one.similarity[-1, 3]:.4f} (its inverse)" in str(one)
+
+
+def test_softmax_memories_have_no_inverse():
+    patterns = hj.random_patterns(NUM_PATTERNS, NUM_NEURONS, key=jr.key(0))
+    network = hj.associative.AdiabaticNetwork(hj.associative.MemoryMap(patterns))
+    found = hj.associative.retrieve(network, patterns, -patterns[0], num_times=5)
+    assert found.sign == 1 and found.winner == np.argmax(found.similarity[-1])
+
+
 @pytest.mark.parametrize("successes, n", [(0, 4), (3, 4), (4, 4), (50, 1000), (0, 1280)])
 def test_fraction_error_is_wilsons_and_never_zero(successes, n):
     retrieved = jnp.arange(n) < successes

@@ -107,6 +107,32 @@ def test_dependent_patterns_are_refused_or_spoil_the_couplings():
     assert found.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(found.overlap))
 
 
+SIGNED = {
+    "hebbian": C.hebbian,
+    "palimpsest": lambda patterns: C.palimpsest(patterns, 5.0),
+    "sequence": C.sequence,
+    "pseudo_inverse": C.pseudo_inverse,
+    "storkey": C.storkey,
+    "covariance": lambda patterns: C.covariance(patterns, C.Spins()),
+}
+
+
+@pytest.mark.parametrize("rule", SIGNED)
+def test_rules_for_signs_refuse_bits(rule):
+    with pytest.raises(ValueError, match="`patterns`: expected"):
+        SIGNED[rule](SPARSE)
+    couplings = jax.jit(SIGNED[rule])(SPARSE)  # where values are not known
+    found = C.retrieve(C.BinaryNetwork(couplings), PATTERNS, PATTERNS[0], num_steps=1, throw=False)
+    assert found.result == hj.RESULTS.invalid_parameter
+
+
+def test_the_refusal_of_bits_names_the_rule_and_the_coding():
+    with pytest.raises(ValueError, match=r"covariance\(patterns, Bits\(mean\)\)`"):
+        C.hebbian(SPARSE)
+    with pytest.raises(ValueError, match="entries of 0 and 1, as Bits has them"):
+        C.covariance(PATTERNS, C.Bits(0.3))
+
+
 def test_dilution_keeps_as_many_neighbours_as_asked():
     full = C.hebbian(PATTERNS)
     one_way = C.dilute(full, 10, key=jr.key(0))

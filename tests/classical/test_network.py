@@ -199,6 +199,33 @@ def test_sparse_patterns_are_retrieved_with_the_right_threshold(key):
     assert found[0.0].overlap[-1, 0] < 0.9  # silent neurons in a weak field become active
 
 
+@pytest.mark.parametrize("coding", [C.Spins(), C.Bits()])
+def test_the_inverse_of_a_memory_is_told(coding):
+    patterns = hj.hadamard_patterns(6, 64)[1:]  # each as often high as low, so that overlaps are exact in both codings
+    patterns = patterns if coding.low else (patterns + 1) / 2
+    network = C.BinaryNetwork(C.covariance(patterns, coding), coding=coding)
+    upside_down = C.retrieve(network, patterns, coding.low + coding.high - patterns[0], num_steps=3)
+    assert (upside_down.winner, upside_down.sign) == (0, -1) and upside_down.period == 1
+    assert "-1.0000 with pattern 0 (its inverse)" in str(upside_down)
+    assert upside_down.overlap[-1].tolist() == [-1, 0, 0, 0, 0]
+    upright = C.retrieve(network, patterns, patterns[3], num_steps=3)
+    assert (upright.winner, upright.sign) == (3, 1) and "with pattern 3 (" in str(upright)
+
+
+def test_where_a_threshold_tells_up_from_down_there_is_no_inverse(key):
+    patterns = hj.random_patterns(5, 200, key=key)
+    network = C.BinaryNetwork(C.hebbian(patterns), threshold=3.0)  # stronger than any field: all fall silent
+    found = C.retrieve(network, patterns, -patterns[0], num_steps=3)
+    assert found.sign == 1 and found.winner == np.argmax(found.overlap[-1])
+
+
+def test_a_stored_pattern_comes_before_the_inverse_of_its_opposite(key):
+    pattern = hj.random_patterns(1, 100, key=key)
+    both = jnp.concatenate([-pattern, pattern])
+    found = C.retrieve(C.BinaryNetwork(C.hebbian(pattern)), both, pattern[0], num_steps=2)
+    assert (found.winner, found.sign) == (1, 1)
+
+
 def test_temperatures_thresholds_and_cues_are_traced_and_mapped(key):
     patterns = hj.random_patterns(3, 60, key=key)
     cues = jax.vmap(lambda key: hj.flip(patterns[1], 0.15, key=key))(jr.split(key, 4))
@@ -298,7 +325,7 @@ def test_a_traced_cue_that_is_not_finite_ends_in_a_code(key, order):
     run = jax.jit(lambda cue: C.retrieve(network, patterns, cue, num_steps=2, order=order, key=key, throw=False))
     for bad in (jnp.nan, jnp.inf):
         found = run(patterns[0].at[3].set(bad))
-        assert found.result == hj.RESULTS.invalid_parameter
+        assert found.result == hj.RESULTS.invalid_parameter and (found.winner, found.sign) == (-1, 0)
         assert np.all(np.isnan(found.overlap)) and np.all(found.num_flips == -1)
 
 

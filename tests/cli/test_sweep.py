@@ -432,7 +432,7 @@ def test_show_draws_any_store(tmp_path, monkeypatch):
     assert drawn == [
         ("phase_diagram", "next", {"x": "gain", "y": "saliency"}),
         ("phase_diagram", "twice", {"x": "saliency", "y": "gain"}),
-        ("phase_diagram", "next", {"x": "replicate", "y": "gain"}),
+        ("profile", "next", {"x": "replicate", "each": "gain"}),
     ]
     check_figure(tmp_path / "any.png")
     for more, option in ((("--variable", "q"), "--variable"), (("--x", "q"), "--x"), (("--y", "q"), "--y")):

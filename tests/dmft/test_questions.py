@@ -165,6 +165,10 @@ def test_saturated_outputs_end_in_numbers(units, load, strength):
     """All rows of C are nearly the same once the outputs do not move any more, in retrieval or far from it."""
     model = D.PlasticNetwork(load, units, D.LeakyHebbian(strength, 5.0))
     got = D.solve(model, D.SpinCue(0.7), num_steps=15, num_samples=8192, num_shifts=2, key=KEY)
-    assert got.result == hj.RESULTS.successful and np.all(np.isfinite(got.overlap)) and np.asarray(got.orthogonality) < 1e-4
+    assert (
+        got.result == hj.RESULTS.successful
+        and np.all(np.isfinite(got.overlap))
+        and np.asarray(got.orthogonality) < 1e-4
+    )
     eigenvalues = np.linalg.eigvalsh(np.asarray(got.noise_covariance, np.float64))
     assert np.min(eigenvalues) > -1e-6 * np.max(eigenvalues)  # rounding of its entries

@@ -128,7 +128,12 @@ def foundations() -> list[Recipe]:
             fits=lambda a: a["num_patterns"] <= a["num_neurons"],
             roundings=64,
         ),
-        Recipe(hj.flip, dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), key=key), check=_same_sizes),
+        Recipe(
+            hj.flip,
+            dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), centre=Real(0.0), key=key),
+            check=lambda a, answer: "" if a["centre"] else _same_sizes(a, answer),
+            fits=lambda a: a["centre"] != 0 or _signed(a["pattern"]),
+        ),
         Recipe(hj.mask, dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), fill=Real(0.5), key=key)),
         Recipe(hj.add_noise, dict(pattern=Array(patterns[0]), strength=Real(0.5, NONNEGATIVE), key=key)),
         Recipe(hj.overlap, dict(patterns=Array(patterns, fixed=(1,)), state=Array(cue, fixed=(0,)))),
@@ -263,6 +268,13 @@ def _euler(network: Any, y0: Any, **options: Any) -> Any:
     return path.final, path.result
 
 
+def _signed(patterns: Any) -> bool:
+    """Whether these are not patterns of 0 and 1, which rules for signs refuse; what is tiny is zero to XLA."""
+    x = np.asarray(patterns, np.float32)
+    x = np.where(np.abs(x) < np.finfo(np.float32).tiny, 0, x)
+    return not (np.all(np.isin(x, (0, 1))) and np.any(x == 0))
+
+
 def _same_sizes(arguments: dict[str, Any], answer: Answer) -> str:
     sizes = np.abs(np.asarray(arguments["pattern"], float))
     return "" if np.allclose(np.abs(answer.arrays[""].astype(float)), sizes, rtol=1e-2) else "sizes of entries changed"
@@ -285,6 +297,7 @@ def associative_memories() -> list[Recipe]:
     patterns = hj.hadamard_patterns(3, 8)[1:]
     cue = 0.5 * patterns[0]
     memories = Array(patterns, fixed=(1,))
+    signed = Array(patterns, fixed=(1,), fits=_signed)
     both = Array(patterns, fixed=(0, 1))
     neurons = Array(0.25 * np.ones(8), fixed=(0,), scalar=True)
     hidden = associative.MemoryMap(0.125 * patterns)
@@ -346,7 +359,7 @@ def associative_memories() -> list[Recipe]:
         Recipe(
             associative.graded_network,
             dict(
-                patterns=memories,
+                patterns=signed,
                 beta=Real(2.0, POSITIVE),
                 input=neurons,
                 tau_visible=Real(0.5, POSITIVE),
@@ -357,7 +370,7 @@ def associative_memories() -> list[Recipe]:
         Recipe(
             associative.conditioning_network,
             dict(
-                patterns=memories,
+                patterns=signed,
                 beta=Real(2.0, POSITIVE),
                 input=neurons,
                 tau_visible=Real(0.5, POSITIVE),
@@ -511,7 +524,7 @@ def sequences() -> list[Recipe]:
         )
 
     names = dict(
-        patterns=Array(patterns, fixed=(0, 1)),
+        patterns=Array(patterns, fixed=(0, 1), fits=_signed),
         gain=Real(5.0, POSITIVE),
         transitions=Array(cycle, NONNEGATIVE, fixed=(0, 1)),
     )
@@ -610,7 +623,7 @@ def sequences() -> list[Recipe]:
         Recipe(
             sequential.SaliencyNetwork,
             dict(
-                patterns=Array(patterns, fixed=(0, 1)),
+                patterns=Array(patterns, fixed=(0, 1), fits=_signed),
                 saliency=Array(np.array([2.0, 0.5, 0.0]), fixed=(0,)),
                 units=Thing(hj.HardTanh()),
                 tau=Real(0.5, POSITIVE),
@@ -1109,7 +1122,7 @@ def classical_networks() -> list[Recipe]:
     cue = patterns[0].at[0].set(-1)
     hebb = classical.hebbian(patterns)
     network = classical.BinaryNetwork(hebb)
-    memories = Array(patterns, fixed=(1,))
+    memories = Array(patterns, fixed=(1,), fits=_signed)
     flag = Flag(False)
 
     def settled(couplings: Any) -> Any:
@@ -1140,7 +1153,7 @@ def classical_networks() -> list[Recipe]:
         Recipe(classical.hebbian, dict(patterns=memories, self_coupling=flag), use=settled),
         Recipe(
             classical.covariance,
-            dict(patterns=memories, coding=Thing(classical.Spins()), self_coupling=flag),
+            dict(patterns=stored, coding=Thing(classical.Spins()), self_coupling=flag),
             use=settled,
         ),
         Recipe(
@@ -1149,7 +1162,7 @@ def classical_networks() -> list[Recipe]:
         Recipe(
             classical.pseudo_inverse,
             dict(
-                patterns=Array(patterns, fixed=(1,), fits=lambda x: np.linalg.matrix_rank(x) == len(x)),
+                patterns=Array(patterns, fixed=(1,), fits=lambda x: np.linalg.matrix_rank(x) == len(x) and _signed(x)),
                 self_coupling=flag,
             ),
             use=settled,
@@ -1157,7 +1170,9 @@ def classical_networks() -> list[Recipe]:
         Recipe(
             classical.sequence,
             dict(
-                patterns=Array(patterns, fixed=(1,), fits=lambda x: len(x) > 1), cyclic=Flag(True), self_coupling=flag
+                patterns=Array(patterns, fixed=(1,), fits=lambda x: len(x) > 1 and _signed(x)),
+                cyclic=Flag(True),
+                self_coupling=flag,
             ),
             use=settled,
         ),

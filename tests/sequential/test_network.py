@@ -412,6 +412,7 @@ def test_asymmetric_hebb_by_hand(x64):
 @pytest.mark.parametrize("change, match", [
     ({"transitions": S.cycle(4)}, r"`InputDrivenNetwork.transitions`: expected shape \(8, 8\)"),
     ({"transitions": -S.cycle(8)}, "`InputDrivenNetwork.transitions`: expected finite and not negative"),
+    ({"patterns": (hj.hadamard_patterns(8, 64) + 1) / 2}, "`InputDrivenNetwork.patterns`: expected signs ±1"),
     ({"gain": 0.0}, "`InputDrivenNetwork.gain`: expected finite and positive"),
     ({"tau_fast": -1.0}, "`InputDrivenNetwork.tau_fast`"),
     ({"tau_slow": 0.0}, "`InputDrivenNetwork.tau_slow`"),
@@ -422,6 +423,11 @@ def test_asymmetric_hebb_by_hand(x64):
 def test_networks_that_make_no_sense_are_refused(change, match):
     with pytest.raises(ValueError, match=match):
         network(**change)
+
+
+def test_bits_are_no_memories_of_a_saliency_network():
+    with pytest.raises(ValueError, match="`SaliencyNetwork.patterns`: expected signs ±1"):
+        S.SaliencyNetwork((hj.hadamard_patterns(2, 4) + 1) / 2, jnp.ones(2))
 
 
 @pytest.mark.parametrize("options, match", [
