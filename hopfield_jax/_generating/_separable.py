@@ -157,8 +157,11 @@ class Exponential(AbstractSeparable):
 
 @jax.custom_jvp
 def _log_cosh(z: Array) -> Array:
-    near, far = jnp.abs(z) < 1, jnp.logaddexp(z, -z) - jnp.log(jnp.asarray(2, z.dtype))
-    return jnp.where(near, jnp.log1p(2 * jnp.square(jnp.sinh(0.5 * jnp.where(near, z, 0)))), far)
+    # -log(1 - tanh² z)/2 near zero, |z| - log 2 + log(1 + exp(-2|z|)) beyond; one logarithm for both, which vectorises.
+    size, two = jnp.abs(z), jnp.asarray(2, z.dtype)
+    near = size < 1
+    rest = jnp.log1p(jnp.where(near, -jnp.square(jnp.tanh(z)), jnp.exp(-2 * size)))
+    return jnp.where(near, 0, size - jnp.log(two)) + jnp.where(near, -0.5, 1).astype(z.dtype) * rest
 
 
 @_log_cosh.defjvp
