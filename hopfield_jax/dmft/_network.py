@@ -289,4 +289,4 @@ def _model_fits(model: AbstractPlasticModel) -> None:
         if float(model.dt) > model.scheme.largest_dt:
             expected = f"a step of at most {model.scheme.largest_dt} with {type(model.scheme).__name__}"
             fail(f"{name}.dt", expected, f"{float(model.dt):g}")
-        kernel_tables(model.kernel, 1, model.dt, model.scheme.trapezoid)  # raises unless they fit together
+        model.tables(2)  # raises unless kernel and step fit together

@@ -14,7 +14,6 @@ from .._misc import default_float, matmul
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
 from ._cue import AbstractCue
-from ._kernels import Exponential
 from ._network import AbstractPlasticModel
 from ._order import Factors, OrderParameters, mean_and_error, setting
 from ._pass import Rows, run_pass
@@ -191,8 +190,7 @@ def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPla
     cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
     model, cue = jtu.tree_map(cast, without_gradient(model.units, (model, cue)))
     valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
-    for table in model.tables(1):
-        valid &= all_finite(table) if isinstance(table, Exponential) else True
+    valid &= all_finite(model.tables(2))  # NaN where kernel and step do not fit together
     if isinstance(model.units, Glauber):
         valid &= model.dt == 1
     overlap = getattr(cue, "overlap", None)

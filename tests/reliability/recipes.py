@@ -757,6 +757,9 @@ def mean_field() -> list[Recipe]:
     def with_units(units: Any) -> Any:
         return solve(dmft.PlasticNetwork(load=0.125, units=units))
 
+    def with_scheme(scheme: Any) -> Any:
+        return solve(dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), dt=0.5, scheme=scheme))
+
     order, other = solve(), solve(key=jr.key(1))
     overlap = within(".overlap", -1, 1)
     field = Array(np.array([0.25, 0.5, 0.0]), fixed=(0,), scalar=True)
@@ -837,6 +840,8 @@ def mean_field() -> list[Recipe]:
             use=lambda cue: solve(cue=cue),
             check=overlap,
         ),
+        Recipe(dmft.Euler, {}, use=with_scheme, check=overlap),
+        Recipe(dmft.AdamsBashforth, {}, use=with_scheme, check=overlap),
         Recipe(dmft.Glauber, dict(beta=Real(2.0, POSITIVE)), use=with_units, check=overlap),
         Recipe(
             dmft.Elementwise,
