@@ -110,15 +110,23 @@ def _body(result: Any) -> str:
 # --- what is left behind ---
 
 
+MATRICES = ("correlation", "response", "noise_covariance", "crosstalk_feedback", "plastic_feedback")
+LARGEST_MATRICES = 2000
+"""Steps: matrices of longer runs, hundreds of MiB, are not written."""
+
+
 def save(request: Request, outcome: Outcome, compile_s: float) -> list[Path]:
     """Writes the figures and the numbers; returns the files."""
     results = {"theory": outcome.theory} | ({} if outcome.network is None else {"simulation": outcome.network})
     arrays, numbers = request.output / "dmft.npz", request.output / "dmft.json"
+    fields = [field.name for field in dataclasses.fields(outcome.theory)]
+    if request.steps <= LARGEST_MATRICES:
+        fields += [f"{matrix}{error}" for matrix in MATRICES for error in ("", "_error")]
     kept = {
-        f"{name}.{field.name}": np.asarray(value)
+        f"{name}.{field}": np.asarray(value)
         for name, order in results.items()
-        for field in dataclasses.fields(order)
-        if isinstance(value := getattr(order, field.name), jax.Array)
+        for field in fields
+        if isinstance(value := getattr(order, field, None), jax.Array)
     }
     np.savez_compressed(arrays, **kept)  # pyright: ignore[reportArgumentType]
     per_step = ("overlap", "overlap_error", "cue_overlap", "cue_overlap_error", "energy", "energy_error")

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from .._types import Array, PyTree
-from ._split import ONE_PIECE, Split
 
 
 def causal_scan(
@@ -20,7 +19,7 @@ def causal_scan(
     inputs: PyTree,
     rows: PyTree[Array],
     *,
-    split: Split = ONE_PIECE,
+    place: Callable[[PyTree], PyTree] = lambda carry: carry,
 ) -> tuple[PyTree[Array], PyTree]:
     """`state, rows, out = step(constants, t, state, input, rows, done)` at every time t, where `rows` are histories to
     which a step appends: `append(rows, row, slot, done)` and nothing else changes them.
@@ -31,9 +30,11 @@ def causal_scan(
     came `out` of it (`None` before). What a step finds there it need not compute again: see `known`. (Second
     derivatives in reverse mode are right, but keep what any scan keeps.)
 
+    `place` puts (state, rows), or their tangents, where they belong on a mesh of devices.
+
     **Returns:** the rows, and what came `out` of the steps, with a leading axis of time.
     """
-    return _scan((constants, state, inputs, rows), step=step, split=split)
+    return _scan((constants, state, inputs, rows), step=step, place=place)
 
 
 def append(rows: Array, row: Array, slot: Array, done: PyTree | None) -> Array:
@@ -60,10 +61,11 @@ def _scan(arguments, **how):
 
 
 @_scan.def_jvp
-def _(primals, tangents, *, step, split):
-    ((constants, _, inputs, _),), (moves,) = primals, tangents
-    rows, out, states = _run(*primals, step=step, split=split)
-    d_constants, d_state, d_inputs, d_rows = jtu.tree_map(_dense, primals[0], moves, is_leaf=lambda x: x is None)
+def _(primals, tangents, *, step, place):
+    ((constants, start, inputs, blank),), (moves,) = primals, tangents
+    rows, out, states = _run(*primals, step=step, place=place)
+    d_constants, d_state, d_inputs, d_rows = moves  # `None` where nothing moves
+    d_state, d_rows = jtu.tree_map(_dense, (start, blank), (d_state, d_rows), is_leaf=lambda x: x is None)
 
     @eqx.filter_checkpoint(prevent_cse=False)
     def push(primal, tangent):
@@ -83,12 +85,12 @@ def _(primals, tangents, *, step, split):
 
     # The scan is its own tangent. Asked for as that, it is known to be linear also by JAX before 0.10, which transposes
     # no other ones.
-    moves = split.along((d_state, d_rows)), d_constants, d_inputs
+    moves = place((d_state, d_rows)), d_constants, d_inputs
     (_, d_rows), d_out = jax.jvp(linear, jtu.tree_map(jnp.zeros_like, moves), moves)[1]
     return (rows, out), (d_rows, d_out)
 
 
-def _run(arguments, *, step, split):
+def _run(arguments, *, step, place):
     """The rows, what came out, and the state before every step."""
     constants, state, inputs, rows = arguments
 
@@ -97,8 +99,7 @@ def _run(arguments, *, step, split):
         new, rows, out = step(constants, t, state, x, rows, None)
         return (new, rows), (out, state)
 
-    carry = split.along((state, rows))
-    (_, rows), (out, states) = jax.lax.scan(body, carry, (jnp.arange(_length(inputs)), inputs))
+    (_, rows), (out, states) = jax.lax.scan(body, place((state, rows)), (jnp.arange(_length(inputs)), inputs))
     return rows, out, states
 
 

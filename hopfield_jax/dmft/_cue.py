@@ -85,6 +85,7 @@ class SpinCue(AbstractCue):
         return 0
 
     def num_strata(self, units: Units) -> int:
+        """Both spins for every combination of signs."""
         return 2 * len(_sign_vectors(self.overlap.size, fixed=units.odd))
 
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
@@ -139,6 +140,7 @@ class GaussianCue(AbstractCue):
         return 1
 
     def num_strata(self, units: Units) -> int:
+        """One for every combination of signs."""
         return len(_sign_vectors(self.amplitude.size, fixed=units.odd))
 
     def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:

@@ -139,7 +139,7 @@ def optimal_strength(
 
 
     def run(model, cue, key):
-        return hj.dmft.solve(model, cue, key=key, num_steps=8, num_samples=512, num_shifts=1, throw=False)
+        return hj.dmft.solve(model, cue, key=key, num_steps=8, num_samples=2048, num_shifts=1, throw=False)
 
 
     model = hj.dmft.PlasticNetwork(load=0.1, units=hj.LogCosh(beta=4.0), kernel=hj.dmft.LeakyHebbian(0.0, tau=5.0))

@@ -131,7 +131,13 @@ def run_pass(
         split.along(jnp.zeros((room, strata.state.size), dtype)), jnp.zeros((num_times * bool(dense), room), dtype)
     )
     constants = _Constants(model, exponential, strata, weights, noise, tolerance, split)
-    histories, rows = causal_scan(_step, constants, state, inputs, blank, split=split)
+
+    def place(carry: tuple[_State, _Histories]) -> tuple[_State, _Histories]:
+        state, histories = carry
+        state = state._replace(x=split.along(state.x), scheme=split.along(state.scheme))
+        return state, histories._replace(directions=split.along(histories.directions))
+
+    histories, rows = causal_scan(_step, constants, state, inputs, blank, place=place)
     directions, weights = jax.lax.stop_gradient((histories.directions, weights))
     weights = split.flat(jnp.broadcast_to(weights, strata.state.shape))
     gram = matmul(directions * weights[None], directions.T)

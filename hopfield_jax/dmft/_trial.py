@@ -94,7 +94,7 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
     inputs = dense_tables(model.tables(num_times), num_times), *model.fields(num_times)
     blank = run.split.along(jnp.zeros((num_times, run.num_neurons), dtype))
     state = x, phi, model.scheme.start(x)
-    return causal_scan(functools.partial(_step, run), network, state, inputs, blank, split=run.split)[1]
+    return causal_scan(functools.partial(_step, run), network, state, inputs, blank, place=run.split.along)[1]
 
 
 def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, history: Array, done: Any) -> Any:

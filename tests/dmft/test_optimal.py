@@ -21,7 +21,7 @@ def network(strength=0.0, load=0.1):
     return D.PlasticNetwork(load=load, units=hj.LogCosh(beta=4.0), kernel=D.LeakyHebbian(strength, tau=5.0))
 
 
-def theory(model, cue, key, num_steps=8, num_samples=512):
+def theory(model, cue, key, num_steps=8, num_samples=2048):
     return D.solve(model, cue, key=key, num_steps=num_steps, num_samples=num_samples, num_shifts=1, throw=False)
 
 
