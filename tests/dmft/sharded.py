@@ -126,7 +126,7 @@ def pair(out: str) -> None:
         print(D.agreement(theory, network))
     assert all(x.is_fully_addressable for x in jax.tree.leaves((theory, network)))
     try:  # the same program: numbers are not traced again
-        solve(D.PlasticNetwork(0.1, TANH.units, TANH.kernel, coupling=1e30), HALF, mesh, num_steps=6)
+        solve(D.PlasticNetwork(0.1, TANH.units, TANH.kernel, coupling=3e38), HALF, mesh, num_steps=6)
     except Exception as error:
         print(theory, network, type(error).__name__, sep="\n")
     gradient = jax.grad(final_overlap)(0.3, mesh)
