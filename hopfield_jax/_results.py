@@ -125,7 +125,10 @@ def outcome(*failures: tuple[Bool[Array, ""], RESULTS]) -> RESULTS:
 
 def raise_unless_okay(tree: PyTree, result: RESULTS) -> PyTree:
     """`tree` unchanged, or an `EquinoxRuntimeError` with the result's message."""
-    return result.error_if(tree, jnp.logical_not(is_okay(result)))
+    failed = jnp.logical_not(is_okay(result))
+    if is_concrete(failed) and not np.any(np.asarray(failed)):
+        return tree  # at once: `error_if` is a program of its own
+    return result.error_if(tree, failed)
 
 
 class Occurrences(eqx.Module):
