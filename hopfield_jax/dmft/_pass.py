@@ -210,18 +210,23 @@ def _observe(
         direction = jnp.where(given.new, rest / size, 0)
         row = jnp.where((index == rank) & given.new, jnp.sum(weights * direction * phi), row)
         return row, given.innovation, given.new, direction
+    new, size = (None, None) if done is None else (done.new, done.innovation)
+    rest = phi - matmul(row, directions)
     if done is None:
-        rest = phi - matmul(row, directions)
         size = _size(weights, rest)
         new = (size > c.tolerance) & (rank < len(directions) - 1)
-        again = lambda: (more := on_earlier(rest), rest - matmul(more, directions))  # noqa: E731
-        more, rest = jax.lax.cond(new, again, lambda: (jnp.zeros_like(row), rest))
-        row, size = row + more, jnp.where(new, _size(weights, rest), size)
     else:
-        new, own = done.new, jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False)
         row = known(jnp.where(index < rank, done.outputs, 0), row)
-        rest = known(done.innovation * own, phi - matmul(row, directions))
-        size = known(done.innovation, _size(weights, rest))
+        rest = known(size * jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False), phi - matmul(row, directions))
+
+    def again() -> tuple[Array, Array]:
+        more = on_earlier(rest)
+        more = more if done is None else known(jnp.zeros_like(more), more)
+        better = rest - matmul(more, directions)
+        return row + more, better if done is None else known(rest, better)
+
+    row, rest = jax.lax.cond(new, again, lambda: (row, rest))
+    size = jnp.where(new, _size(weights, rest), size) if done is None else known(size, _size(weights, rest))
     direction = jnp.where(new, rest / jnp.where(new, size, 1), 0)
     return row + jnp.where((index == rank) & new, size, 0), size, new, direction
 
