@@ -56,7 +56,8 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
     undecided = "The answer could not be decided somewhere on the way (a run inside it failed); `value` is NaN."
     max_rank_reached = (
         "The outputs of different times span more directions than `max_rank`. The numbers from there on are NaN. Give "
-        "a larger `max_rank`, or a larger `tolerance`."
+        "a larger `max_rank` or `tolerance` (without `max_rank` a call that is not under a transformation takes more "
+        "room by itself)."
     )
     no_room = (
         "There was no room left for another occurrence before the end. Give more room, or end earlier; what is there "

@@ -75,19 +75,20 @@ def crosstalk_noise(
     """
     if not isinstance(theory, OrderParameters):
         fail("theory", "the solution of `solve`", kind(theory))
-    if theory.crosstalk_feedback is None or theory.noise_covariance is None:
+    feedback, covariance = theory.crosstalk_feedback, theory.noise_covariance
+    if feedback is None or covariance is None:
         fail("theory", "a result of `solve`", theory.setting.source)
     run = Sizes.of(model, cue, len(theory.times) - 1, num_neurons, num_trials, key, max_patterns, batch_size)
-    memory_suffices(run.bytes_needed(min(batch_size, num_trials)), max_bytes)
-    out = _noise(model, cue, theory, run, key, num_trials, batch_size)
+    memory_suffices(run.bytes_needed(min(batch_size, num_trials), num_trials), max_bytes)
+    out = _noise(model, cue, theory.times, feedback, covariance, run, key, num_trials, batch_size)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _noise(model, cue, theory, run: Sizes, key, num_trials, batch_size) -> NoiseStatistics:
+def _noise(model, cue, times, feedback, covariance, run: Sizes, key, num_trials, batch_size) -> NoiseStatistics:
     model, cue, valid = prepared(model, cue)
     model, cue, valid = counted(model, cue, run, valid)
-    feedback = theory.crosstalk_feedback.astype(default_float())
+    feedback = feedback.astype(default_float())
     trial = functools.partial(one_trial, model, cue, run, feedback=feedback, probe=None)
     mean, error = mean_and_error(jax.lax.map(lambda k: trial(key=k), jr.split(key, num_trials), batch_size=batch_size))
     last = slice(run.num_steps)
@@ -97,12 +98,12 @@ def _noise(model, cue, theory, run: Sizes, key, num_trials, batch_size) -> Noise
     )
     finite = jnp.all(jnp.isfinite(variance) & jnp.isfinite(kurtosis))
     return NoiseStatistics(
-        times=theory.times[last],
+        times=times[last],
         variance=variance,
         variance_error=variance_error,
         excess_kurtosis=kurtosis,
         excess_kurtosis_error=kurtosis_error,
-        predicted_variance=jnp.diagonal(theory.noise_covariance)[last],
+        predicted_variance=jnp.diagonal(covariance)[last],
         setting=setting(f"simulation (N = {run.num_neurons}, {num_trials} networks)", model, cue),
         result=outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
     )

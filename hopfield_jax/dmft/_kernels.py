@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, domain, fail, is_concrete, kind
+from .._checks import Checked, as_real, domain, fail, is_concrete, kind, takes
 from .._misc import matmul
 from .._types import Array, Float, Parameter, Scalar
 
@@ -29,9 +29,10 @@ class Exponential(eqx.Module):
     def dense(self, num_times: int) -> Float[Array, "times times"]:
         r"""$\lambda K_{ts}$, lower triangular."""
         lags, later = _lags(num_times), np.arange(num_times)[None] > 0
-        kept = lambda n: jnp.power(self.keep, jnp.asarray(np.maximum(n, 0), self.keep.dtype))  # noqa: E731
-        past = jnp.where(lags > 0, self.add * kept(lags - 1), 0)
-        return past + jnp.where((lags >= 0) & later, self.now * kept(lags), 0)
+        whole = np.maximum(lags, 0).astype(np.int32)  # with a whole power the derivative at keep = 0 is no NaN
+        kept = lambda n: jax.lax.pow(jnp.broadcast_to(self.keep, lags.shape), jnp.asarray(n))  # noqa: E731
+        past = jnp.where(lags > 0, self.add * kept(np.maximum(whole - 1, 0)), 0)
+        return past + jnp.where((lags >= 0) & later, self.now * kept(whole), 0)
 
 
 # An array of shape (times, times), or (times, times, times) for kernels of two times; or what adds up to it.
@@ -134,9 +135,9 @@ class FunctionKernel(AbstractPlasticityKernel):
         r"""$\lambda\,dt\,k(t, s)$ below the diagonal."""
         lags = _lags(num_times)
         times, asked = jnp.arange(num_times).astype(dt.dtype) * dt, (lags > 0) | (trapezoid & (lags == 0))
-        # The function is asked for no other s: a value that is infinite there would spoil gradients.
-        earlier = jnp.where(asked, times[None, :], -dt)
-        values = jax.vmap(jax.vmap(self.fn, (None, 0)), (0, 0))(times, earlier)
+        # The function is asked for s < t alone: a value that is infinite elsewhere would spoil gradients.
+        later = jnp.where(asked, times[:, None], dt)
+        values = jax.vmap(jax.vmap(self.fn))(later, jnp.where(asked, times[None, :], 0))
         ends = (lags == 0) | (np.arange(num_times)[None] == 0) if trapezoid else np.zeros_like(lags, bool)
         values *= jnp.where(ends, 0.5, 1).astype(values.dtype)
         return jnp.where(asked, self.strength * dt * values, 0).at[0].set(0)
@@ -174,18 +175,23 @@ def kernel_tables(
 ) -> tuple[Exponential | Array, ...]:
     """What adds up to λK, each of it checked; nothing without plasticity."""
 
+    name = f"{type(kernel).__name__}.table"
+
     def flat(table: Table) -> tuple[Exponential | Array, ...]:
         return sum(map(flat, table), ()) if isinstance(table, tuple) else (table,)
 
     def checked(table: Exponential | Array) -> Exponential | Array:
-        name = f"{type(kernel).__name__}.table"
         if isinstance(table, Exponential):
             return table
+        table = as_real(name, table)
         if table.ndim not in (2, 3) or set(table.shape) != {num_times}:
             fail(name, f"two or three axes of {num_times} times", f"shape {table.shape}")
         return causal(name, table, trapezoid)
 
-    return () if kernel is None else tuple(map(checked, flat(kernel.table(num_times, dt, trapezoid))))
+    if kernel is None:
+        return ()
+    takes(name, kernel.table, "num_times, dt, trapezoid")
+    return tuple(map(checked, flat(kernel.table(num_times, dt, trapezoid))))
 
 
 def causal(argument: str, table: Array, trapezoid: bool) -> Array:

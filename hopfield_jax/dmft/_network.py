@@ -7,6 +7,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete, kind
 from .._misc import matmul
@@ -55,7 +56,7 @@ class AbstractPlasticModel(Checked):
         r"""$u(L_t, C_{tt})$: the uncondensed patterns make the field $u\cdot z$, $z$ independent standard normals.
         $L_t$ are the coefficients of the outputs at t on orthonormal directions $q$, $C_{tt} = L_t\cdot L_t$.
 
-        It says all: with $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
+        All else follows: with $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
         $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
         """
 
@@ -286,7 +287,7 @@ def _model_fits(model: AbstractPlasticModel) -> None:
             fail(f"{name}.dt", "a step in (0, 1]", f"{float(model.dt):g}")
         if isinstance(model.units, Glauber) and float(model.dt) != 1:
             fail(f"{name}.dt", "1 with Glauber units, which are updated all at once", f"{float(model.dt):g}")
-        if float(model.dt) > model.scheme.largest_dt:
+        if float(model.dt) > float(np.asarray(model.scheme.largest_dt, model.dt.dtype)):
             expected = f"a step of at most {model.scheme.largest_dt} with {type(model.scheme).__name__}"
             fail(f"{name}.dt", expected, f"{float(model.dt):g}")
         model.tables(2)  # raises unless kernel and step fit together

@@ -126,7 +126,7 @@ class OrderParameters(eqx.Module):
     - `energy`: per neuron, $\langle x\phi - L(x)\rangle - \frac12\langle\phi I\rangle - \langle\theta\phi\rangle$.
     - `error_fraction`: $P(\xi\phi_t < 0) + \frac12 P(\phi_t = 0)$.
     - `rank`: of theory, how many directions the outputs span, the most of all randomisations. `dropped`: the largest
-      root mean square of outputs that was left beside them (at most `tolerance`). `orthogonality`: how far the
+      residual that became none, over the size of the outputs (at most `tolerance`). `orthogonality`: how far the
       directions are from orthonormal, the largest entry of $|\langle qq^\top\rangle - 1|$.
     - `residual`: largest change, in standard errors, of overlaps and correlations when fresh paths are driven by the
       solved order parameters (`None` unless asked for).

@@ -41,7 +41,9 @@ class Rows(eqx.Module):
     outputs: Float[Array, "*batch rank"]
     """$L_t$, coefficients of the outputs on the directions"""
     innovation: Float[Array, "*batch"]
-    """root mean square of what is left of the outputs beside the directions before t"""
+    """root mean square of the residual of the outputs after projection onto the earlier directions"""
+    relative: Float[Array, "*batch"]
+    """the same, over the largest root mean square of outputs up to t"""
     new: Bool[Array, "*batch"]
     """whether that became a direction"""
     sources: Float[Array, "*batch normals"]
@@ -81,9 +83,11 @@ class _Input(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Of every path its state; how many directions there are; memories of exponential kernels and of the scheme."""
+    """Of every path its state; the largest size of outputs so far; how many directions there are; memories of
+    exponential kernels and of the scheme."""
 
     x: Float[Array, "strata samples"]
+    scale: Scalar
     rank: Int[Array, ""]
     memories: tuple[Float[Array, "rank rank"], ...]
     scheme: PyTree
@@ -114,7 +118,7 @@ def run_pass(
     thermal, dtype = isinstance(model.units, Glauber), tolerance.dtype
     room = max_rank + 1  # where nothing is new zeros are written to a free place, the last one if all others are taken
     count = model.num_normals(room)
-    numbers = scrambled(cue.dims + count + thermal * num_times, num_samples, key=key)
+    numbers = scrambled(num_dimensions(model, cue, max_rank, num_times), num_samples, key=key)
     draw = lambda numbers: split.along(normals(uniforms(numbers, num_samples)))  # noqa: E731
     strata = cue.strata(model.units, draw(numbers[: cue.dims]))
     strata = eqx.tree_at(lambda s: (s.state, s.output, s.direction), strata, replace_fn=split.along)
@@ -125,7 +129,7 @@ def run_pass(
     exponential = tuple(table for table in tables if isinstance(table, Exponential))
     dense = tuple(table for table in tables if not isinstance(table, Exponential))
     memories = tuple(jnp.zeros((room, room), dtype) for _ in exponential)
-    state = _State(strata.state, jnp.zeros((), int), memories, model.scheme.start(strata.state))
+    state = _State(strata.state, jnp.zeros((), dtype), jnp.zeros((), int), memories, model.scheme.start(strata.state))
     inputs = _Input(*model.fields(num_times), numbers[cue.dims + count :] if thermal else None, dense, given)
     blank = _Histories(
         split.along(jnp.zeros((room, strata.state.size), dtype)), jnp.zeros((num_times * bool(dense), room), dtype)
@@ -145,6 +149,11 @@ def run_pass(
     return rows, jnp.max(jnp.abs(jnp.where(used[:, None], gram - jnp.eye(room, dtype=dtype), 0)))
 
 
+def num_dimensions(model: AbstractPlasticModel, cue: AbstractCue, max_rank: int, num_times: int) -> int:
+    """How many Sobol dimensions a sample takes: the cue's, the normals', and a coin a time of thermal spins."""
+    return cue.dims + model.num_normals(max_rank + 1) + isinstance(model.units, Glauber) * num_times
+
+
 def _step(
     c: _Constants, t: Array, state: _State, at: _Input, histories: _Histories, done: Rows | None
 ) -> tuple[_State, _Histories, Rows]:
@@ -152,7 +161,10 @@ def _step(
     x, rank = state.x, state.rank
     phi, mean = _outputs(c, t, x, at.coin)
     overlap = matmul(c.strata.signs.T, jnp.sum(c.weights * mean, axis=1))
-    outputs, innovation, new, direction = _observe(c, phi, rank, histories.directions, at.given, done)
+    scale = jnp.maximum(state.scale, jax.lax.stop_gradient(_size(c.weights, phi)))
+    outputs, innovation, new, direction = _observe(
+        c, phi, rank, c.tolerance * scale, histories.directions, at.given, done
+    )
     answers = _answers(c, mean, rank, len(outputs))
     directions = append(histories.directions, direction, rank, done)
     rank += new.astype(rank.dtype)
@@ -179,8 +191,9 @@ def _step(
     along = c.strata.signs[:, :1] * mean
     wrong = jnp.sum(c.weights * 0.5 * (1 - (jnp.sign(along) if at.coin is None else along)))
     finite = all_finite((x, noise, crosstalk + plastic))
-    rows = Rows(overlap, outputs, innovation, new, sources, answers, others, own, energy, wrong, finite)
-    return _State(new_x, rank, memories, memory), _Histories(directions, past), rows
+    relative = innovation / jnp.where(scale > 0, scale, 1)
+    rows = Rows(overlap, outputs, innovation, relative, new, sources, answers, others, own, energy, wrong, finite)
+    return _State(new_x, scale, rank, memories, memory), _Histories(directions, past), rows
 
 
 def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Array, Array]:
@@ -192,10 +205,10 @@ def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Arr
 
 
 def _observe(
-    c: _Constants, phi: Array, rank: Array, directions: Array, given: Rows | None, done: Rows | None
+    c: _Constants, phi: Array, rank: Array, least: Array, directions: Array, given: Rows | None, done: Rows | None
 ) -> tuple[Array, Array, Array, Array]:
-    """The row $L_t$ of the outputs on all directions, the root mean square of their rest beside earlier ones, whether
-    it is new, and then the direction that it brings (else zero).
+    """The row $L_t$ of the outputs on all directions, the root mean square of the residual after projection onto the
+    earlier ones, whether it exceeds `least` and becomes a direction, and that direction (else zero).
 
     Orthogonalised twice where a direction is added: once is not enough, in float32 directions would lose their
     orthogonality and the rank run away.
@@ -210,14 +223,16 @@ def _observe(
         direction = jnp.where(given.new, rest / size, 0)
         row = jnp.where((index == rank) & given.new, jnp.sum(weights * direction * phi), row)
         return row, given.innovation, given.new, direction
-    new, size = (None, None) if done is None else (done.new, done.innovation)
     rest = phi - matmul(row, directions)
     if done is None:
         size = _size(weights, rest)
-        new = (size > c.tolerance) & (rank < len(directions) - 1)
+        new = (size > least) & (rank < len(directions) - 1)
     else:
+        new, size = done.new, done.innovation
         row = known(jnp.where(index < rank, done.outputs, 0), row)
-        rest = known(size * jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False), phi - matmul(row, directions))
+        rest = known(
+            size * jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False), phi - matmul(row, directions)
+        )
 
     def again() -> tuple[Array, Array]:
         more = on_earlier(rest)
@@ -228,6 +243,7 @@ def _observe(
     row, rest = jax.lax.cond(new, again, lambda: (row, rest))
     size = jnp.where(new, _size(weights, rest), size) if done is None else known(size, _size(weights, rest))
     direction = jnp.where(new, rest / jnp.where(new, size, 1), 0)
+    size = jnp.where(new, size, jax.lax.stop_gradient(size))
     return row + jnp.where((index == rank) & new, size, 0), size, new, direction
 
 

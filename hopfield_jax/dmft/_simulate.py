@@ -82,7 +82,7 @@ def simulate(
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
     if response_times and isinstance(model.units, Sign | Glauber):
         fail("response_times", "units with a derivative", kind(model.units))
-    memory_suffices(run.bytes_needed(min(batch_size, num_trials)), max_bytes)
+    memory_suffices(run.bytes_needed(min(batch_size, num_trials), num_trials), max_bytes)
     out = run.split.local(_simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size))
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -104,7 +104,7 @@ def simulation_memory_needed(
     that do not fit.
     """
     run = Sizes.of(model, cue, num_steps, num_neurons, num_trials, jr.key(0), max_patterns, batch_size, mesh=mesh)
-    return run.bytes_needed(min(batch_size, num_trials))
+    return run.bytes_needed(min(batch_size, num_trials), num_trials)
 
 
 @eqx.filter_jit

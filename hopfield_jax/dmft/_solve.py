@@ -9,14 +9,15 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.sharding import Mesh
 
-from .._checks import all_finite, as_real, at_least, fail, is_concrete, is_valid, key_fits, kind
+from .._checks import all_finite, as_real, at_least, fail, is_concrete, is_valid, key_fits, kind, shape_is
 from .._misc import default_float, matmul
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
 from ._cue import AbstractCue
+from ._kernels import Exponential
 from ._network import AbstractPlasticModel
 from ._order import Factors, OrderParameters, mean_and_error, setting
-from ._pass import Rows, run_pass
+from ._pass import Rows, num_dimensions, run_pass
 from ._sobol import MAX_DIMENSIONS
 from ._split import Split
 from ._units import Glauber, without_gradient
@@ -60,11 +61,13 @@ def solve(
     - `num_samples`: paths of one randomisation, a power of two (others are refused).
     - `num_shifts`: independent randomisations, each solved by itself; the standard errors are their spread. One gives
       infinite errors. Reported means carry a bias of the order of the squared error as well.
-    - `tolerance`: outputs less than this beside those of earlier times (root mean square) are taken for combinations of
-      them. What it changes is of its square: at 1e-2 4e-4 was seen in an overlap, at 1e-3 nothing.
+    - `tolerance`: the residual of outputs after projection onto those of earlier times is dropped if its root mean
+      square is below this fraction of the largest of outputs so far. At 1e-2 an overlap was off by 4e-4, at 1e-3 by
+      less than its error.
     - `max_rank`: room for the directions that the outputs of different times span; time and memory grow with it. It
-      need not exceed `num_steps`. `None` begins with 32 and doubles it as long as it is used up; where numbers are
-      traced (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. With room r a `DensePlasticNetwork` takes about r^n normals.
+      need not exceed `num_steps`. `None` begins with 32 and doubles it as long as it is used up; under a transformation
+      (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. A `DensePlasticNetwork` takes about r^n normals for room r and
+      begins with less; thermal spins have room for all steps.
     - `check`: whether to compute the self-consistency `residual` (twice the time).
     - `max_bytes`: refuse to start if `memory_needed` exceeds it.
     - `mesh`: devices, along one axis, that share the paths of every randomisation; matrices are on all of them. For
@@ -88,6 +91,7 @@ def solve(
     ```
     """
     key_fits("key", key)
+    shape_is("tolerance", tolerance, ())
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     split = Split.of(mesh, "num_samples", num_samples)
     if check and num_shifts < 2:
@@ -95,15 +99,17 @@ def solve(
     tolerance = as_real("tolerance", tolerance)
     if is_concrete(tolerance) and not 0 < float(tolerance) < 1:
         fail("tolerance", "a number between 0 and 1", f"{float(tolerance):g}")
-    known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key))))
-    sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": num_shifts}
-    rooms = _rooms(model, num_steps, known) if max_rank is None else [max_rank]
+    now = jnp.zeros(())  # traced under `jax.jit`, also where nothing else is
+    known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key, now))))
+    sizes = {"num_steps": int(num_steps), "num_samples": int(num_samples), "num_shifts": int(num_shifts)}
+    rooms = _rooms(model, num_steps, known) if max_rank is None else [int(max_rank)]
+    needed = [memory_needed(model, cue, **sizes, max_rank=room, mesh=mesh) for room in rooms]
     hint = " (fewer num_samples or num_shifts, a lower max_rank, or a larger max_bytes)"
+    memory_suffices(needed[0], max_bytes, hint)
     while True:
-        room = rooms.pop(0)
-        memory_suffices(memory_needed(model, cue, **sizes, max_rank=room, mesh=mesh), max_bytes, hint)
-        out = _solve(model, cue, tolerance, key, **sizes, max_rank=room, check=check, split=split)
-        if not rooms or out.result != RESULTS.max_rank_reached:
+        out = _solve(model, cue, tolerance, key, **sizes, max_rank=rooms.pop(0), check=check, split=split)
+        needed.pop(0)
+        if not rooms or needed[0] > max_bytes or out.result != RESULTS.max_rank_reached:
             break
     out = split.local(out)
     return raise_unless_okay(out, out.result) if throw else out
@@ -121,17 +127,18 @@ def memory_needed(
 ) -> int:
     """Predicts the bytes that `solve` takes: directions, normals and rows of coefficients.
 
-    **Arguments:** as `solve`; `max_rank=None` is the room that it begins with. **Returns:** bytes, on each device of
-    `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse mode, and one
-    array of paths a step.
+    **Arguments:** as `solve`; `max_rank=None` is the room that it takes under a transformation. **Returns:** bytes, on
+    each device of `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse
+    mode, and an array of paths a step.
     """
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
-    strata, count = cue.num_strata(model.units), model.num_normals(room)
+    strata, count, times = cue.num_strata(model.units), model.num_normals(room + 1), num_steps + 1
     # Points while they are made, normals, directions (as they are and weighted for their Gram matrix), the paths.
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces) * min(num_shifts, _at_once(num_shifts))
-    return (paths + num_shifts * (num_steps + 1) * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
+    tables = sum(3 * times**table.ndim for table in model.tables(2) if not isinstance(table, Exponential))
+    return (paths + tables + num_shifts * times * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
 
 
 def memory_suffices(needed: int, max_bytes: float, hint: str = "") -> None:
@@ -154,11 +161,11 @@ def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int
     """
     if isinstance(model.units, Glauber):
         return [max(2, num_steps)]
-    count = model.num_normals
-    first = max((room for room in range(2, 33) if count(room) <= 1100), default=2)
-    rooms = [first * 2**k for k in range(10) if count(first * 2**k) < MAX_DIMENSIONS]
+    count = lambda room: model.num_normals(room + 1)  # noqa: E731
+    first = max((room for room in range(2, 33) if count(room) <= 1200), default=2)
+    rooms = [room for k in range(10) if count(room := first * 2**k) <= MAX_DIMENSIONS - 8] or [first]
     if not known:
-        rooms = [room for room in rooms[:2] if count(room) <= 1100][-1:] or rooms[:1]
+        rooms = [room for room in rooms[:2] if count(room) <= 1200][-1:] or rooms[:1]
     smaller = [room for room in rooms if room < num_steps]
     return smaller if len(smaller) == len(rooms) else [*smaller, max(2, num_steps)]
 
@@ -169,11 +176,12 @@ def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, ma
     at_least("num_steps", num_steps, 1)
     at_least("num_samples", num_samples, 2)
     at_least("num_shifts", num_shifts, 1)
-    if max_rank is None:
-        return
-    at_least("max_rank", max_rank, 2)
-    if (count := model.num_normals(max_rank)) > MAX_DIMENSIONS:
-        fail("max_rank", f"room for which at most {MAX_DIMENSIONS} normals a sample suffice", f"{max_rank}: {count}")
+    if max_rank is not None:
+        at_least("max_rank", max_rank, 2)
+    room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
+    if (count := num_dimensions(model, cue, room, num_steps + 1)) > MAX_DIMENSIONS:
+        name = "num_steps" if isinstance(model.units, Glauber) else "model" if max_rank is None else "max_rank"
+        fail(name, f"one that takes at most {MAX_DIMENSIONS} random numbers a sample", f"{room} directions: {count}")
 
 
 def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
@@ -229,9 +237,10 @@ def _solve(
 
     each = jax.lax.map if _at_once(num_shifts) == 1 else lambda f, x: jax.vmap(f)(x)
     rows, orthogonality = each(run, (keys[:num_shifts],))
-    full = jnp.any(~rows.new & (rows.innovation > tolerance), axis=0)[:-1]  # what the last time leaves drives nothing
+    full = jnp.any(~rows.new & (rows.relative > tolerance), axis=0)
+    full = full.at[-1].set(False)  # what the last time leaves drives nothing
     finite = jnp.all(rows.finite, axis=0)
-    good = before(~finite | jnp.pad(full, (1, 0))) & valid
+    good = before(~finite | full) & valid
     residual = None
     if check:
         again, _ = each(run, (keys[num_shifts:], rows))
@@ -241,7 +250,7 @@ def _solve(
         (~jnp.all(finite), RESULTS.not_finite),
         (~valid, RESULTS.invalid_parameter),
     )
-    dropped = jnp.max(jnp.where(rows.new, 0, rows.innovation)[:, :-1])
+    dropped = jnp.max(jnp.where(rows.new, 0, rows.relative)[:, :-1])
     rows = jax.vmap(keep, (0, None))(rows, good)
     (overlap, cue_overlap, energy, wrong), errors = mean_and_error(
         (rows.overlap, rows.outputs[:, :, 0] * rows.outputs[:, :1, 0], rows.energy, rows.error_fraction)

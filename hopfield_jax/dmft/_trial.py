@@ -61,9 +61,11 @@ class Sizes(eqx.Module):
         split = Split.of(mesh, "num_neurons", num_neurons)
         return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split)
 
-    def bytes_needed(self, batch: int) -> int:
-        """Of so many networks at once: patterns (four times while they are drawn) and histories."""
-        size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * (self.num_steps + 1)) * batch
+    def bytes_needed(self, batch: int, num_trials: int) -> int:
+        """Of so many networks at once: patterns (four times while drawn) and histories; correlations of all."""
+        times = self.num_steps + 1
+        size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * times) * batch
+        size += (num_trials + 2) * times**2
         return size * jnp.dtype(default_float()).itemsize
 
 

@@ -252,7 +252,8 @@ def test_memory_is_predicted_in_one_way():
     model, cue = D.PlasticNetwork(load=0.1, units=hj.LogCosh(beta=4.0)), D.SpinCue(0.5)
     sizes: Any = {"num_neurons": 400, "num_trials": 2}
     needed = D.simulation_memory_needed(model, cue, num_steps=3, batch_size=3, **sizes)
-    assert needed == 2 * 4 * 400 * (4 * 40 + 3 * 4)  # both networks at once, in float32
+    # Both networks at once, in float32; correlations of each, their mean and its error.
+    assert needed == 4 * (2 * 400 * (4 * 40 + 3 * 4) + (2 + 2) * 4**2)
     theory = D.solve(model, cue, num_steps=3, num_samples=64, num_shifts=1, key=KEY)
     options = {"key": KEY, "batch_size": 3, "max_bytes": needed - 1.0, **sizes}
     for call in (
