@@ -175,10 +175,8 @@ def _step(
     noise, crosstalk = sources + c.model.propagation * drive[2], others + own * drive[1]
     plastic, memories, past = _plasticity(c, t, state.memories, at.tables, drive[1], histories.outputs, done)
 
-    signal, theta = (
-        c.model.signal(drive[0]),
-        at.along_pattern * c.strata.signs[:, :1] + at.along_cue * c.strata.direction,
-    )
+    signal = c.model.signal(drive[0])
+    theta = at.along_pattern * c.strata.signs[:, :1] + at.along_cue * c.strata.direction
     known_weights = jnp.where(jnp.arange(len(outputs)) < rank, crosstalk + plastic, 0)
     field = matmul(c.strata.signs, signal)[:, None] + matmul(noise, c.normals)[None] + theta
     field += c.split.by_strata(matmul(known_weights, directions), len(x))
@@ -211,7 +209,7 @@ def _observe(
     earlier ones, whether it exceeds `least` and becomes a direction, and that direction (else zero).
 
     Orthogonalised twice where a direction is added: once is not enough, in float32 directions would lose their
-    orthogonality and the rank run away.
+    orthogonality and the rank run away. So would tangents, for which it is done as well.
     """
     index, shape = jnp.arange(len(directions)), phi.shape
     phi, weights = c.split.flat(phi), c.split.flat(jnp.broadcast_to(c.weights, shape))
@@ -223,16 +221,15 @@ def _observe(
         direction = jnp.where(given.new, rest / size, 0)
         row = jnp.where((index == rank) & given.new, jnp.sum(weights * direction * phi), row)
         return row, given.innovation, given.new, direction
-    rest = phi - matmul(row, directions)
     if done is None:
+        rest = phi - matmul(row, directions)
         size = _size(weights, rest)
         new = (size > least) & (rank < len(directions) - 1)
     else:
         new, size = done.new, done.innovation
         row = known(jnp.where(index < rank, done.outputs, 0), row)
-        rest = known(
-            size * jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False), phi - matmul(row, directions)
-        )
+        found = jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False)
+        rest = known(size * found, phi - matmul(row, directions))
 
     def again() -> tuple[Array, Array]:
         more = on_earlier(rest)
