@@ -103,13 +103,12 @@ def solve(
     known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key, now))))
     sizes = {"num_steps": int(num_steps), "num_samples": int(num_samples), "num_shifts": int(num_shifts)}
     rooms = _rooms(model, num_steps, known) if max_rank is None else [int(max_rank)]
-    needed = [memory_needed(model, cue, **sizes, max_rank=room, mesh=mesh) for room in rooms]
+    needed = lambda: memory_needed(model, cue, **sizes, max_rank=rooms[0], mesh=mesh)  # noqa: E731
     hint = " (fewer num_samples or num_shifts, a lower max_rank, or a larger max_bytes)"
-    memory_suffices(needed[0], max_bytes, hint)
+    memory_suffices(needed(), max_bytes, hint)
     while True:
         out = _solve(model, cue, tolerance, key, **sizes, max_rank=rooms.pop(0), check=check, split=split)
-        needed.pop(0)
-        if not rooms or needed[0] > max_bytes or out.result != RESULTS.max_rank_reached:
+        if not rooms or out.result != RESULTS.max_rank_reached or needed() > max_bytes:
             break
     out = split.local(out)
     return raise_unless_okay(out, out.result) if throw else out
@@ -137,7 +136,9 @@ def memory_needed(
     # Points while they are made, normals, directions (as they are and weighted for their Gram matrix), the paths.
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces) * min(num_shifts, _at_once(num_shifts))
-    tables = sum(3 * times**table.ndim for table in model.tables(2) if not isinstance(table, Exponential))
+    tables = 0  # of few steps they are small beside the paths
+    if times >= 256:
+        tables = sum(3 * times**table.ndim for table in model.tables(2) if not isinstance(table, Exponential))
     return (paths + tables + num_shifts * times * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
 
 
