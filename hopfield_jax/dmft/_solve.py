@@ -162,8 +162,9 @@ def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int
     """
     if isinstance(model.units, Glauber):
         return [max(2, num_steps)]
-    count = lambda room: model.num_normals(room + 1)  # noqa: E731
-    first = max((room for room in range(2, 33) if count(room) <= 1200), default=2)
+    normals = model.num_normals  # looked up once: a method of a module is made at every look
+    count = lambda room: normals(room + 1)  # noqa: E731
+    first = next((room for room in range(32, 2, -1) if count(room) <= 1200), 2)
     rooms = [room for k in range(10) if count(room := first * 2**k) <= MAX_DIMENSIONS - 8] or [first]
     if not known:
         rooms = [room for room in rooms[:2] if count(room) <= 1200][-1:] or rooms[:1]
