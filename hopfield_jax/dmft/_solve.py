@@ -128,7 +128,7 @@ def memory_needed(
 
     **Arguments:** as `solve`; `max_rank=None` is the room that it takes under a transformation. **Returns:** bytes, on
     each device of `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse
-    mode, and an array of paths a step.
+    mode, and an array of paths for each step of the randomisations that run at the same time (one on a CPU).
     """
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
@@ -237,7 +237,9 @@ def _solve(
     def run(arguments: Any) -> tuple[Rows, Array]:
         return run_pass(model, cue, tolerance, *arguments[1:], key=arguments[0], **sizes)
 
-    each = jax.lax.map if _at_once(num_shifts) == 1 else lambda f, x: jax.vmap(f)(x)
+    each = (lambda f, x: jax.vmap(f)(x)) if _at_once(num_shifts) > 1 else jax.lax.map
+    if 1 == _at_once(num_shifts) < num_shifts:  # so that reverse mode keeps the states of one randomisation at a time
+        run = jax.checkpoint(run)
     rows, orthogonality = each(run, (keys[:num_shifts],))
     full = jnp.any(~rows.new & (rows.relative > tolerance), axis=0)
     full = full.at[-1].set(False)  # what the last time leaves drives nothing
