@@ -9,6 +9,7 @@ from . import plot as plot
 from . import sequential as sequential
 from . import sweep as sweep
 from . import theory as theory
+from ._checks import domain as domain
 from ._dynamics import AbstractDynamics as AbstractDynamics
 from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics
 from ._dynamics import Layer as Layer
@@ -32,6 +33,7 @@ from ._generating import Spherical as Spherical
 from ._integrate import Event as Event
 from ._integrate import Noise as Noise
 from ._integrate import integrate as integrate
+from ._misc import as_inexact as as_inexact
 from ._patterns import add_noise as add_noise
 from ._patterns import biased_patterns as biased_patterns
 from ._patterns import correlated_patterns as correlated_patterns
@@ -63,6 +65,7 @@ from ._threshold import bisect as bisect
 from ._tune import Tuning as Tuning
 from ._tune import forward_value_and_grad as forward_value_and_grad
 from ._tune import tune as tune
+from ._types import Parameter as Parameter
 
 try:
     __version__ = version("hopfield-jax")

@@ -1,9 +1,9 @@
-"""Checks of arguments: one message format, one declaration of what a parameter may be.
+"""Checks of arguments: one message format, each rule stated once.
 
-A parameter declares its domain once, `beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))`, and is made
-an array at construction.
-Construction then checks concrete values and raises `ValueError`; verbs check traced values with `is_valid` and answer
-with `RESULTS.invalid_parameter` and NaN.
+A parameter of a module declares its domain, `beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))`. It is
+made an array at construction, where known values outside it raise `ValueError`; `is_valid` evaluates traced ones.
+A verb states the rules of its other arguments with `Rules`: known values raise, traced ones are counted in
+`Rules.valid`, which goes into the compiled core; the answer is then `RESULTS.invalid_parameter` and NaN.
 """
 
 import contextlib
@@ -24,20 +24,21 @@ import numpy as np
 from ._misc import as_inexact, nan_unless
 from ._types import Array, ArrayLike, Bool, PyTree
 
-_DOMAINS: dict[str, tuple[str, Callable]] = {
-    "finite": ("finite numbers", jnp.isfinite),
-    "positive": ("finite and positive", lambda x: jnp.isfinite(x) & (x > 0)),
-    "nonnegative": ("finite and not negative", lambda x: jnp.isfinite(x) & (x >= 0)),
-    "mask": ("finite, or -inf", lambda x: x < jnp.inf),
+_DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations that NumPy and JAX share
+    "finite": ("finite numbers", lambda x: abs(x) < np.inf),
+    "positive": ("finite and positive", lambda x: (x > 0) & (x < np.inf)),
+    "nonnegative": ("finite and not negative", lambda x: (x >= 0) & (x < np.inf)),
+    "mask": ("finite, or -inf", lambda x: x < np.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
-    "cosine": ("within [-1, 1]", lambda x: jnp.abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
+    "cosine": ("within [-1, 1]", lambda x: abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
     "signed": (
         "signs ±1 (of patterns of 0 and 1 take `2 * patterns - 1`, or `hopfield_jax.classical.covariance(patterns, "
         "Bits(mean))` in a network of `coding=Bits(mean)`)",
-        lambda x: jnp.isfinite(x) & ~is_bits(x),
+        lambda x: (abs(x) < np.inf) & ~is_bits(x),
     ),
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
 }
+_LARGE = 2**16  # entries above which known arrays are checked where they are, not copied to the host
 
 _KINDS = ("a number", "a vector", "a matrix", "an array of three axes")
 
@@ -82,12 +83,12 @@ def kind(x: Any) -> str:
     return f"an array of shape {jnp.shape(x)}" if eqx.is_array_like(x) and jnp.ndim(x) else type(x).__name__
 
 
-def as_real(argument: str, value: ArrayLike) -> Array:
+def as_real(argument: str, value: ArrayLike, dtype: Any = None) -> Array:
     """`as_inexact`, whose error names the argument; what is known stays so under `jax.jit`, where it can be checked."""
     known = not any(isinstance(x, jax.core.Tracer) for x in jtu.tree_leaves(value))
     try:
         with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
-            return as_inexact(value)
+            return as_inexact(value, dtype)
     except (TypeError, ValueError):
         if isinstance(value, jax.Array | np.ndarray | np.generic):
             fail(argument, "real numbers", f"{value.dtype}{list(value.shape)}")
@@ -109,9 +110,9 @@ def takes(argument: str, function: Any, names: str) -> None:
         fail(argument, f"a function of ({names})", f"one of {signature}")
 
 
-def is_bits(patterns: Array) -> Bool[Array, ""]:
+def is_bits(patterns: Array | np.ndarray) -> Any:
     """Whether all entries are 0 or 1, and not all are 1; works on traced ones."""
-    return jnp.all((patterns == 0) | (patterns == 1)) & jnp.any(patterns == 0)
+    return ((patterns == 0) | (patterns == 1)).all() & (patterns == 0).any()
 
 
 def no_list(argument: str, state: PyTree) -> None:
@@ -130,23 +131,97 @@ def key_fits(argument: str, key: Any) -> None:
         fail(argument, "one key from `jax.random.key`", kind(key) if shape is None else f"{dtype}{shape}")
 
 
+class Rules:
+    """The rules of the arguments of one call, each stated once.
+
+    A rule on known values is evaluated by NumPy and raises `ValueError` where it is broken. A rule on traced values
+    counts in `valid`, for the compiled core. With `each`, `valid` says it of every entry of what the arguments
+    broadcast to, for functions of numbers of any shape.
+    """
+
+    def __init__(self, *, each: bool = False):
+        self._each = each
+        self._traced: list[tuple[Callable, tuple]] = []
+
+    @property
+    def valid(self) -> Any:
+        """Whether all rules hold, as an array; NumPy's True where nothing is traced."""
+        with jax.numpy_dtype_promotion("standard"):
+            held = [jnp.asarray(rule(*values)) for rule, values in self._traced]
+        held = jnp.broadcast_arrays(*held) if self._each else [jnp.all(x) for x in held]
+        return functools.reduce(jnp.logical_and, held) if held else np.True_
+
+    def holds(self, argument: str, rule: Callable, expected: str, *values: Any) -> None:
+        """`rule(*values)`, in operations that NumPy and JAX share, must be true of every entry.
+
+        The first of the values is the argument itself, shown as what was got; `expected` may show them all by their
+        places, as in `"a time after t0 = {1:g}"`.
+        """
+        if not all(map(is_concrete, values)):
+            self._traced.append((rule, values))
+            return
+        known = [_on_host(x) for x in values]
+        with jax.ensure_compile_time_eval():
+            fine = np.all(rule(*known))
+        if not fine:
+            fail(argument, expected.format(*known), describe(known[0]))
+
+    def real(
+        self,
+        argument: str,
+        value: Any,
+        domain: str,
+        *,
+        shape: tuple[int | None, ...] | None = (),
+        names: str = "",
+        dtype: Any = None,
+    ) -> Array:
+        """Real numbers of a domain and a shape (see `shape_is`; `None` allows any), cast to `dtype`, as an array."""
+        value = as_real(argument, value, dtype)
+        if shape is not None:
+            shape_is(argument, value, shape, names)
+        expected, inside = _DOMAINS[domain]
+        self.holds(argument, inside, expected, value)
+        return value
+
+    def times(self, argument: str, value: Any, *, dtype: Any = None) -> Array:
+        """One axis of at least one time, finite and strictly increasing."""
+        times = self.real(argument, value, "finite", shape=(None,), names="(times,)", dtype=dtype)
+        if not times.size:
+            fail(argument, "at least one time", "none")
+        self.holds(argument, lambda times: times[1:] > times[:-1], "strictly increasing times", times)
+        return times
+
+    def index(
+        self, argument: str, value: Any, size: int, one: str, *, shape: tuple[int | None, ...] = (), names: str = ""
+    ) -> Array:
+        """Whole numbers from 0 to `size - 1`, each of them `one` of `size` things, as an array of int32."""
+        value = value if isinstance(value, jax.Array) else np.asarray(value)
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            fail(argument, "a whole number" if shape == () else "whole numbers", kind(value) if value.ndim else value)
+        shape_is(argument, value, shape, names)
+        self.holds(argument, lambda i: (i >= 0) & (i < size), f"{one} from 0 to {size - 1}", value)
+        with jax.ensure_compile_time_eval() if is_concrete(value) else contextlib.nullcontext():
+            return jnp.asarray(value, jnp.int32)
+
+
+def _on_host(x: Any) -> Any:
+    """A known value as a NumPy array, unless it is large or lies on other machines too."""
+    stays = isinstance(x, jax.Array) and (x.size > _LARGE or not x.is_fully_addressable)
+    return x if stays else np.asarray(x)
+
+
 def in_domain(argument: str, value: Any, name: str) -> None:
     """Raises unless every entry lies in the domain. Traced values are skipped: verbs look at those with `is_valid`."""
-    expected, holds = _DOMAINS[name]
-    value = as_real(argument, value)
-    if is_concrete(value):
-        with jax.ensure_compile_time_eval():
-            fine = bool(jnp.all(holds(value)))
-        if not fine:
-            fail(argument, expected, describe(value))
+    Rules().real(argument, value, name, shape=None)
 
 
 def sieved(argument: str, value: ArrayLike, name: str) -> Array:
     """Real numbers of a domain, for functions that return no code: outside of it concrete ones raise and traced ones
     become NaN."""
-    value = as_real(argument, value)
-    in_domain(argument, value, name)
-    return value if is_concrete(value) else nan_unless(_DOMAINS[name][1](value), value)
+    rules = Rules(each=True)
+    value = rules.real(argument, value, name, shape=None)
+    return value if is_concrete(value) else nan_unless(rules.valid, value)
 
 
 def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names: str = "") -> None:
@@ -202,7 +277,39 @@ def increasing(argument: str, times: Array) -> None:
 
 
 def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
-    """Metadata of a parameter: the domain its values lie in and the number of axes it may have."""
+    """Declares a parameter of a module: the domain of its values, and the number of axes that it may have.
+
+    It is the metadata of a field. The abstract classes of this package make an array of real numbers of such a field,
+    check it at construction where its values are known, and verbs answer with `RESULTS.invalid_parameter` and NaN where
+    traced values lie outside.
+
+    **Arguments:**
+
+    - `name`: `"finite"`, `"positive"`, `"nonnegative"` (both finite), `"mask"` (finite, or -inf), `"probability"`
+      ([0, 1]), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or `"duration"` (not negative, may be
+      infinite).
+    - `ndim`: 0 for a number, 1 for a vector; a tuple for several choices.
+
+    **Returns:** metadata for `equinox.field`.
+
+    **Raises:** `ValueError` for a name that is none of these.
+
+    ```python
+    import equinox as eqx
+    import jax
+    import hopfield_jax as hj
+
+    class Leaky(hj.AbstractSeparable):
+        slope: hj.Parameter[jax.Array] = eqx.field(metadata=hj.domain("positive"))
+
+        def elementwise(self, x):
+            return 0.5 * self.slope * x * x
+
+    assert Leaky(2).slope == 2.0
+    ```
+    """
+    if name not in _DOMAINS:
+        fail("name", f"one of {', '.join(_DOMAINS)}", repr(name))
     return {"domain": name, "ndim": (ndim,) if isinstance(ndim, int) else ndim}
 
 

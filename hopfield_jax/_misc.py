@@ -1,5 +1,7 @@
 """Small numerical helpers that every floor uses."""
 
+from typing import Any
+
 import equinox as eqx
 import equinox.internal as eqxi
 import jax
@@ -10,21 +12,23 @@ import numpy as np
 from ._types import Array, ArrayLike, PyTree, Scalar
 
 
-def as_inexact(x: ArrayLike) -> Array:
+def as_inexact(x: ArrayLike, dtype: Any = None) -> Array:
     """Strongly typed real array: `5`, `5.0` and `np.float64(5)` become the same thing, so they share one trace.
 
-    Python and NumPy numbers and integer or boolean arrays take the default float type; real arrays keep theirs, except
-    that float64 arrays become float32 when 64-bit mode is off. Raises `ValueError` for what is not real and numeric.
+    Unless `dtype` is given, Python and NumPy numbers and integer or boolean arrays take the default float type; real
+    arrays keep theirs, except that float64 arrays become float32 when 64-bit mode is off. Raises `ValueError` for what
+    is not real and numeric.
     """
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.asarray(x, dtype=x.dtype)  # drops weak typing
+        same = x.dtype == (dtype or x.dtype) and not x.weak_type
+        return x if same else jnp.asarray(x, dtype=dtype or x.dtype)
     if not isinstance(x, jax.Array):
         x = np.asarray(x)
     if isinstance(x, np.ndarray) and x.ndim and jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.asarray(x, dtype=jax.dtypes.canonicalize_dtype(x.dtype))
+        return jnp.asarray(x, dtype=dtype or jax.dtypes.canonicalize_dtype(x.dtype))
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool):
         raise ValueError(f"expected real numbers, got {f'an array of type {x.dtype}' if x.ndim else repr(x.item())}")
-    return jnp.asarray(x, dtype=default_float())
+    return jnp.asarray(x, dtype=dtype or default_float())
 
 
 def default_float() -> jnp.dtype:
@@ -61,7 +65,7 @@ def in_type(tree: PyTree, dtype: jnp.dtype) -> PyTree:
     return jtu.tree_map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
-def nan_unless(valid: Array, tree: PyTree) -> PyTree:
+def nan_unless(valid: ArrayLike, tree: PyTree) -> PyTree:
     """`tree`, its real numbers NaN where something was not valid, and so their derivatives (0 by `jnp.where` alone)."""
     return jtu.tree_map(
         lambda x: x * jnp.where(valid, 1, jnp.nan).astype(x.dtype) if eqx.is_inexact_array(x) else x, tree

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 else:
 
     class Parameter:
-        """A parameter of a model: `Parameter[T]` is T."""
+        """A parameter of a model: `Parameter[T]` is T at run time; for type checkers it takes any numbers."""
 
         def __class_getitem__(cls, item: Any) -> Any:
             return item

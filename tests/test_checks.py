@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hopfield_jax as hj
-from hopfield_jax._checks import at_least, describe, shape_is
+from hopfield_jax._checks import Rules, at_least, describe, shape_is
 from hopfield_jax._misc import as_inexact
 
 PATTERNS = jnp.ones((2, 4))
@@ -58,6 +58,7 @@ LIST = r"`(y0|y|cue)`: expected an array.*`jnp.asarray`.*got a list of 4 numbers
         (lambda: wrong(hj.tune)(lambda p: p, jnp.ones(3)), r"`parameters`: expected a dictionary.*got an array"),
         (lambda: wrong(hj.integrate)(NETWORK, jnp.ones(4), t1=1.0, solver=dfx.Tsit5), r"`solver`.*got the class Tsit5"),
         (lambda: wrong(hj.integrate)(NETWORK, jnp.ones(4), t1=1.0, noise=0.1), r"`noise`: expected a `Noise`"),
+        (lambda: hj.domain("negative"), "`name`: expected one of finite, positive, .*, got 'negative'"),
         (lambda: wrong(hj.integrate)(NETWORK, jnp.ones(4), t1=1.0, event=abs), r"`event`: expected an `Event`"),
     ],
 )
@@ -72,3 +73,64 @@ def test_numbers_are_shown_as_they_were_written():
     assert describe(3) == "3"
     with pytest.raises(ValueError, match="expected real numbers, got 'patterns.npy'"):
         wrong(as_inexact)("patterns.npy")
+
+
+def rules_of(gain, times, start, *, each=False):
+    """Three rules of one call, and a relation between two of its arguments."""
+    rules = Rules(each=each)
+    gain = rules.real("gain", gain, "positive", shape=None if each else ())
+    times = rules.times("times", times)
+    start = rules.index("start", start, 3, "a memory")
+    rules.holds("times", lambda times, gain: times[-1] < gain, "times below gain = {1:g}", times, gain)
+    return gain, times, start, rules
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ((-1, np.array([0.0, 1.0]), 0), "`gain`: expected finite and positive, got -1.0"),
+        ((jnp.nan, np.array([0.0, 1.0]), 0), "`gain`: expected finite and positive, got nan"),
+        (
+            (np.array([2.0]), np.array([0.0, 1.0]), 0),
+            r"`gain`: expected a number, got shape \(1,\) \(`jax.vmap` maps over a batch",
+        ),
+        ((2j, np.array([0.0, 1.0]), 0), "`gain`: expected real numbers, got 2j"),
+        ((2, np.array([1.0, 1.0]), 0), r"`times`: expected strictly increasing times, got \[1.0, 1.0\]"),
+        ((2, np.array([]), 0), "`times`: expected at least one time, got none"),
+        ((2, np.array([0.0, 2.5]), 0), r"`times`: expected times below gain = 2, got \[0.0, 2.5\]"),
+        ((2, np.array([0.0, 1.0]), 3), "`start`: expected a memory from 0 to 2, got 3"),
+        ((2, np.array([0.0, 1.0]), 1.0), "`start`: expected a whole number, got 1.0"),
+        ((2, np.array([0.0, 1.0]), np.array([1])), r"`start`: expected a number, got shape \(1,\)"),
+    ],
+)
+def test_broken_rules_raise_where_values_are_known(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        rules_of(*arguments)
+    with pytest.raises(ValueError, match=said):  # known values are checked under `jax.jit` too
+        jax.jit(lambda: rules_of(*arguments)[:3])()
+
+
+def test_rules_of_known_values_leave_nothing_to_check():
+    gain, times, start, rules = rules_of(2, np.array([0.0, 1.0]), np.int64(2))
+    assert rules.valid is np.True_ and (gain.dtype, start.dtype) == (jnp.float32, jnp.int32)
+    assert Rules().real("gain", 0.5, "positive", dtype=jnp.float16).dtype == jnp.float16
+    large = jnp.ones((300, 300))
+    with pytest.raises(ValueError, match=r"`x`.*got 90000 numbers of shape \(300, 300\), from -1 to 1"):
+        Rules().real("x", large.at[7, 7].set(-1.0), "positive", shape=(None, 300))
+
+
+def test_broken_rules_take_validity_away_where_values_are_traced():
+    valid = lambda gain, last, start: rules_of(gain, jnp.stack([jnp.zeros_like(last), last]), start)[3].valid  # noqa: E731
+    cases = [(2.0, 1.0, 0), (-1.0, 1.0, 0), (jnp.nan, 1.0, 0), (2.0, 0.0, 0), (2.0, 2.5, 0), (2.0, 1.0, 3)]
+    expected = [True, False, False, False, False, False]
+    assert [bool(jax.jit(valid)(*map(jnp.asarray, case))) for case in cases] == expected
+    assert jax.vmap(valid)(*map(jnp.array, zip(*cases, strict=True))).tolist() == expected
+    # Partly known: the relation is traced where one of its values is.
+    assert not jax.jit(lambda gain: rules_of(gain, np.array([0.0, 2.5]), 0)[3].valid)(2.0)
+
+
+def test_rules_of_each_entry():
+    valid = jax.jit(
+        lambda a, b: [r := Rules(each=True), *(r.real("x", x, "positive", shape=None) for x in (a, b))][0].valid
+    )
+    assert valid(jnp.array([1.0, -1.0]), jnp.array([[1.0], [jnp.inf]])).tolist() == [[True, False], [False, False]]

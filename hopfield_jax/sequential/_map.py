@@ -1,7 +1,6 @@
 """The map on the saliencies of all memories, for any transitions."""
 
 import functools
-import operator
 from collections.abc import Callable
 
 import equinox as eqx
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import as_real, at_least, fail, in_domain, is_concrete, shape_is
+from .._checks import Rules, at_least
 from .._misc import as_inexact, matmul
 from .._results import card
 from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
@@ -113,32 +112,20 @@ def follow_transitions(
     assert run.ending == sequential.Ending.running and abs(run.dwell_times[-1] - math.log(2)) < 1e-5
     ```
     """
-    matrix = check_transitions("transitions", transitions)
+    rules = Rules()
+    matrix = check_transitions("transitions", transitions, rules=rules)
     num_patterns, dtype = matrix.shape[0], matrix.dtype
-    shape_is("gain", gain, ())
-    in_domain("gain", gain, "positive")
-    in_domain("saliency", saliency, "finite")
-    if jnp.ndim(saliency):
-        shape_is("saliency", saliency, (num_patterns,), "(patterns,)")
-    shape_is("start", start, ())
-    if is_concrete(start):
-        try:
-            start = operator.index(start)  # pyright: ignore[reportArgumentType]
-        except TypeError:
-            fail("start", "a whole number", repr(start))
-        if not 0 <= start < num_patterns:
-            fail("start", f"a memory from 0 to {num_patterns - 1}", repr(start))
+    real = functools.partial(rules.real, dtype=dtype)
+    gain = real("gain", gain, "positive")
+    shape = (num_patterns,) if jnp.ndim(saliency) else ()
+    saliency = real("saliency", saliency, "finite", shape=shape, names="(patterns,)")
+    start = rules.index("start", start, num_patterns, "a memory")
     at_least("max_transitions", max_transitions, 1)
-    if not callable(delay):
-        shape_is("delay", delay, ())
-        in_domain("delay", delay, "finite")
-        delay = as_real("delay", delay).astype(dtype)
+    if not callable(delay):  # a function's delays are checked where they are computed
+        delay = real("delay", delay, "finite")
     if gram is not None:
-        shape_is("gram", gram, (num_patterns, num_patterns), "(patterns, patterns)")
-        in_domain("gram", gram, "finite")
-        gram = as_real("gram", gram).astype(dtype)
-    gain, saliency = as_real("gain", gain).astype(dtype), as_real("saliency", saliency).astype(dtype)
-    return _follow(matrix, gain, saliency, jnp.asarray(start, jnp.int32), max_transitions, delay, gram)
+        gram = real("gram", gram, "finite", shape=matrix.shape, names="(patterns, patterns)")
+    return _follow(matrix, gain, saliency, start, max_transitions, delay, gram, rules.valid)
 
 
 @eqx.filter_jit
@@ -150,14 +137,12 @@ def _follow(
     max_transitions: int,
     delay: Array | Callable,
     gram: Array | None,
+    valid: Bool[Array, ""],
 ) -> SaliencyRun:
     num_patterns, dtype = matrix.shape[0], matrix.dtype
     gram = jnp.eye(num_patterns, dtype=dtype) if gram is None else gram
     if saliency.ndim == 0:
         saliency = saliency * gram[:, start] / gram[start, start]
-    valid = jnp.isfinite(gain) & (gain > 0) & (start >= 0) & (start < num_patterns) & jnp.all(jnp.isfinite(saliency))
-    valid &= jnp.all(jnp.isfinite(matrix) & (matrix >= 0)) & jnp.all(jnp.isfinite(gram))
-    valid &= callable(delay) or jnp.isfinite(delay)  # a function's delays are looked at where they arise
     drive = jnp.where(valid, gain * matmul(gram, matrix), 0)
     saliency = jnp.where(valid, saliency, 2)
     leads = jnp.any((matrix > 0) & ~jnp.eye(num_patterns, dtype=bool), axis=0)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, at_least, fail, in_domain, shape_is
-from .._misc import as_inexact, default_float
+from .._checks import Rules, as_real, at_least, fail
+from .._misc import default_float
 from .._types import Array, ArrayLike, Float
 
 Transitions = Float[Array, "patterns patterns"]
@@ -106,10 +106,10 @@ def transition_matrix(num_patterns: int, edges: Iterable[Sequence]) -> Transitio
     return check_transitions("edges", matrix)
 
 
-def check_transitions(argument: str, matrix: ArrayLike, num_patterns: int | None = None) -> Transitions:
+def check_transitions(
+    argument: str, matrix: ArrayLike, num_patterns: int | None = None, rules: Rules | None = None
+) -> Transitions:
     """The matrix as an array, or a `ValueError` that names the argument: square, finite, not negative."""
-    if num_patterns is None:
-        num_patterns = (*np.shape(matrix), 1)[0]
-    shape_is(argument, matrix, (num_patterns, num_patterns), "(target, source)")
-    in_domain(argument, matrix, "nonnegative")
-    return as_inexact(matrix)
+    size = (*np.shape(matrix), 1)[0] if num_patterns is None else num_patterns
+    rules = rules or Rules()
+    return rules.real(argument, matrix, "nonnegative", shape=(size, size), names="(target, source)")
