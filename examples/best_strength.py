@@ -1,9 +1,9 @@
 # %% [markdown]
 # # How strong should plasticity be?
 #
-# Weak plasticity does not help a cue that lies at the edge of a memory's basin, strong plasticity imprints the cue
+# For a cue at the edge of a memory's basin, weak plasticity does not help and strong plasticity imprints the cue
 # itself. In between the final overlap has a maximum, found here by the gradient of mean-field theory. A dense grid with
-# other random numbers, and networks of finite size at λ = 0, λ*/3, λ* and 3λ*, say whether it is one.
+# other random numbers, and networks of finite size at λ = 0, λ*/3, λ* and 3λ*, check it.
 
 # %%
 import argparse
@@ -62,8 +62,8 @@ def mean_and_error(x):
 
 
 # %% [markdown]
-# The maximum with its interval, a grid to hold it against, networks, and derivatives at a third of λ*, where the
-# overlap still rises.
+# The maximum with its interval, a grid and networks for comparison, and derivatives at λ*/3, where the overlap still
+# rises.
 
 # %%
 columns = min(2, len(settings))

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # How do correlated memories and noise move the critical gain?
-# For orthogonal memories and without noise a sequence goes on for ever from a gain near 4 on. Here the gain is bisected
-# in the full network: for random patterns that share a part (every pair has the correlation c on average), and for
-# orthogonal ones with noise in the fast neurons, where the critical gain is that at which half of the runs go on.
+# For orthogonal memories without noise a sequence never ends if the gain exceeds a value near 4. Here the gain is
+# bisected in the full network: for correlated random patterns (correlation c for every pair, on average), and for
+# orthogonal ones with noise in the fast neurons, where half of the runs go on at the critical gain.
 
 # %%
 import argparse
@@ -34,9 +34,9 @@ network = S.InputDrivenNetwork(
 bounds = {"t1": t1, "lower": 1.0, "upper": 12.0, "num_iterations": num_iterations, "max_steps": 4096, "throw": False}
 
 # %% [markdown]
-# Correlated patterns: each draw has a threshold of its own. With patterns that are not orthogonal the sequence must
-# follow the transitions to count, so the share of right ones is given beside it. The input coupling is larger than for
-# orthogonal patterns: a random overlap of the wrong sign must not decide where the state goes.
+# Correlated patterns: each draw has its own threshold. A run counts only if the sequence follows the transitions, so
+# the fraction of correct ones is given too. The input coupling is larger than for orthogonal patterns, so that it
+# exceeds random overlaps of the wrong sign.
 
 
 # %%
@@ -69,7 +69,7 @@ for c in correlations:
 
 
 # %% [markdown]
-# Noise: half of the runs go on at the threshold, whose error comes from the gains at which each of them goes on; the
+# Noise: half of the runs go on at the threshold. Its error comes from quantiles of the thresholds of single runs; the
 # fractions at the two ends of the bracket are printed.
 
 

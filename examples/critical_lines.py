@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Where are the critical lines, and which way do they run?
 #
-# A critical line is a root of equations, so its slope comes from them too, by the implicit function theorem: no second
-# root nearby and no step to choose. Three lines with their tangents: the load at which retrieval ends at rest, for
-# spins in a heat bath (Amit, Gutfreund and Sompolinsky 1987) and for deterministic tanh units (Shiino and Fukai 1992),
-# against the temperature or the inverse slope; and the largest load that plastic synapses retrieve from a cue within a
-# few steps, against the strength of the plasticity.
+# A critical line is a root of equations, and the implicit function theorem gives its slope: no second root nearby and
+# no step to choose. Three lines with their tangents: the load at which stationary retrieval ends, for spins in a heat
+# bath (Amit, Gutfreund and Sompolinsky 1987) and for deterministic tanh units (Shiino and Fukai 1992), against the
+# temperature or the inverse slope; and the largest load that plastic synapses retrieve from a cue within a few steps,
+# against the strength of the plasticity.
 
 # %%
 import argparse
@@ -41,9 +41,9 @@ def report(name, points, values, slopes):
 
 
 # %% [markdown]
-# At rest. Both kinds of units have the activation tanh(x/T); that of spins is a mean over their fluctuations, whose
-# answer through the other patterns takes the feedback of the mean away. `curvature` says how sharp a fold is: near zero
-# neither value nor slope would mean anything.
+# Stationary states. Both kinds of units have the activation tanh(x/T). For spins it is a thermal mean, and the reaction
+# of the other patterns cancels the feedback of the mean. `curvature` measures how sharp a fold is: near zero the value
+# and the slope are meaningless.
 
 # %%
 temperatures = jnp.linspace(0.04, 0.8, num_points)
@@ -60,7 +60,7 @@ for name, units in {"spins in a heat bath": T.Thermal, "tanh units": hj.LogCosh}
     report(("T", "α_c"), temperatures, values, slopes)
 
 # %% [markdown]
-# On the way. In the mean-field theory with a fixed key the final overlap is a smooth function of load and strength, and
+# Transients. In the mean-field theory with a fixed key the final overlap is a smooth function of load and strength, and
 # the root of "final overlap = 0.8" has the slope −(∂m/∂λ)/(∂m/∂α).
 
 # %%

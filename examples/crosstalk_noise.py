@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Does the crosstalk noise stay Gaussian while the synapses are plastic?
 #
-# Mean-field theory takes the crosstalk of the other patterns as Gaussian, of a covariance that it predicts, plus a
-# feedback of the site's own past. Take that feedback off the field of every neuron of a simulated network and measure
-# the excess kurtosis of what remains: weak plasticity, and strong plasticity that imprints the cue.
+# Mean-field theory assumes that the crosstalk of the other patterns is Gaussian, with a covariance that it predicts,
+# plus a feedback of the site's own past. Here that feedback is subtracted from the field of every neuron of a simulated
+# network and the excess kurtosis of the rest is measured, for weak plasticity and for strong plasticity that imprints
+# the cue.
 
 # %%
 import argparse
@@ -25,7 +26,7 @@ load, cue, key = 0.12, 0.4, jax.random.key(0)
 # %%
 print(f"α = {load}, m_0 = {cue}, tanh units, β = 4, τ_A = 5; N = {num_neurons}, {num_trials} networks")
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-for strength in (0.0, 0.5, 8.0, 16.0):  # the last two about the imprinting transition
+for strength in (0.0, 0.5, 8.0, 16.0):  # the last two near the imprinting transition
     model = D.PlasticNetwork(load, units=hj.LogCosh(beta=4.0), kernel=D.LeakyHebbian(strength, tau=5.0))
     theory = D.solve(model, D.SpinCue(cue), num_steps=num_steps, key=key)
     noise = D.crosstalk_noise(model, D.SpinCue(cue), theory, num_neurons=num_neurons, num_trials=num_trials, key=key)

@@ -1,11 +1,11 @@
 # %% [markdown]
-# # Do memories that are trained to denoise serve better than stored ones?
+# # Do memories that are trained to denoise perform better than stored ones?
 #
-# A network with LogSumExp hidden units sees a corrupted digit x (scikit-learn's; noise, one half hidden) and comes to
-# rest at the denoised one. Its hidden neurons, h = Ξ(g + x) − |ξ|², compare every memory with the state and with x:
-# h = −(|g − ξ|² + |x − ξ|²)/2 up to what memories share. Ξ and β are trained on the error of the state at rest, from
-# random digits, by implicit gradients (one linear solve there) or unrolled ones (through a hundred updates); k-means
-# gives stored averages. Last, the network is one layer of a model. Every key is another split, other cues and starts.
+# A network with LogSumExp hidden units gets a corrupted digit x (scikit-learn's; noise, one half hidden); its fixed
+# point is the denoised digit. Its hidden neurons, h = Ξ(g + x) − |ξ|², compare every memory with the state and with x:
+# h = −(|g − ξ|² + |x − ξ|²)/2 up to a common term. Ξ and β are trained on the error of the fixed point, starting from
+# random digits, by implicit gradients (one linear solve) or unrolled ones (through a hundred updates); k-means gives
+# stored averages. Last, the network is one layer of a model. Every key gives another split, other cues and starts.
 
 # %%
 import argparse
@@ -36,7 +36,7 @@ num_memories, batch, sigma, features = 32, 64, 0.3, 48
 # %%
 def attractor(network, cue):
     found = hj.steady_state(network, cue, throw=False)
-    return jnp.where(found.result == hj.RESULTS.successful, found.state, cue)  # no gradient where there is no rest
+    return jnp.where(found.result == hj.RESULTS.successful, found.state, cue)  # masks states that did not settle
 
 
 def updates(network, cue):
@@ -45,7 +45,7 @@ def updates(network, cue):
 
 class Denoiser(eqx.Module):
     patterns: jax.Array
-    log_beta: jax.Array  # β itself has to stay positive
+    log_beta: jax.Array  # keeps β positive
     settle: Callable = eqx.field(static=True)
 
     def __call__(self, cue, *, key=None):  # as Equinox calls its own layers
@@ -63,7 +63,7 @@ def corrupt(key, images):
 @eqx.filter_jit  # one program for training, for testing and for the figure
 @partial(eqx.filter_value_and_grad, has_aux=True)
 def slope(model, key, images):
-    denoised = jax.vmap(model)(jnp.nan_to_num(corrupt(key, images)))  # the mean, zero, where pixels are hidden
+    denoised = jax.vmap(model)(jnp.nan_to_num(corrupt(key, images)))  # hidden pixels get the mean, zero
     return jnp.mean(jnp.square(denoised - images)), denoised
 
 
@@ -90,7 +90,7 @@ for keys in (jr.split(jr.key(seed), 5) for seed in range(num_keys)):
     test, seen, some = images[:256], images[256:], images[-num_memories:]
     means = jnp.asarray(KMeans(num_memories, random_state=0).fit(np.asarray(seen)).cluster_centers_)
     models = {"as corrupted": eqx.nn.Identity()}
-    for name, patterns in {"random digits": some, "averages": means}.items():  # with the β that serves them best
+    for name, patterns in {"random digits": some, "averages": means}.items():  # with the best β for each
         tried = [Denoiser(patterns, log_beta, attractor) for log_beta in jnp.linspace(-1.5, 1.5, 6)]
         models[name] = min(tried, key=lambda model: error(model, keys[1], seen[:256]))
     for name, settle in {"learned, implicit": attractor, "learned, unrolled": updates}.items():

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Can a transformer block be the descent of one energy?
 #
-# After Hoover et al. (2023, "Energy Transformer"): one family of neurons, tokens × features with layer normalisation,
-# and two synapses, each an energy of the activations g and nothing else. Attention draws tokens towards each other,
-# −(1/β) Σ_heads Σ_C log Σ_{B≠C} exp(β K_B·Q_C); memories draw each token towards what is common in the data,
-# −½ Σ relu(ξ·g)². The dynamics follows by differentiation, so the energy falls with any weights. Trained for a moment,
-# the same block fills in hidden rows of scanned digits (scikit-learn's, eight tokens of eight pixels each).
+# After Hoover et al. (2023, "Energy Transformer"): one layer of neurons, tokens × features with layer normalisation,
+# and two synapses, each an energy of the activations g. Attention attracts tokens to each other, −(1/β) Σ_heads Σ_C log
+# Σ_{B≠C} exp(β K_B·Q_C); memories attract each token to common features of the data, −½ Σ relu(ξ·g)². The dynamics
+# follows by differentiation, so the energy falls for any weights. After a short training the same block fills in hidden
+# rows of scanned digits (scikit-learn's, eight tokens of eight pixels each).
 
 # %%
 import argparse
@@ -50,7 +50,7 @@ def block(p, tokens):
 
 
 # %% [markdown]
-# Images enter as the input to the tokens; a hidden row enters as one learned vector. Four Euler steps fill it in.
+# Images are the input to the tokens; a hidden row is replaced by a learned vector. Four Euler steps fill it in.
 
 
 # %%
@@ -61,7 +61,7 @@ def fill_in(p, image, seen):
     return jnp.where(seen[:, None], image, network.activations(run.final)["tokens"] @ p["decode"])
 
 
-def loss(p, images, seen):  # over hidden pixels, the others are right
+def loss(p, images, seen):  # over hidden pixels only
     return jnp.mean(jnp.square(jax.vmap(fill_in, (None, 0, 0))(p, images, seen) - images)) * 8 / hidden
 
 
@@ -96,7 +96,7 @@ for name, guess in (("the trained block", filled), ("the mean row", jnp.where(se
     print(f"error² a hidden pixel by {name}: {error.mean():.4f} ± {error.std() / len(test) ** 0.5:.4f}")
 
 # %% [markdown]
-# Energy along the continuous dynamics, from random tokens with random weights: descent needs no training.
+# Energy along the continuous dynamics, from random tokens with random weights: the energy falls without training.
 
 # %%
 times, starts = jnp.linspace(0.0, 8.0, 81), 3 * jr.normal(jr.key(3), (12, 8, features))

@@ -1,10 +1,11 @@
 # %% [markdown]
-# # How does the critical gain of a real network depart from 4?
+# # How does the critical gain of a finite network differ from 4?
 #
-# In the limit of infinitely fast neurons, vanishing input coupling and a long cycle, sequences go on for ever from the
-# gain 4 on (Betteti, Baggio and Zampieri 2026). Bisect the gain of the full network and let one thing at a time depart:
-# the ratio ε = τ_f/τ_s, the input coupling, the length P of the cycle, the units. A run must go on until t1; just below
-# the threshold a sequence takes long to collapse, so what is found lies low by about κ_c(π/n)², n transitions until t1.
+# In the limit of infinitely fast neurons, vanishing input coupling and a long cycle, sequences never end if the gain is
+# at least 4 (Betteti, Baggio and Zampieri 2026). Here the gain of the full network is bisected, varying one parameter
+# at a time: the ratio ε = τ_f/τ_s, the input coupling, the length P of the cycle, the units. A run must go on until t1.
+# Just below the threshold a sequence takes long to collapse, so the result is low by about κ_c(π/n)², n transitions
+# until t1.
 
 # %%
 import argparse
@@ -28,7 +29,7 @@ memory = jnp.arange(16)
 
 
 def network(length, ratio, coupling, units=None):
-    """A cycle of the first `length` of 16 memories; any number may be traced, so that one program serves them all."""
+    """A cycle of the first `length` of 16 memories; all arguments may be traced, so that one program covers all."""
     cycle = (memory[:, None] == (memory[None] + 1) % length) & (memory < length)
     units = hj.HardTanh() if units is None else units
     return S.InputDrivenNetwork(
@@ -43,8 +44,8 @@ def threshold(model, slope=1.0, **how):
 
 
 # %% [markdown]
-# All thresholds of HardTanh units in one program; dwells are exact steps. The measured delay of the switches, inserted
-# in the saliency map, predicts them where it is short.
+# All thresholds of HardTanh units in one program, with exact dwells. The saliency map with the measured delay of the
+# switches predicts them where the delay is short.
 
 
 # %%
@@ -97,7 +98,7 @@ axes[0, 1].set_title(r"P = 16, $\tau_f/\tau_s$ = 0.01", fontsize="medium")
 axes[1, 0].set_title(r"$\tau_f/\tau_s$ = 0.002, input coupling 0.01", fontsize="medium")
 
 # %% [markdown]
-# Smooth units lose overlap before they lose the memory. A slope β of the activation at zero divides the gains by β.
+# Smooth units lose overlap before the switch. If the activation has slope β at zero, gains are divided by β.
 
 # %%
 cases = [("HardTanh", 1.0, hj.HardTanh()), *((f"tanh β={b}", float(b), hj.LogCosh(beta=b)) for b in (1, 2, 4))]

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # When does plasticity imprint the cue instead of the pattern?
 #
-# The stronger the plasticity, the more the synapses remember where the network began. The overlap with the cue at the
-# end rises with the strength λ; that with the pattern first rises, then falls to the cue's own m_0: fully imprinted.
-# Between lies the best strength (Hara and Kabashima 2026). Theory, and simulation of whole networks.
+# Strong plasticity stores the initial state in the synapses. The final overlap with the cue rises with the strength λ;
+# that with the pattern first rises, then falls to the cue's own m_0: the cue is imprinted. In between is the best
+# strength (Hara and Kabashima 2026). Theory and simulation.
 
 # %%
 import argparse

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # When do memories learn what they are shown?
+# # When do memories learn the presented patterns?
 #
 # Memories drift towards observed patterns, ξ' = memory + noise, while the visible neurons are clamped to one pattern
 # after another (Lotito 2025, appendix B, Fig. 1). The first two panels compare the cosine between each memory and its
 # pattern with theory: for the cyclic protocol eq. 40, corrected for the norms of ξ', for the random protocol the same
-# curve with the realised numbers of visits. The third shows where learning breaks down. The reference run has
+# curve with the realised numbers of presentations. The third shows where learning fails. The reference run has
 # N_v = 50, N_h = 4, T = 2000, τ_Ξ = 250, β = 2, σ = 0.4 and orthogonal memories of norm √N_v.
 
 # %%
@@ -73,8 +73,8 @@ for protocol, runs in reference.items():
 
 # %% [markdown]
 # One parameter at a time. A draw *succeeds* if every memory ends with a cosine above 0.95, and *follows theory* if each
-# ends within 0.01 of the curve with realised counts. Theory may well say that time was too short: memory μ has had
-# t/τ_μ = 8 p_μ.
+# ends within 0.01 of the curve with realised counts. A draw that follows theory may fail because its time was too
+# short: memory μ has t/τ_μ = 8 p_μ.
 
 
 # %%

@@ -1,11 +1,10 @@
 # %% [markdown]
 # # How many patterns does each learning rule store?
 #
-# Hebb's rule loses its patterns beyond 0.138 per neuron (Amit, Gutfreund and Sompolinsky 1987), because each is
-# disturbed by the crosstalk of all others. Storkey's rule (1997) takes some of the crosstalk off while it learns,
-# neuron by neuron; the pseudo-inverse takes all of it off and stores up to one pattern a neuron, though the basins
-# shrink. Networks are finite and differ from each other, so the load at which half of them retrieve a cue with 5 % of
-# wrong neurons is found for several sizes and extrapolated.
+# Hebb's rule fails beyond 0.138 patterns per neuron (Amit, Gutfreund and Sompolinsky 1987), because of the crosstalk
+# between patterns. Storkey's rule (1997) subtracts part of the crosstalk while it learns; the pseudo-inverse removes
+# all of it and stores up to one pattern per neuron, though the basins shrink. The load at which half of the networks
+# retrieve a cue with 5 % of wrong neurons is measured for several sizes and extrapolated.
 
 # %%
 import argparse
@@ -33,8 +32,8 @@ if options.quick:
     rules = {name: (rule, few(loads)) for name, (rule, loads) in rules.items()}
 
 # %% [markdown]
-# One draw: random patterns, a cue of overlap 0.9 with the first, neurons updated one by one in random order until
-# nothing changes. It counts as retrieved if the final overlap is at least 0.9.
+# One draw: random patterns, a cue of overlap 0.9 with the first, asynchronous updates in random order until nothing
+# changes. It counts as retrieved if the final overlap is at least 0.9.
 
 # %%
 found = {}

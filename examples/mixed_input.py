@@ -1,10 +1,10 @@
 # %% [markdown]
-# # Does an input that shapes the synapses pick the strongest of two mixed memories, where an added input mixes them?
+# # Does input-driven plasticity select the stronger of two mixed memories better than an additive input?
 #
-# The input u = s [c ξ¹ + (1 − c) ξ² + σ noise] either shapes the synapses, which weight every memory by its saliency
-# Ξu/N (input-driven plasticity), or is added to the neurons of a classical network. Both have the same random patterns
-# and units clip(2x): a memory needs a saliency above 1/2, and the classical ones have 1. Success: ξ¹ alone is held,
-# |overlap| > 0.9 and all others < 0.5. The scale s of the input decides much, so several are tried.
+# The input u = s [c ξ¹ + (1 − c) ξ² + σ noise] either modulates the synapses, which weight every memory by its saliency
+# Ξu/N (input-driven plasticity), or is added to the fields of a classical network. Both have the same random patterns
+# and units clip(2x): a memory is stable for saliencies above 1/2, and the classical ones have 1. Success: ξ¹ alone is
+# retrieved, |overlap| > 0.9 and all others < 0.5. The result depends on the scale s of the input, so several are tried.
 
 # %%
 import argparse
@@ -29,12 +29,12 @@ noises, scales = [0.5, 2.0], [0.1, 0.3, 1.0, 3.0]
 units, t1 = hj.HardTanh(beta=2.0), 60.0
 
 # %% [markdown]
-# Every network from rest (x = 0 and noise of 0.01) and from the input itself (x = u).
+# Every network starts from rest (x = 0 and noise of 0.01) and from the input itself (x = u).
 
 
 @jax.jit
 def held(ratio, noise, scale, keys):
-    """Whether ξ¹ alone is held at the end, and whether the run failed: shaped from rest and from u, added likewise."""
+    """Whether ξ¹ alone is retrieved, and failures: plastic from rest and from u, then additive from both."""
 
     def one(key):
         keys = jr.split(key, 3)

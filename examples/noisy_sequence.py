@@ -1,10 +1,10 @@
 # %% [markdown]
-# # Does noise hurry a sequence of memories or stop it?
+# # Does noise accelerate a sequence of memories or stop it?
 #
-# Noise pushes the fast neurons off the memory that loses its stability, or jitters the saliencies that decide when it
-# does. With input coupling it only changes the dwell times. Without input coupling it is all there is to nucleate the
-# successor, and then it finds +ξ and −ξ equally often: after the negative the sequence stops, so that the number of
-# transitions, that last wrong one included, should be geometric with p = 1/2.
+# Noise in the fast neurons perturbs the memory that loses its stability; noise in the slow state perturbs the
+# saliencies. With input coupling it only changes the dwell times. Without input coupling, noise alone nucleates the
+# successor, with +ξ and −ξ equally likely. The sequence stops after −ξ, so that the number of transitions, including
+# the last wrong one, should be geometric with p = 1/2.
 
 # %%
 import argparse
@@ -31,7 +31,7 @@ fast = [0, 0.05, 0.15] if quick else [0, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 
 slow = [0.5, 2.0] if quick else [0.3, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0]
 
 # %% [markdown]
-# One program for every strength and for the runs without input coupling; all runs have noise of their own.
+# One program for every strength and for the runs without input coupling; all runs have independent noise.
 
 
 @jax.jit
@@ -45,7 +45,7 @@ def runs(noise_fast, noise_slow, coupling, keys):
         run = S.retrieve_sequence(
             network, saliency=gain, t1=t1, key=key, dt0=ratio / (10 if quick else 20), saveat=jnp.zeros(1), throw=False
         )
-        # The first dwells still remember the start; a fixed number of them does not favour short ones.
+        # Skips the first dwells, a transient; takes a fixed number, since a fixed time would favour short dwells.
         dwell = run.dwell_times[3 : 6 if quick else 9]
         counts = run.num_transitions, run.num_correct, run.ending == S.Ending.wrong_sign, run.ending == S.Ending.running
         return jnp.mean(dwell), *counts

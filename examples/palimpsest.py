@@ -1,10 +1,10 @@
 # %% [markdown]
-# # How far back does a memory reach that forgets?
+# # How old are the oldest memories of a palimpsest?
 #
-# A Hopfield network that learns on and on with Hebb's rule ends in a catastrophe: beyond 0.138 patterns per neuron it
-# remembers none. If every new pattern weakens the older ones by e^{−decay/N} (Mézard, Nadal and Toulouse 1986), it
-# can learn for ever and knows the latest. Forgetting too slowly drowns them in crosstalk, too fast loses them: the best
-# decay is 8.4, and the oldest pattern that can be recalled is then 0.049 N patterns old.
+# Hebb's rule fails catastrophically: beyond 0.138 patterns per neuron no pattern can be retrieved. If every new pattern
+# weakens the older ones by e^{−decay/N} (Mézard, Nadal and Toulouse 1986), the network can learn without end and
+# retrieves the latest patterns. Slow decay leaves too much crosstalk, fast decay erases patterns: the best decay is
+# 8.4, and the oldest retrievable pattern is then 0.049 N patterns old.
 
 # %%
 import argparse
@@ -53,8 +53,8 @@ best, reach = largest(oldest, 4.0, 16.0)
 print(f"theory: the best decay is {best:.3f}, the oldest memory {reach:.5f} N patterns old")
 
 # %% [markdown]
-# Networks that have learnt N patterns: from which age on is half of them lost, when the network starts from the pattern
-# itself? `basin` locates the age as it would a cue overlap.
+# Networks that have learnt N patterns: the age at which half of the patterns are lost, starting from the pattern
+# itself. `basin` bisects the age as it would a cue overlap.
 
 
 # %%

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Does mean-field theory predict networks whose synapses are plastic?
 #
-# Dynamical mean-field theory (Hara and Kabashima 2026) follows one site of an infinite network. How far is it from
-# networks of finite size, over loads α and strengths λ of the plasticity? A fair comparison gives the theory the load
-# and the cue overlap that the network realised, and sets the integrated squared difference of the overlaps,
-# Σ_t (m_t − m̂_t)², beside what the standard errors alone make of it.
+# Dynamical mean-field theory (Hara and Kabashima 2026) follows one site of an infinite network. Here it is compared
+# with networks of finite size, over loads α and strengths λ of the plasticity. The theory gets the realised load and
+# cue overlap of the network; the integrated squared difference of the overlaps, Σ_t (m_t − m̂_t)², is compared with its
+# expectation from the standard errors alone.
 
 # %%
 import argparse
@@ -27,8 +27,8 @@ strengths = np.array([0.0, 0.5] if options.quick else [0.0, 0.3, 1.0, 3.0])
 key = jax.random.key(0)
 
 # %% [markdown]
-# Every pair of load and strength. Near the edge of the basin (α = 0.12 without plasticity) networks of this size differ
-# from each other by more than theory and simulation do.
+# Every pair of load and strength. Near the edge of the basin (α = 0.12 without plasticity) networks of this size vary
+# by more than the difference between theory and simulation.
 
 # %%
 print(f"m_0 = {cue}, tanh units, β = 4, τ_A = 5, {num_steps} steps; N = {num_neurons}, {num_trials} networks")

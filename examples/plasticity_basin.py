@@ -1,9 +1,9 @@
 # %% [markdown]
 # # How strong should plasticity be for the widest basin of attraction?
 #
-# m_0* is the smallest overlap of a cue with its pattern that is retrieved: final overlap at least 0.8, and above the
-# cue's. Weak plasticity reinforces what the network moves towards, and the basin widens; strong plasticity imprints the
-# cue itself, and it narrows again (Hara and Kabashima 2026). m_0* depends on the number of steps: it is stated.
+# m_0* is the smallest cue overlap that is retrieved: final overlap at least 0.8, and above the cue's. Weak plasticity
+# reinforces the pattern and widens the basin; strong plasticity imprints the cue and narrows it again (Hara and
+# Kabashima 2026). m_0* depends on the number of steps, which is stated.
 
 # %%
 import argparse
@@ -36,7 +36,7 @@ def theory(model, cue):
 
 
 # %% [markdown]
-# One bisection for each strength, all at once. Another key moves the boundary by its sampling error.
+# One vmapped bisection for each strength. The shift under another key shows the sampling error.
 
 
 # %%

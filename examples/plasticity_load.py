@@ -2,8 +2,8 @@
 # # How many patterns can be retrieved while the synapses are plastic?
 #
 # α_max is the largest load at which a given cue is retrieved (final overlap at least 0.8, and above the cue's) within a
-# given number of steps. Without plasticity no network of this kind retrieves beyond 0.138 patterns per neuron for long;
-# with it the load rises (Hara and Kabashima 2026): the network imprints the pattern while it still moves towards it.
+# given number of steps. Without plasticity, stationary retrieval ends at 0.138 patterns per neuron. Plasticity raises
+# the load (Hara and Kabashima 2026), because the pattern is imprinted while the state moves towards it.
 
 # %%
 import argparse
@@ -36,8 +36,8 @@ def theory(model, cue):
 
 
 # %% [markdown]
-# The load of the theory for a cue of overlap 0.7: below the threshold of 0.8, so that what counts is retrieved, not
-# merely kept.
+# The load of the theory for a cue of overlap 0.7, below the threshold of 0.8, so that keeping the cue is not counted as
+# retrieval.
 
 
 # %%
@@ -54,7 +54,7 @@ for strength, low, high in zip(strengths, found.lower, found.upper, strict=True)
     print(f"λ = {strength:5.2f}   α_max in [{low:.4f}, {high:.4f}]")
 
 # %% [markdown]
-# Networks on both sides of the boundary at one strength, to see that the theory does not fool itself.
+# Simulated networks on both sides of the boundary, at one strength.
 
 # %%
 strength = 0.5

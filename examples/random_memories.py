@@ -34,8 +34,8 @@ def memories(key, load, num_neurons):
 
 
 # %% [markdown]
-# One spectrum at the paper's size beside the law. The extremes lie off the edges by what finite size allows
-# (fluctuations of Tracy and Widom).
+# One spectrum at the paper's size and the law. The extreme eigenvalues differ from the edges by Tracy–Widom
+# fluctuations.
 
 # %%
 large = A.memory_spectrum(memories(jr.key(0), 0.2, 400 if options.quick else 2000))

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # How many random memories can follow each other?
+# # How many random memories can form a sequence?
 #
-# Random patterns are not orthogonal: while μ is active, its overlap Γ of about ±1/√N with its successor is a push
-# towards it, or towards its negative, that adds to the input coupling ε. A run succeeds when its first ten transitions
-# follow the cycle: map over the gain and the number of patterns, for several ε. If nothing else mattered, the share of
-# successes would be P(Γ > −ε) to the tenth power (to the P-th if there are fewer pairs).
+# Random patterns are not orthogonal: while μ is active, its overlap Γ of about ±1/√N with its successor pushes the
+# state towards the successor or its negative, and adds to the input coupling ε. A run succeeds when its first ten
+# transitions follow the cycle; the success rate is mapped over the gain and the number of patterns, for several ε. If
+# only the sign of Γ + ε mattered, it would be P(Γ > −ε) to the tenth power (to the P-th if there are fewer pairs).
 
 # %%
 import argparse
@@ -44,7 +44,7 @@ def follow(num_patterns):
             network, saliency=gain, t1=wanted * jnp.log(gain) + 4, saveat=jnp.zeros(1), until_collapse=True,
             max_steps=4096, throw=False,
         )  # fmt: skip
-        next_sign = run.sign[run.num_correct + 1]  # of the first that was not right
+        next_sign = run.sign[run.num_correct + 1]  # of the first wrong transition
         return run.num_correct, next_sign, hj.is_okay(run.result)
 
     keys = jr.split(jr.key(num_patterns), num_draws)

@@ -3,8 +3,8 @@
 #
 # The statics of Amit, Gutfreund and Sompolinsky (1985, 1987), replica symmetric. Retrieval states exist below T_M and
 # are in equilibrium below T_c; the spin glass exists below T_g = 1 + √α; mixtures of three patterns are stable in a
-# corner. Every line is a root of equations, so that its slope comes from them too. A retrieval state ends in a fold:
-# the branch is followed around it, to the saddle that separates it from the spin glass.
+# corner. Every line is a root of equations, whose implicit derivative is its slope. A retrieval state ends in a fold:
+# the branch is continued around it, to the saddle that separates it from the spin glass.
 
 # %%
 import argparse

@@ -1,10 +1,10 @@
 # %% [markdown]
-# # When does a sequence go on for ever, and after how many memories does it collapse?
+# # When does a sequence never end, and otherwise, after how many memories does it collapse?
 #
-# With fast neurons an active memory's saliency decays from Z to 1 in the time log Z, while its successor's grows to
-# κ(1 − 1/Z). From κ = 4 on this map has a stable fixed point, and memories follow each other for ever. Below, every
-# sequence collapses; just below, it lingers where the fixed points were about to meet: after about π/√(1 − κ/4)
-# transitions. Networks of 64 neurons with orthogonal memories follow as their neurons become fast.
+# With fast neurons an active memory's saliency decays from Z to 1 in the time log Z, while its successor's grows to κ(1
+# − 1/Z). From κ = 4 on this map has a stable fixed point, and the sequence never ends. Below, every sequence collapses;
+# just below, it slows down near the ghost of the fixed points and takes about π/√(1 − κ/4) transitions. Networks of 64
+# neurons with orthogonal memories approach the map as their neurons become fast.
 
 # %%
 import argparse
@@ -29,7 +29,7 @@ gain, first, patterns = 5.0, 2.0, hj.hadamard_patterns(16, 64)
 
 
 def network(gain, ratio):
-    """Memories in a chain; the input coupling is as small as the neurons are fast."""
+    """Memories in a chain, with input coupling (τ_f/τ_s)²."""
     chain = S.chain(16)
     return S.InputDrivenNetwork(patterns, gain=gain, transitions=chain, tau_fast=ratio, input_coupling=ratio**2)
 
@@ -53,8 +53,8 @@ for n in number:
     print(f"{n:5d}  {expected[n]:8.4f}  " + "  ".join(f"{dwell[ratio][n]:14.4f}" for ratio in ratios))
 
 # %% [markdown]
-# Memories retrieved before the collapse, from Z₀ = κ: closed form, its law near 4, and networks (those that reach the
-# end of their sixteen memories are left out: slower neurons leave later, which lets the successor grow longer).
+# Memories retrieved before the collapse, from Z₀ = κ: closed form, its law near 4, and networks. Runs that reach the
+# end of the sixteen memories are left out: slower neurons switch later, so that the successor grows longer.
 
 
 # %%

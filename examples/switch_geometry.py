@@ -1,11 +1,10 @@
 # %% [markdown]
-# # How hard must the state be pushed to leave one memory for the next?
+# # How large a perturbation switches the network from one memory to the next?
 #
-# Freeze the slow state on its way through a dwell: the active memory's saliency a decays, its successor's is
-# b = κ(1 − a/Z). Put the fast neurons at x = a ξ¹ + c ξ² and let them come to rest. While a > 1 a finite push c is
-# needed, c* = (a − 1)(a + b)/(a + b − 2) for HardTanh units, over a barrier of the frozen energy; below 1 there is no
-# barrier, and the sign of any push decides between the successor and its negative. Input coupling alone brings c = ε b,
-# always of the right sign.
+# The slow state is frozen during a dwell: the active memory's saliency a decays, its successor's is b = κ(1 − a/Z). The
+# fast neurons relax from x = a ξ¹ + c ξ². While a > 1 a switch needs a finite perturbation c, c* = (a − 1)(a + b)/(a +
+# b − 2) for HardTanh units, over a barrier of the frozen energy. Below 1 there is no barrier, and the sign of c decides
+# between the successor and its negative. Input coupling gives c = ε b, always of the right sign.
 
 # %%
 import argparse
@@ -24,7 +23,7 @@ parser.add_argument("--output", default="switch_geometry.png", help="file of the
 options = parser.parse_args()
 num_saliencies, num_pushes = (17, 40) if options.quick else (81, 150)  # even, so that no push is exactly 0
 gain, coupling = 5.0, 0.01
-settled = float(S.fixed_points(gain).upper)  # saliency Z at which every memory takes over, in the end
+settled = float(S.fixed_points(gain).upper)  # stationary saliency Z at a switch
 patterns = hj.hadamard_patterns(8, 64)
 network = S.InputDrivenNetwork(patterns, gain=gain, transitions=S.cycle(8), tau_fast=1.0, input_coupling=0.0)
 actives = jnp.linspace(1.4, 0.6, num_saliencies)
@@ -40,7 +39,7 @@ def frozen(active):
 
 
 # %% [markdown]
-# Where the fast neurons end, over both numbers: overlaps with the active memory and with its successor.
+# The final state of the fast neurons over a and c: overlaps with the active memory and with its successor.
 
 
 # %%

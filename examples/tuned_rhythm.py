@@ -1,10 +1,9 @@
 # %% [markdown]
-# # Which gain, and which transitions, give a network the rhythm that is wanted?
+# # Which gain, and which transition weights, give the required dwell times?
 #
-# For infinitely fast neurons memories follow each other every T at the gain e^2T/(e^T − 1), from T = log 2 on
-# (Betteti, Baggio and Zampieri 2026). Newton's method, with the derivative of the switch times, finds the gain of a
-# network with neurons of finite speed; and the weights of a cycle's transitions with which it stays on each memory for
-# a time of its own.
+# For infinitely fast neurons the period is T at the gain e^2T/(e^T − 1), for T ≥ log 2 (Betteti, Baggio and Zampieri
+# 2026). Newton's method, with the derivative of the switch times, finds the gain of a network with neurons of finite
+# speed, and the weights of a cycle's transitions for given, unequal dwell times.
 
 # %%
 import argparse
@@ -33,8 +32,8 @@ def network(ratio, coupling, gain=5.0):
 
 
 # %% [markdown]
-# Slow neurons are late, and need less gain; a strong input coupling lets them leave early. Both vanish in the limit.
-# The derivative of the period comes with the gain: its inverse is drawn as a short tangent.
+# Slow neurons delay switches and need less gain; a strong input coupling advances them. Both effects vanish in the
+# limit. The result includes the derivative of the period: its inverse is drawn as a short tangent.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", width_ratios=(1, 1.3))
@@ -58,8 +57,8 @@ left.set(xlabel="wanted period T", ylabel="gain", title="Gain of a period, with 
 left.legend(fontsize="small")
 
 # %% [markdown]
-# A rhythm of unequal dwell times, one of them shorter than log 2, which no gain alone can give. Its weights depart from
-# the closed form of the limit; the network is then run from another start, with the default solver.
+# Unequal dwell times, one of them shorter than log 2, which no gain alone can give. The weights differ from the closed
+# form of the limit; the network is then run from another initial state, with the default solver.
 
 # %%
 rhythm = jnp.array([2.0, 0.6, 1.0, 1.5, 0.6, 1.0])
