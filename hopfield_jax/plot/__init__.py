@@ -1,6 +1,6 @@
-"""Figures: one function a result type, which takes it and `ax=None` and returns the Axes drawn on.
+"""Figures: one function per result type, which takes the result and an optional `ax` and returns the Axes.
 
-Importing this imports no matplotlib; calling a function does (`pip install 'hopfield-jax[plot]'`).
+Matplotlib is imported when a function is called (`pip install 'hopfield-jax[plot]'`).
 """
 
 from ._classical import finite_size as finite_size

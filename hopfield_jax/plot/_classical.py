@@ -1,4 +1,4 @@
-"""Classical networks: where retrieval ends, for several sizes and for infinitely many neurons."""
+"""Classical networks: the retrieval transition at several sizes and its extrapolation to infinite size."""
 
 import numpy as np
 
@@ -11,10 +11,10 @@ _SYMBOLS = {"load": "load α = P/N", "cue overlap": "cue overlap $m_0$"}
 
 
 def transition(found: RetrievalTransition, *, ax: Axes | None = None) -> Axes:
-    """Draws the fraction of networks that retrieve against load or cue overlap, a colour a size.
+    """Plots the fraction of networks that retrieve against load or cue overlap, one colour per size.
 
-    Points with their binomial errors, the fitted logistic curves, and the value for infinitely many neurons with its
-    standard error as a band.
+    Points have binomial errors; lines are fitted logistic curves; a band marks the extrapolation to infinitely many
+    neurons with its standard error.
 
     **Arguments:**
 
@@ -47,7 +47,7 @@ def transition(found: RetrievalTransition, *, ax: Axes | None = None) -> Axes:
 def finite_size(
     found: RetrievalTransition, *, ax: Axes | None = None, index: int = 0, label: str | None = None
 ) -> Axes:
-    """Draws where half of the networks retrieve against the size, and the line to infinitely many neurons.
+    """Plots the value at which half of the networks retrieve against the size, with the finite-size fit.
 
     **Arguments:**
 

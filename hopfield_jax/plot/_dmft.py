@@ -1,4 +1,4 @@
-"""Retrieval while synapses are plastic: trajectories of theory and simulation, what remembers, and where it ends."""
+"""Retrieval with plastic synapses: trajectories of theory and simulation, two-time quantities, scans, thresholds."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from ..dmft import NoiseStatistics, OptimalStrength, OrderParameters, StrengthSc
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
 _TIME = "time t (units of the neurons' time constant)"
-_STEPS = [1, 2, 5, 10]  # of the ticks: updates are whole numbers more often than quarters
+_STEPS = [1, 2, 5, 10]  # of the ticks: matplotlib's default includes 2.5, but times are often integers
 _SAID = {
     "cue.overlap": "m₀ =",
     "load": "α =",
@@ -23,8 +23,8 @@ _SAID = {
     "dt": "dt =",
 }
 _SAID |= {"num_steps": "T =", "threshold": "retrieved: m ≥"}
-_USUAL = {"coupling": 1.0, "cue_field": 0.0, "pattern_field": 0.0}  # said only where they are something else
-# Of each (times, times) quantity its name, and whether it is zero unless s < t.
+_USUAL = {"coupling": 1.0, "cue_field": 0.0, "pattern_field": 0.0}  # defaults are not printed
+# Label of each (times, times) quantity, and whether it is zero unless s < t.
 _QUANTITIES = {
     "correlation": ("correlation $C_{ts}$", False),
     "noise_covariance": ("covariance of the crosstalk noise", False),
@@ -37,16 +37,16 @@ _QUANTITIES = {
 def order_parameters(
     theory: OrderParameters, network: OrderParameters | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Draws the overlaps with pattern and cue against time: theory as lines, a simulation as points, with their errors.
+    """Plots the overlaps with pattern and cue against time: theory as lines, simulation as points.
 
-    Bands and bars reach one standard error up and down.
+    Bands and bars are ± one standard error.
 
     **Arguments:**
 
     - `theory`: of `hopfield_jax.dmft.solve` (or any other trajectory).
     - `network`: of `hopfield_jax.dmft.simulate`, with the same condensed patterns.
-    - `ax`: where to draw; default a new figure. Trajectories that are there already keep their colours, and labels then
-      say what differs.
+    - `ax`: where to draw; default a new figure. Earlier trajectories keep their colours, and labels then state the
+      differing conditions.
 
     **Returns:** the Axes.
 
@@ -77,9 +77,9 @@ def order_parameters(
 
 
 def two_times(result: OrderParameters, name: str = "correlation", *, ax: Axes | None = None) -> Axes:
-    """Draws a quantity of two times as an image, the later time upwards.
+    """Plots a two-time quantity as an image, the later time upwards.
 
-    Of a causal quantity the half that is zero by definition stays blank, as do times that were not measured.
+    The half of a causal quantity that is zero by definition stays blank, as do times without data.
 
     **Arguments:**
 
@@ -87,9 +87,9 @@ def two_times(result: OrderParameters, name: str = "correlation", *, ax: Axes | 
     - `name`: `correlation`, `response`, `noise_covariance`, `crosstalk_feedback` or `plastic_feedback`.
     - `ax`: where to draw; default a new figure.
 
-    **Returns:** the Axes; its image's colour bar stands beside it.
+    **Returns:** the Axes, with a colour bar.
 
-    **Raises:** `ValueError` for another name, or one that the result has not measured.
+    **Raises:** `ValueError` for another name, or a quantity that the result does not have.
     """
     if name not in _QUANTITIES:
         fail("name", "one of " + ", ".join(_QUANTITIES), repr(name))
@@ -98,7 +98,7 @@ def two_times(result: OrderParameters, name: str = "correlation", *, ax: Axes | 
     label, causal = _QUANTITIES[name]
     times, values = numbers("result.times", result.times, 1), numbers(f"result.{name}", measured, 2)
     if causal:
-        # Self-couplings put a weight on the diagonal of the feedback.
+        # The diagonal of the feedback is nonzero only with self-couplings.
         blank = np.triu(np.ones_like(values, dtype=bool), 1)
         blank |= np.eye(len(values), dtype=bool) & ~np.any(np.nan_to_num(np.diagonal(values)))
         values = np.where(blank, np.nan, values)
@@ -123,10 +123,10 @@ def two_times(result: OrderParameters, name: str = "correlation", *, ax: Axes | 
 
 
 def feedback(result: OrderParameters, *, ax: Axes | None = None) -> Axes:
-    r"""Draws what the field of the last time (before a failure) remembers.
+    r"""Plots the memory of the field at the last time (before a failure).
 
-    The weights of a site's own earlier outputs against the lag: of the stored patterns ($F_{ts}$) and of the plastic
-    synapses ($\lambda K_{ts}C_{ts}$).
+    These are the weights of a site's own earlier outputs against the lag: from the stored patterns ($F_{ts}$) and from
+    the plastic synapses ($\lambda K_{ts}C_{ts}$).
 
     **Arguments:**
 
@@ -147,7 +147,7 @@ def feedback(result: OrderParameters, *, ax: Axes | None = None) -> Axes:
         if field not in measured:
             continue
         weights = measured[field][last, last::-1]
-        first = int(weights[0] == 0)  # at lag zero only self-couplings have a weight
+        first = int(weights[0] == 0)  # lag zero has a weight only with self-couplings
         style = {"markersize": 4.5, "linewidth": 1.6, "marker": "os"[n], "color": colour(2 + n)}
         axes.plot(lags[first:], weights[first:], label=f"{label}, sum {np.sum(weights):.3g}", **style)
         if (error := getattr(result, f"{field}_error", None)) is not None:
@@ -161,10 +161,10 @@ def feedback(result: OrderParameters, *, ax: Axes | None = None) -> Axes:
 
 
 def strength_scan(scan: StrengthScan, *, ax: Axes | None = None) -> Axes:
-    """Draws the final overlaps with pattern and cue against the strength of plasticity.
+    """Plots the final overlaps with pattern and cue against the strength of plasticity.
 
-    A line marks the best strength, a band the interval that the errors allow; where the network ends closer to its cue
-    than to the pattern is shaded grey. Strengths whose run failed are left out.
+    A line marks the best strength, a band the interval of strengths that are as good within errors. Strengths at which
+    the network ends closer to the cue than to the pattern are shaded grey. Failed runs are left out.
 
     **Arguments:**
 
@@ -201,9 +201,9 @@ def strength_scan(scan: StrengthScan, *, ax: Axes | None = None) -> Axes:
 
 
 def optimal_strength(best: OptimalStrength, *, ax: Axes | None = None) -> Axes:
-    """Draws the measure at the strengths that were tried, its curve through them, and the best strength.
+    """Plots the measure at the evaluated strengths, its interpolation, and the best strength.
 
-    Bars reach one standard error up and down; the band holds the strengths that are as good within errors.
+    Bars are ± one standard error; the band contains the strengths that are as good within errors.
 
     **Arguments:**
 
@@ -238,15 +238,15 @@ def thresholds(
     ylabel: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a curve of thresholds with their brackets as error bars.
+    """Plots thresholds against a parameter, with their brackets as error bars.
 
-    Where the predicate was the same at both bounds, a triangle at the bound points to where the threshold must lie.
+    If the predicate was the same at both bounds, a triangle at one bound points in the direction of the threshold.
 
     **Arguments:**
 
-    - `parameter`: what the thresholds were found for, shape (points,).
+    - `parameter`: abscissa of the thresholds, shape (points,).
     - `threshold`: of `jax.vmap` of `hopfield_jax.bisect` (or `dmft.basin_boundary`, …), shape (points,).
-    - `xlabel`, `ylabel`: what is on the axes, with its unit.
+    - `xlabel`, `ylabel`: labels of the axes, with units.
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
@@ -262,7 +262,7 @@ def thresholds(
     axes = axes_for(ax)
     bracket = np.where(found, [value - lower, upper - value], np.nan)
     axes.errorbar(x, value, bracket, fmt="o-", color=colour(0), markersize=4, linewidth=1.6, capsize=3)
-    # A predicate that rises and holds at both bounds turned true below them; of one that falls it is the other way.
+    # If a predicate that rises is true at both bounds, its threshold lies below them; for one that falls, above.
     rising = np.sum(at_upper & found) >= np.sum(at_lower & found)
     for below, edge, marker in ((True, lower, "v"), (False, upper, "^")):
         beyond = outside & (at_lower == (rising == below))
@@ -279,7 +279,7 @@ def thresholds(
 
 
 def noise(statistics: NoiseStatistics, *, ax: Axes | None = None) -> Axes:
-    """Draws how far the crosstalk noise is from a Gaussian: its excess kurtosis with errors; a Gaussian has zero.
+    """Plots the excess kurtosis of the crosstalk noise with errors; a Gaussian has zero.
 
     **Arguments:**
 
@@ -303,13 +303,13 @@ def noise(statistics: NoiseStatistics, *, ax: Axes | None = None) -> Axes:
         capsize=2,
         label=statistics.setting.source,
     )
-    title = "Crosstalk noise once the theory's feedback is taken off"
+    title = "Crosstalk noise without the theory's feedback"
     finish(axes, title=title, x=_TIME, y="excess kurtosis", legend=True)
     return _say_conditions(axes, statistics.setting)
 
 
 def _describe(setting: Setting) -> list[str]:
-    """What was computed, in the symbols of the field, for a line below a title."""
+    """The conditions of a run, in the field's symbols, for the line below a title."""
     one = {name: np.ravel(x)[0] for name, x in setting.numbers.items() if np.size(x) and np.ptp(np.asarray(x)) == 0}
     parts, rest = dict(setting.parts), {name: float(x) for name, x in one.items()}
     rest = {name: x for name, x in rest.items() if x != _USUAL.get(name)}
@@ -328,7 +328,7 @@ def _say_conditions(axes: Axes, setting: Setting, *more: str) -> Axes:
 
 
 def _other(setting: Setting, first: Setting) -> str:
-    """The source, and those of its numbers that are not the first one's (a finite network rounds the load)."""
+    """The source, and its conditions that differ from the first one's (a finite network rounds the load)."""
     known = _describe(first)
     return ", ".join([setting.source, *(fact for fact in _describe(setting) if fact not in known)])
 
@@ -346,7 +346,7 @@ def _curves(argument: str, result: OrderParameters) -> dict[str, tuple[np.ndarra
 
 
 def _finite(error: np.ndarray) -> np.ndarray:
-    """No bar where one sample alone has left the error unknown."""
+    """Replaces infinite errors (of a single sample) by NaN, which draws no bar."""
     return np.where(np.isfinite(error), error, np.nan)
 
 

@@ -1,4 +1,4 @@
-"""Stored images beside their cues and what came back."""
+"""Stored images, their cues and the retrieved images."""
 
 from collections.abc import Mapping
 
@@ -25,10 +25,10 @@ def images(
     threshold: float = 0.9,
     cmap: str = "gray",
 ) -> Axes:
-    r"""Draws a row of originals, a row of cues and a row of what each network retrieved from them.
+    r"""Draws a row of originals, a row of cues, and a row of retrieved images per network.
 
-    Under each retrieved image stands its cosine with the original, coloured where it is below `threshold`. Shades span
-    the range of the originals; what lies beyond is clipped.
+    The cosine with the original is printed below each retrieved image, coloured if it is below `threshold`. Shades span
+    the range of the originals; other values are clipped.
 
     **Arguments:**
 
@@ -36,8 +36,8 @@ def images(
     - `retrieved`: the same shape, or a mapping from names of networks to such arrays.
     - `shape`: (height, width) of an image, height · width = neurons.
     - `ax`: where to draw; default a new figure.
-    - `offset`, `scale`: the image drawn is offset + scale · row: `offset` one number or shape (neurons,), the mean
-      image, say; `scale` one number or shape (images,).
+    - `offset`, `scale`: the drawn image is offset + scale · row: `offset` a number or shape (neurons,), such as the
+      mean image; `scale` a number or shape (images,).
     - `threshold`: the cosine below which a retrieval is marked.
     - `cmap`: matplotlib's name of a colour map; `gray_r` for ink on paper.
 
@@ -62,7 +62,7 @@ def images(
     offset, scale = numbers("offset", offset, 0, 1), numbers("scale", scale, 0, 1).reshape(-1, 1)
     drawn = {name: offset + scale * stack for name, stack in stacks.items()}
     low, high = drawn["original"].min(), drawn["original"].max()
-    count, height = len(stored), max(shape[0] / shape[1], 0.3)  # a long strip is drawn thick enough to be seen
+    count, height = len(stored), max(shape[0] / shape[1], 0.3)  # flat images get a minimum height
     axes = axes_for(ax, (0.75 * count + 1.2, 0.75 * len(rows) * (height + 0.35) + 0.5))
     top, centres = 0.0, []
     for name, stack in drawn.items():

@@ -10,7 +10,7 @@ from ._style import ACCENT, COLOURS, INK, Axes, axes_for, colour, finish, number
 
 
 def spectrum(eigenvalues: Real[ArrayLike, " modes"], load: Real[ArrayLike, ""], *, ax: Axes | None = None) -> Axes:
-    r"""Draws the non-zero eigenvalues of $\Xi^\top\Xi$ beside Marchenko and Pastur's density and its edges.
+    r"""Plots the non-zero eigenvalues of $\Xi^\top\Xi$ with Marchenko and Pastur's density and its edges.
 
     **Arguments:**
 
@@ -48,7 +48,7 @@ def learning(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the cosine between each memory and what it learns: simulation solid, theory dashed, one colour a memory.
+    """Plots the cosine between each memory and its pattern: simulation solid, theory dashed, one colour per memory.
 
     **Arguments:**
 
@@ -69,7 +69,7 @@ def learning(
     axes, num_patterns = axes_for(ax), curves.shape[1]
     few = num_patterns <= len(COLOURS)
     for i in range(num_patterns):
-        # Theory on top, thin and dark, so that it is seen where the two agree.
+        # Theory on top, thin and dark, so that both are visible where they agree.
         wide = {"linewidth": 1.6} if predicted is None else {"linewidth": 4.0, "alpha": 0.4}
         axes.plot(times, curves[:, i], color=colour(i), **wide)
         if predicted is not None:

@@ -1,4 +1,4 @@
-"""Closed theory beside a simulation: predictions on a trajectory, and the overlap at rest against the load."""
+"""Closed theory: predictions on a trajectory, and the stationary overlap against the load."""
 
 import numpy as np
 
@@ -11,14 +11,14 @@ _COLOURS = {"first_step": 2, "other_diagonal": 2, "amari_maginu": 3, "okada": 4,
 
 
 def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -> Axes:
-    """Draws what closed theories say of the overlap onto a trajectory (such as `order_parameters` has drawn).
+    """Plots the overlaps predicted by closed theories onto a trajectory (such as that of `order_parameters`).
 
-    A star for the first step, curves for the approximate dynamics, a level for the state at rest.
+    A star marks the first step, curves the approximate dynamics, a horizontal line the stationary state.
 
     **Arguments:**
 
     - `panel`: of `hopfield_jax.dmft.panel`.
-    - `others`: whether to draw, faintly, also those that do not apply but have a number (for a neighbouring model).
+    - `others`: whether to draw, in grey, also theories that do not apply but have a value (for a neighbouring model).
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
@@ -45,7 +45,7 @@ def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -
 
 
 def stationary(states: StationaryState, critical: StationaryState | None = None, *, ax: Axes | None = None) -> Axes:
-    """Draws the overlap at rest against the load.
+    """Plots the stationary overlap against the load.
 
     **Arguments:**
 

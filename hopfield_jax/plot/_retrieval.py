@@ -1,4 +1,4 @@
-"""Retrievals: energies and overlaps along the way, and how many succeeded."""
+"""Retrievals: energies and overlaps against time, and success rates."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
 
 
 def energy(retrieval: Retrieval, *, ax: Axes | None = None, color: str | None = None) -> Axes:
-    """Draws the energy along one retrieval, or along each of a batch with their median as a thick line.
+    """Plots the energy along one retrieval, or along each of a batch with the median as a thick line.
 
     **Arguments:**
 
@@ -35,7 +35,7 @@ def energy(retrieval: Retrieval, *, ax: Axes | None = None, color: str | None = 
 
 
 def overlaps(retrieval: Retrieval, *, ax: Axes | None = None) -> Axes:
-    """Draws the overlap with every pattern along one retrieval, the winner's in colour.
+    """Plots the overlap with every pattern along one retrieval, the winner's in colour.
 
     **Arguments:**
 
@@ -62,9 +62,9 @@ def overlaps(retrieval: Retrieval, *, ax: Axes | None = None) -> Axes:
 
 
 def scores(scores: Mapping[str, Mapping[str, RetrievalScore]], *, ax: Axes | None = None) -> Axes:
-    """Draws the fraction retrieved with its binomial error, a group of bars a corruption, a bar a network.
+    """Plots the fraction retrieved with its binomial error: a group of bars per corruption, a bar per network.
 
-    The faint part of a bar reaches up to the fraction whose winner is right, however similar.
+    The faint part of a bar shows the fraction with the right winner, whatever the cosine.
 
     **Arguments:**
 

@@ -1,4 +1,4 @@
-"""Sequential retrieval: which memory follows which, what its saliency does, and the gains at which it goes on."""
+"""Sequential retrieval: overlaps, saliencies, dwell times, scans over the gain, and the saliency map."""
 
 import math
 
@@ -25,7 +25,7 @@ _TIME = "time t (units of the time constants)"
 _SYMBOLS = {"gain": "κ", "saliency": "Z₀", "tau_fast": "τ_f", "tau_slow": "τ_s", "input_coupling": "ε"}
 _SYMBOLS |= {"noise_fast": "σ_f", "noise_slow": "σ_s"}
 _SYMBOLS = {name: f"${x}$" if "_" in x else x for name, x in _SYMBOLS.items()}
-_USUAL = {"noise_fast": 0.0, "noise_slow": 0.0}  # said only where they are something else
+_USUAL = {"noise_fast": 0.0, "noise_slow": 0.0}  # defaults are not printed
 _SLOPES = {"HardTanh": 1.0, "LogCosh": 1.0, "Erf": 2 / math.sqrt(math.pi)}  # of the activation at zero, for β = 1
 _STOPS = {"collapse": "o", "end_of_chain": "s", "decayed_at_start": "v", "no_escape": "D", "tie": "P"}
 _STOPS |= {"not_nucleated": "X", "wrong_sign": "^", "running": "_"}
@@ -39,16 +39,16 @@ _ENDS = {
 
 
 def sequence(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
-    """Draws the overlaps with all memories against time, one row a memory.
+    """Plots the overlaps with all memories against time, one row per memory.
 
-    Thin lines mark the switches; from a collapse on the time is shaded.
+    Thin lines mark switches; the time after a collapse is shaded.
 
     **Arguments:**
 
-    - `run`: of `hopfield_jax.sequential.retrieve_sequence`; a long one needs a `saveat` that is finer than its visits.
+    - `run`: of `hopfield_jax.sequential.retrieve_sequence`; `saveat` must resolve the dwell times.
     - `ax`: where to draw; default a new figure.
 
-    **Returns:** the Axes; its image's colour bar stands beside it.
+    **Returns:** the Axes, with a colour bar.
 
     **Raises:** `ValueError` for a batch of runs.
     """
@@ -71,9 +71,9 @@ def sequence(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
 
 
 def saliencies(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
-    """Draws the saliency of each memory against time, coloured in the order of retrieval (grey: never retrieved).
+    """Plots the saliency of each memory against time, coloured in the order of retrieval (grey: never retrieved).
 
-    The number of a memory stands where it takes over. At the escape level the active memory loses its stability.
+    Memories are numbered at their switches. At the escape level the active memory loses its stability.
 
     **Arguments:**
 
@@ -121,9 +121,9 @@ def saliencies(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
 
 
 def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
-    r"""Draws for how long each memory stayed active against the logarithm of the saliency Z with which it took over.
+    r"""Plots the dwell time of each memory against the logarithm of its saliency Z at the switch.
 
-    In the limit of fast neurons both are the same, $\tau_s\log Z$ (line), and from gain 4 on tend to $\tau_s\log Z_+$.
+    In the limit of fast neurons the dwell time is $\tau_s\log Z$ (line), and from gain 4 on tends to $\tau_s\log Z_+$.
 
     **Arguments:**
 
@@ -180,18 +180,18 @@ def dwell_times(run: SequenceRun, *, ax: Axes | None = None) -> Axes:
 
 
 def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
-    r"""Draws the settled period against the gain and, where retrieval stops (shaded), after how many transitions.
+    r"""Plots the settled period against the gain and, where retrieval stops (shaded), the number of transitions.
 
-    Periods stand on the left, with their limit $\tau_s\log Z_+$ for fast neurons, which begins at gain 4. Transitions
-    stand on the right, one marker a kind of end, with the saliency map's number below gain 4. Runs that failed are left
-    out.
+    Periods are on the left axis, with their limit $\tau_s\log Z_+$ for fast neurons, which begins at gain 4.
+    Transitions are on the right axis, one marker per kind of ending, with the saliency map's number below gain 4.
+    Failed runs are left out.
 
     **Arguments:**
 
     - `scan`: of `hopfield_jax.sequential.scan_gains`.
     - `ax`: where to draw; default a new figure.
 
-    **Returns:** the Axes of the periods; those of the transitions are its twin.
+    **Returns:** the Axes of the periods; the Axes of the transitions is its twin.
 
     **Raises:** `ValueError` for a batch of scans.
     """
@@ -213,7 +213,7 @@ def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
         drawn.append(axes.axvline(smallest, color=colour(2), linewidth=1.4, zorder=1))
         drawn[-1].set_label(f"goes on from κ = {smallest:.4g}")
     if gain[-1] > 4:
-        # Closer to each other where the curve begins, which it does vertically.
+        # Denser near gain 4, where the curve begins vertically.
         fine = 4 + (gain[-1] - 4) * np.linspace(math.sqrt(max(gain[0] - 4, 0) / (gain[-1] - 4)), 1, 200) ** 2
         limit = float(scan.setting.numbers["tau_slow"]) * np.asarray(period(np.maximum(fine, 4)))
         drawn += axes.plot(
@@ -237,16 +237,16 @@ def gain_scan(scan: GainScan, *, ax: Axes | None = None) -> Axes:
 
 
 def cobweb(gain: ScalarLike, saliency: ScalarLike, *, num_transitions: int = 30, ax: Axes | None = None) -> Axes:
-    """Draws how the saliency map hands saliencies over: the map κ(1 − 1/Z), and the path from the first one.
+    """Draws a cobweb diagram of the saliency map κ(1 − 1/Z) from a first saliency.
 
-    Steps go up or down to the map and across to the diagonal. A filled point is the stable fixed point Z+, an open one
-    the unstable Z−; at gain 4 they are one, stable from above. A saliency of at most 1 (shaded) is never retrieved.
+    A filled point is the stable fixed point Z+, an open one the unstable Z−; at gain 4 they merge into one that is
+    stable from above. A memory of saliency at most 1 (shaded) is never retrieved.
 
     **Arguments:**
 
     - `gain`: κ > 0.
     - `saliency`: Z₀, that of the first memory.
-    - `num_transitions`: steps of the path, if it does not end before.
+    - `num_transitions`: largest number of iterations.
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
@@ -300,7 +300,7 @@ def _is_one(argument: str, ndim: int, shape: tuple[int, ...]) -> None:
 
 
 def _visits(run: SequenceRun) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each visit the memory, when it began, and the saliency that the memory had then."""
+    """Memory, starting time and saliency at that time, for each visit."""
     count = int(run.num_transitions)
     order = np.asarray(run.order)[: count + 1]
     switches = np.asarray(run.switch_times, np.float64)[:count]
@@ -310,13 +310,13 @@ def _visits(run: SequenceRun) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _escape_level(setting: Setting) -> float:
-    """Saliency below which a memory cannot hold itself: the inverse slope of the activation at zero."""
+    """Saliency below which a memory is unstable: the inverse slope of the activation at zero."""
     slope = float(setting.numbers.get("units.beta", np.ones(()))) * _SLOPES.get(dict(setting.parts)["units"], 1.0)
     return 1 / slope
 
 
 def _mark_switches(axes: Axes, run: SequenceRun) -> None:
-    """Thin lines at the switches; shaded from the collapse on; the time axis from the first to the last time."""
+    """Draws thin lines at the switches, shades the time after a collapse, and sets the limits of the time axis."""
     times = numbers("run.times", run.times, 1)
     for when in np.asarray(run.switch_times)[: int(run.num_transitions)]:
         axes.axvline(float(when), color=INK, linewidth=0.5, alpha=0.45, zorder=1.5)
@@ -332,7 +332,7 @@ def _mark_switches(axes: Axes, run: SequenceRun) -> None:
 def _stops(
     axes: Axes, scan: GainScan, gain: np.ndarray, transitions: np.ndarray, stopped: np.ndarray, order: np.ndarray
 ):
-    """Draws how many transitions there were before each kind of end; returns what is to be named."""
+    """Plots the number of transitions before each kind of ending; returns the legend's handles."""
     drawn = []
     for name, marker in _STOPS.items():
         here = stopped & np.asarray(scan.ending == getattr(Ending, name))[order]
@@ -344,7 +344,7 @@ def _stops(
     if np.any(stopped & np.asarray(scan.ending == Ending.collapse)[order]) and gain[0] < 4:
         fine = np.linspace(gain[0], min(4, gain[-1]), 2001)[1:-1]
         start = float(scan.setting.numbers["saliency"]) if "saliency" in scan.setting.numbers else fine
-        # The map counts the memories that are retrieved.
+        # The map counts retrieved memories, one more than transitions.
         count = np.asarray(count_transitions(fine, start)) - 1.0
         drawn += axes.plot(fine, np.where(count < highest, count, np.nan), color=ACCENT, linewidth=1.0, alpha=0.6)
         drawn[-1].set_label("collapse of the saliency map")
@@ -353,7 +353,7 @@ def _stops(
 
 
 def _in_order(count: int) -> list[str]:
-    """Colours from early to late, none too bright to be seen on white."""
+    """Colours from early to late, all dark enough for a white background."""
     import matplotlib
     from matplotlib.colors import to_hex
 
@@ -361,7 +361,7 @@ def _in_order(count: int) -> list[str]:
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
-    """Where one cell ends and the next begins."""
+    """Edges of the cells around the given positions."""
     if len(centres) == 1:
         return centres[0] + np.array([-0.5, 0.5])
     between = (centres[1:] + centres[:-1]) / 2
@@ -375,13 +375,13 @@ def _whole_numbers():
 
 
 def _labelled(axes: Axes, begin: str) -> tuple[list, list[str]]:
-    """Handles and labels of a legend, of those whose label begins so."""
+    """Handles and labels of the legend entries with a given prefix."""
     kept = [pair for pair in zip(*axes.get_legend_handles_labels(), strict=True) if pair[1].startswith(begin)]
     return [handle for handle, _ in kept], [label for _, label in kept]
 
 
 def _conditions(setting: Setting) -> list[str]:
-    """What was computed, in the symbols of the field."""
+    """The conditions of a run, in the field's symbols."""
     parts = dict(setting.parts)
     one = {name: float(x) for name, x in setting.numbers.items() if np.size(x) == 1}
     said = [f"{_SYMBOLS[name]} = {one[name]:.4g}" for name in _SYMBOLS if name in one and one[name] != _USUAL.get(name)]

@@ -1,4 +1,4 @@
-"""Colours and axes that all figures share; matplotlib's global settings are left alone."""
+"""Colours and axes of all figures; matplotlib's global settings are not changed."""
 
 import dataclasses
 import textwrap
@@ -15,16 +15,16 @@ Axes = Any
 """A `matplotlib.axes.Axes` (matplotlib is imported inside functions only)."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Okabe and Ito's, distinct for colour-blind readers; the n-th network or memory has the n-th one everywhere."""
+"""Okabe and Ito's colours, distinct for colour-blind readers; the n-th network or memory always gets the n-th."""
 ACCENT = "#D55E00"
 INK = "#333333"
 FAINT = "#B8B8B8"
 GLUE = "\u00a0"
-"""A space at which no line is broken."""
+"""A non-breaking space."""
 
 
 def colour(index: int, number: int = 1) -> str:
-    """The colour of the n-th of several things; they repeat after seven, unless it is said that there are more."""
+    """The n-th colour; colours repeat after seven, unless the number of curves is given and larger."""
     if number <= len(COLOURS):
         return COLOURS[index % len(COLOURS)]
     from matplotlib import colormaps
@@ -44,7 +44,7 @@ def axes_for(ax: Axes | None, size: tuple[float, float] = (5.0, 3.5)) -> Axes:
 
 
 def finish(ax: Axes, *, title: str, x: str, y: str, legend: bool = False) -> Axes:
-    """Names the axes and takes off what says nothing."""
+    """Sets title and labels and removes the unused spines."""
     ax.set_title(title, fontsize="medium", color=INK)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -55,7 +55,7 @@ def finish(ax: Axes, *, title: str, x: str, y: str, legend: bool = False) -> Axe
 
 
 def numbers(argument: str, x: Real[ArrayLike, "..."], *ndim: int) -> np.ndarray:
-    """`x` on the host in double precision, with one of the allowed numbers of axes."""
+    """Casts `x` to a float64 NumPy array and validates its number of axes."""
     values = np.asarray(x, dtype=np.float64)
     if values.ndim not in ndim:
         fail(argument, f"an array of {' or '.join(map(str, ndim))} axes", f"shape {values.shape}")
@@ -65,13 +65,12 @@ def numbers(argument: str, x: Real[ArrayLike, "..."], *ndim: int) -> np.ndarray:
 
 
 def say_facts(axes: Axes, facts: Iterable[str], curves: Sequence[Any] = ()) -> Axes:
-    """Writes under what conditions, in small letters between the title and the axes; no line breaks within a fact.
+    """Writes the conditions in small letters between the title and the axes, without line breaks inside a fact.
 
-    Where several results are drawn on the same axes, what holds for all of them stands there, and what does not in the
-    labels of each one's `curves`; without curves it stays there.
+    If several results are drawn on the same axes, facts that differ move to the labels of each one's `curves` (if any).
     """
     said: _Said = getattr(axes, "hopfield_jax_said", None) or _Said()
-    if said.text not in axes.texts:  # nothing was said, or the axes were cleared
+    if said.text not in axes.texts:  # first call, or the axes were cleared
         said = _Said()
     said.groups.append(([fact.replace(" ", GLUE) for fact in facts], [(x, x.get_label()) for x in curves]))
     every = [fact for facts, _ in said.groups for fact in facts]
@@ -97,7 +96,7 @@ def say_facts(axes: Axes, facts: Iterable[str], curves: Sequence[Any] = ()) -> A
 
 @dataclasses.dataclass
 class _Said:
-    """The text below a title, and of each result drawn its facts and its curves with their own labels."""
+    """The text below a title; for each result, its facts and its curves with their original labels."""
 
     groups: list[tuple[list[str], list[tuple[Any, str]]]] = dataclasses.field(default_factory=list)
     text: Any = None

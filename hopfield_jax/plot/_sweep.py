@@ -1,4 +1,4 @@
-"""Sweeps: one number over two axes of a grid, or along one of them."""
+"""Sweeps: an output over two axes of a grid, or along one axis."""
 
 import itertools
 import json
@@ -12,8 +12,8 @@ from .._checks import fail, kind
 from .._types import ArrayLike
 from ._style import ACCENT, INK, Axes, axes_for, colour, finish, say_facts
 
-_BLANK = "#DADADA"  # no number: on no map of colours
-_STATUS, _COMPUTED = "point_status", (1, 2)  # of a sweep's points: finite, not finite
+_BLANK = "#DADADA"  # for NaN; in none of the colour maps
+_STATUS, _COMPUTED = "point_status", (1, 2)  # status codes: finite, not finite
 
 
 def phase_diagram(
@@ -26,10 +26,10 @@ def phase_diagram(
     theory: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a number over two axes of a sweep as a heat map; where there is none it is grey.
+    """Plots an output over two axes of a sweep as a heat map; NaN is grey.
 
-    It is averaged over replicates, which are axes of whole numbers 0, 1, 2, … along which random numbers differ. The
-    facts below the title say over how many, and the dataset's attribute `conditions`, if there is one.
+    It is averaged over axes of replicates (integers 0, 1, 2, … along which random numbers differ). The line below the
+    title gives their number and the dataset's attribute `conditions`.
 
     **Arguments:**
 
@@ -37,13 +37,13 @@ def phase_diagram(
     - `variable`: name of an output. `x`, `y`: names of two of its axes.
     - `boundary`: of `hopfield_jax.sweep.boundary`, over `x` along `y` or over `y` along `x`: drawn with its bracket,
       or the mean over its replicates with its standard error.
-    - `theory`: further curves by their names, each a pair of numbers or arrays along `x` and `y`; a single point is a
+    - `theory`: further curves by name, each a pair of numbers or arrays along `x` and `y`; a single point is drawn as a
       star.
     - `ax`: where to draw; default a new figure.
 
-    **Returns:** the Axes; the colour bar stands beside it.
+    **Returns:** the Axes, with a colour bar.
 
-    **Raises:** `ValueError` for names that the dataset does not have, and for further axes that are no replicates.
+    **Raises:** `ValueError` for unknown names, and for further axes that are not replicates.
     """
     values, averaged, others = _values(dataset, variable, x, "y", y)
     if others:
@@ -79,22 +79,21 @@ def phase_diagram(
 
 
 def profile(dataset: Any, variable: str, *, x: str, each: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draws a number along one axis of a sweep, a curve for each value of all others.
+    """Plots an output along one axis of a sweep, with a curve for each combination of the others.
 
-    It is averaged over replicates, which are axes of whole numbers 0, 1, 2, … along which random numbers differ, with
-    bars of one standard error. The facts below the title say over how many, and the dataset's attribute `conditions`,
-    if there is one.
+    It is averaged over axes of replicates (integers 0, 1, 2, … along which random numbers differ), with bars of one
+    standard error. The line below the title gives their number and the dataset's attribute `conditions`.
 
     **Arguments:**
 
     - `dataset`: an `xarray.Dataset` of `hopfield_jax.sweep.run` or `open`, finished or not.
     - `variable`: name of an output. `x`: name of one of its axes.
-    - `each`: name of an axis each value of which gets a curve of its own, be they replicates or not.
+    - `each`: name of an axis with one curve per value, even if its values are replicates.
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
 
-    **Raises:** `ValueError` for names that the dataset does not have.
+    **Raises:** `ValueError` for unknown names.
     """
     values, averaged, others = _values(dataset, variable, x, "each", each)
     apart = others if each is None else [each, *others]
@@ -120,12 +119,12 @@ def profile(dataset: Any, variable: str, *, x: str, each: str | None = None, ax:
     return say_facts(axes, _facts(dataset, averaged, True, blank, "not drawn"))
 
 
-# --- what is drawn ---
+# --- data and axes ---
 
 
 def _values(dataset: Any, variable: str, x: str, second: str, other: str | None) -> tuple[Any, list[str], list[str]]:
-    """A variable in double precision, NaN where nothing was computed; its axes of replicates or a single value, and
-    all others but `x` and the `other`, which is called `second`."""
+    """A variable in float64 with NaN for missing points; the axes to average over (replicates, single values); and the
+    remaining ones besides `x` and `other` (the argument named `second`)."""
     names = [name for name in dataset.data_vars if name != _STATUS] if hasattr(dataset, "data_vars") else []
     if not names:
         fail("dataset", "an xarray.Dataset of a sweep", kind(dataset))
@@ -146,15 +145,14 @@ def _values(dataset: Any, variable: str, x: str, second: str, other: str | None)
 
 
 def _are_replicates(dataset: Any, name: str) -> bool:
-    """Whether an axis is numbered from 0, and one along which random numbers differ (if the dataset still says so)."""
+    """Whether an axis is 0, 1, 2, … and, as far as the dataset tells, one along which random numbers differ."""
     values = np.asarray(dataset[name].values)
     random = json.loads(dataset.attrs.get("configuration", "{}")).get("random axes", name)
     return values.dtype.kind in "iu" and np.array_equal(values, np.arange(len(values))) and name in random.split(", ")
 
 
 def _mean(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the first axes of the numbers that are there, and its standard error; NaN where there is none, or one
-    alone."""
+    """Mean of the finite numbers over the first axes, and its standard error; NaN for too few numbers."""
     numbers = np.asarray(values.values, np.float64)
     numbers = numbers.reshape(-1, *numbers.shape[num_axes:])
     known = np.isfinite(numbers)
@@ -166,13 +164,13 @@ def _mean(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _positions(axis: Any) -> np.ndarray:
-    """Where the values of an axis stand: numbers at themselves, names one after the other."""
+    """Positions of the values of an axis: numbers themselves, indices of names."""
     values = np.asarray(axis.values)
     return values.astype(np.float64) if values.dtype.kind in "iuf" else np.arange(len(values), dtype=np.float64)
 
 
 def _is_geometric(at: np.ndarray) -> bool:
-    """Whether numbers grow by one factor, as on a logarithmic axis."""
+    """Whether numbers form a geometric sequence, which needs a logarithmic axis."""
     if len(at) < 3 or np.any(at <= 0) or at[-1] < 8 * at[0]:
         return False
     ratios = at[1:] / at[:-1]
@@ -180,7 +178,7 @@ def _is_geometric(at: np.ndarray) -> bool:
 
 
 def _edges(at: np.ndarray, geometric: bool) -> np.ndarray:
-    """Where one cell ends and the next begins."""
+    """Edges of the cells around the given positions."""
     if geometric:
         return np.exp(_edges(np.log(at), False))
     if len(at) == 1:
@@ -199,7 +197,7 @@ def _set_ticks(axis: Any, at: np.ndarray, along: Any) -> None:
 
 
 def _boundary(axes: Axes, boundary: Any, x: str, y: str) -> bool:
-    """Draws a curve of brackets, or of means over replicates with their errors; whether there is anything named."""
+    """Plots a boundary with its brackets, or means over replicates with errors; returns whether it has a label."""
     along, over = (y, x) if y in boundary.data_vars else (x, y)
     averaged = [name for name in boundary[along].dims if name != over] if along in boundary.data_vars else []
     fits = along in boundary.data_vars and over in boundary[along].dims
@@ -223,12 +221,12 @@ def _boundary(axes: Axes, boundary: Any, x: str, y: str) -> bool:
     from matplotlib.patheffects import withStroke
 
     axes.errorbar(*points, fmt="none", ecolor=INK, elinewidth=1.2, zorder=3, **bars)
-    around = [withStroke(linewidth=4.4, foreground=INK)]  # seen on the dark end of the map and on the light one
+    around = [withStroke(linewidth=4.4, foreground=INK)]  # visible on dark and light colours
     axes.plot(*points, color="white", linewidth=2.2, zorder=4, label=label, path_effects=around)
     return True
 
 
-# --- what is said ---
+# --- labels ---
 
 
 def _symbol(x: Any) -> str:
@@ -259,7 +257,7 @@ def _counted(dataset: Any, names: list[str]) -> str:
 
 
 def _facts(dataset: Any, others: list[str], with_error: bool, blank: int, how: str = "grey") -> list[str]:
-    """The conditions, what was averaged over, and how much is not there."""
+    """The conditions, the averaged axes, and the number of missing points."""
     facts = [fact for fact in str(dataset.attrs.get("conditions", "")).split("; ") if fact]
     if averaged := _counted(dataset, others):
         facts.append(f"mean {'± standard error ' * with_error}over {averaged}")

@@ -20,18 +20,17 @@ _LINES = {
 def replica_phases(
     diagram: PhaseDiagram | None = None, lines: PhaseLines | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Draws the phases of the Hopfield model over load and temperature, as a map, as lines, or both.
+    """Plots the phases of the Hopfield model over load and temperature, as a map, as lines, or both.
 
     **Arguments:**
 
     - `diagram`: of `hopfield_jax.theory.phase_diagram`, drawn as a map of regions.
-    - `lines`: of `jax.vmap(hopfield_jax.theory.phase_lines)(temperatures)`; a line that comes to no temperature is left
-      out.
+    - `lines`: of `jax.vmap(hopfield_jax.theory.phase_lines)(temperatures)`; lines without a finite load are left out.
     - `ax`: where to draw; default a new figure.
 
     **Returns:** the Axes.
 
-    **Raises:** `ValueError` without either, and for lines of a single temperature.
+    **Raises:** `ValueError` if both are `None`, and for lines of a single temperature.
     """
     if diagram is None and lines is None:
         fail("diagram", "a diagram, lines, or both", "neither")

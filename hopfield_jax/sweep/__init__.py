@@ -1,4 +1,4 @@
-"""Sweeps: a function of one point at every point of a grid, on all there is to run on, kept and resumed."""
+"""Sweeps: evaluates a function at every point of a grid on all devices, stores the results and resumes."""
 
 from ._boundary import Bisection as Bisection
 from ._boundary import boundary as boundary

@@ -1,4 +1,4 @@
-"""Where a yes turns into a no: bisection along one axis at every point of the others."""
+"""The boundary of a predicate: bisection along one axis at every point of the others."""
 
 import dataclasses
 from collections.abc import Callable
@@ -58,24 +58,24 @@ def boundary(
 ) -> Any:
     r"""Finds where a predicate changes along one axis, at every point of a grid of the others.
 
-    A curve over one axis, a surface over two. n halvings of the interval cost n + 2 runs a point and locate what a grid
-    would need $2^n$ runs for. All points are bisected at once, as a sweep: it is stored, resumed and spread like one.
+    n halvings of the interval cost n + 2 runs a point and replace a grid of $2^n$ values. All points are bisected at
+    once, as a sweep with its store and devices.
 
     **Arguments:**
 
-    - `predicate`: `predicate(key, **coordinates)`, or without the key where there is none, of the grid's axes and
-      `along`; it should change once between the bounds. It may return a pair, the answer and whether it was decided,
-      and the answer may be a real number, as in `hopfield_jax.bisect`.
-    - `grid`: of all other axes.
+    - `predicate`: `predicate(key, **coordinates)`, without `key` if none is given; the coordinates are the grid's axes
+      and `along`. It should change once between the bounds. It may return a pair (value, whether it is decided), and
+      the value may be a real number, as in `hopfield_jax.bisect`.
+    - `grid`: the other axes.
     - `along`: name of the axis to bisect, from `lower` to `upper`; `num_iterations` halvings.
-    - `key`: as in `run`: a point's random numbers are the same all along the axis.
-    - `options`: of `run`.
+    - `key`: as in `run`; the random numbers of a point are the same along the bisected axis.
+    - `options`: passed to `run`.
 
-    **Returns:** an `xarray.Dataset` over the grid: the boundary under the name `along` (as in `Threshold`; NaN
-    where the predicate is the same at both bounds, or undecided), `{along}_lower` and `{along}_upper`, the bracket, and
-    `result`, its code. What it would take is the `plan` of `Bisection(predicate, along, lower, upper, num_iterations)`.
+    **Returns:** an `xarray.Dataset` over the grid: the boundary under the name `along` (as in `Threshold`; NaN where
+    the predicate is the same at both bounds, or undecided), its bracket `{along}_lower` and `{along}_upper`, and the
+    code `result`. To plan it, pass `Bisection(predicate, along, lower, upper, num_iterations)` to `plan`.
 
-    **Raises:** `ValueError` for arguments that do not fit, and as `run`.
+    **Raises:** `ValueError` for invalid arguments, and as `run`.
 
     ```python
     import jax.numpy as jnp
@@ -94,6 +94,6 @@ def boundary(
     taken = (*grid.names, *RESERVED, "result")
     if not along.isidentifier() or along in taken:
         fail("along", f"an identifier other than {', '.join(taken)}", repr(along))
-    point = Bisection(predicate, along, lower, upper, num_iterations)  # which looks at its arguments
+    point = Bisection(predicate, along, lower, upper, num_iterations)  # validates its arguments
     point = dataclasses.replace(point, lower=float(lower), upper=float(upper))
     return run(point, grid, key=key, **options)

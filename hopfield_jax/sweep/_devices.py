@@ -1,4 +1,4 @@
-"""Blocks on local devices: compiled once, each device on its own, two blocks at a time."""
+"""Computes blocks on local devices: compiled once per device, two blocks in flight on each."""
 
 import collections
 import concurrent.futures as cf
@@ -19,7 +19,7 @@ from ._store import FINITE, NOT_FINITE, RAISED, Store, missing
 Device = Any
 """A `jax.Device`."""
 IN_FLIGHT = 2
-"""Blocks that a device holds: one that runs while the other is fetched and written."""
+"""Blocks in flight on a device: one runs while the other is fetched and written."""
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
         return self.compiled[choice, size]
 
     def start(self, block: Block, points: slice | None = None, size: int | None = None) -> Any:
-        """Asks for a block, or for some of its points by a smaller program; does not wait. An error is returned."""
+        """Dispatches a block asynchronously, or some of its points in a smaller program; an error is returned."""
         choice = self.job.choice_of(block)
         tags, numbers = [], []
         for axis, at in zip(self.job.grid.axes, self.tiling.indices(block), strict=True):
@@ -53,17 +53,17 @@ class Worker:
         key = [] if self.job.key_data is None else [self.job.key_data]
         program = self.program(choice, size or self.tiling.block_size)
         try:
-            with jax.debug_nans(False):  # a point that is NaN is an answer, with a status of its own
+            with jax.debug_nans(False):  # NaN points are recorded in the status
                 return program(self.constants[choice], *jax.device_put((key, tags, numbers), self.device))
         except RuntimeError as error:
             return error
 
     def finish(self, block: Block, running: Any) -> tuple[dict[str, np.ndarray], str]:
-        """The outputs of a block with the status of its points, and the first error's message or none."""
+        """The outputs of a block with the status of its points, and the first error message, or an empty one."""
         size = self.tiling.block_size
         found, message = self._fetch(running)
         if found is None and "RESOURCE_EXHAUSTED" in message:
-            size = -(-size // 4)  # one step back: the same block in four parts
+            size = -(-size // 4)  # retries the block in four parts
             found, message = self._in_parts(block, size)
             if found is None and "RESOURCE_EXHAUSTED" in message:
                 raise MemoryError(
@@ -91,7 +91,7 @@ class Worker:
         return found | {STATUS: np.where(fine, FINITE, NOT_FINITE).astype(np.int8)}, ""
 
     def _in_parts(self, block: Block, size: int) -> tuple[Any, str]:
-        """A block by a program for fewer points; a point that raises even alone is filled with what is missing."""
+        """A block in parts of `size` points; a single point that raises gets fill values."""
         parts, first = [], ""
         for start in range(0, self.tiling.block_size, size):
             points = slice(start, min(start + size, self.tiling.block_size))
@@ -107,7 +107,7 @@ class Worker:
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says; of one from a call back to Python the line after the traceback."""
+    """First line of an error message; for a Python callback, the line after the traceback."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if lines[0].rstrip().endswith("Traceback (most recent call last):"):
         lines = [line for line in lines[1:] if not line.startswith(" ")] or lines
@@ -116,7 +116,7 @@ def _first_line(error: Exception) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of a block: its points that are not finite and those that raised, and the first message."""
+    """Numbers of points of a block that are not finite or raised, and the first error message."""
 
     block: Block
     points: int
@@ -126,7 +126,7 @@ class Report:
 
 
 def compute(workers: Sequence[Worker], blocks: Sequence[Block], store: Store) -> Iterator[Report]:
-    """Computes and writes blocks, each device on its own, as long as there are any."""
+    """Computes and writes all blocks; every device works independently."""
     waiting = collections.deque(blocks)
     running: collections.deque[tuple[Worker, Block, Any]] = collections.deque()
 
@@ -144,13 +144,13 @@ def compute(workers: Sequence[Worker], blocks: Sequence[Block], store: Store) ->
         del running[number]
         values, message = worker.finish(block, outputs)
         del outputs
-        fill()  # so that no device waits while this block is written
+        fill()  # keeps the devices busy while this block is written
         try:
             store.write(block, values)
         except OSError as error:
             raise OSError(
-                f"`store`: block {block} could not be written to {store.where} ({error.strerror or error}). What was "
-                "finished before is kept: with that mended, the same call goes on."
+                f"`store`: block {block} could not be written to {store.where} ({error.strerror or error}). Finished "
+                "blocks are kept: the same call goes on from there."
             ) from error
         status = worker.tiling.inside(block, values[STATUS])
         yield Report(block, status.size, int(np.sum(status == NOT_FINITE)), int(np.sum(status == RAISED)), message)
@@ -161,7 +161,7 @@ def _is_ready(outputs: Any) -> bool:
 
 
 def compile_all(workers: Sequence[Worker], choices: set[tuple[int, ...]]) -> None:
-    """Lowers one after the other in this thread, whose settings count; XLA may work side by side."""
+    """Lowers serially in this thread (JAX's settings are thread-local); compiles in parallel."""
     lowered = [
         (worker, choice, worker.programs[choice].lower(worker.tiling.block_size, worker.device))
         for worker in workers

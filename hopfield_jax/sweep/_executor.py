@@ -1,4 +1,4 @@
-"""Blocks in other processes, by anything that has `submit`."""
+"""Computes blocks in other processes, through any object with `submit`."""
 
 import collections
 import concurrent.futures as cf
@@ -29,7 +29,7 @@ _SPAWN = "`ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """A job and its store, as sent to workers; two are the same if their `token` is."""
+    """A job and its store, as sent to workers; compared by `token`."""
 
     job: Job = dataclasses.field(compare=False)
     store: str = dataclasses.field(compare=False)
@@ -37,23 +37,23 @@ class Order:
 
 
 def check(executor: Any, job: Job) -> None:
-    """Raises for an executor that could not compute the job, before anything is stored or sent."""
+    """Validates the executor and that the job is picklable, before anything is stored or sent."""
     if not callable(getattr(executor, "submit", None)):
         fail("executor", "an object with `submit`", kind(executor))
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(
-            "`executor`: a worker imports the main script and has come to this sweep itself. Start the sweep under "
+            "`executor`: a worker imports the main script and started this sweep again. Start the sweep under "
             "`if __name__ == '__main__':`."
         )
     context = getattr(executor, "_mp_context", None)
-    if context is None:  # no process pool of the standard library: it sends things in its own way
+    if context is None:  # not a process pool of the standard library: it has its own pickling
         return
     if context.get_start_method() == "fork":
         fail("executor", f"new processes, {_SPAWN}", "a pool that forks, which hangs once JAX has started")
-    wanted = "a point and choices that can be sent to other processes (a function at the top of a file, no lambda)"
+    wanted = "a picklable point and choices (a function at the top level of a file, no lambda)"
     try:
         sent = bytes(multiprocessing.reduction.ForkingPickler.dumps(job))
-    except Exception as error:  # whatever a part of them says
+    except Exception as error:  # any error of user-defined pickling
         raise ValueError(f"`executor`: expected {wanted}, got {type(error).__name__}: {error}") from error
     if b"__main__" in sent and not os.path.exists(getattr(sys.modules["__main__"], "__file__", None) or ""):
         fail("executor", wanted, "something defined in an interactive session or notebook, which no worker can import")
@@ -73,17 +73,16 @@ def _prepare(order: Order) -> tuple[list[Worker], Store]:
 
 
 def compute_elsewhere(order: Order, blocks: tuple[Block, ...], attempt: int) -> list[Report]:
-    """What a worker process does: traces and compiles once, computes blocks and writes them itself. `attempt` only
-    makes the call a new one for schedulers that remember calls."""
-    if os.getpid() != _IMPORTED_IN:  # by a fork server, say, that has imported the main script
+    """Runs in a worker process: traces and compiles once, computes blocks and writes them. `attempt` only makes the
+    call unique for schedulers that cache calls."""
+    if os.getpid() != _IMPORTED_IN:  # forked, e.g. by a fork server that has imported the main script
         fail("executor", f"new processes, {_SPAWN}", "a worker forked from a process that uses JAX, which can hang")
     workers, store = _prepare(order)
     return list(compute(workers, blocks, store))
 
 
 def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: int) -> Iterator[Report]:
-    """Hands tasks of blocks to an executor, and again those that were lost; what is lost for good is said at the
-    end."""
+    """Submits tasks of blocks to an executor and resubmits lost ones; raises at the end for blocks that stay lost."""
     waiting = collections.deque((tuple(blocks[i : i + per_task]), 0) for i in range(0, len(blocks), per_task))
     running: list[tuple[Any, tuple[Block, ...], int]] = []
     lost: list[tuple[int, BaseException]] = []
@@ -92,7 +91,7 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
             task, attempt = waiting.popleft()
             try:
                 running.append((executor.submit(compute_elsewhere, order, task, attempt), task, attempt))
-            except Exception as error:  # an executor that takes no more work
+            except Exception as error:  # the executor is broken or shut down
                 lost.append((len(task), error))
         ready = [future.done() for future, _, _ in running]
         done = [x for x, is_done in zip(running, ready, strict=True) if is_done]
@@ -101,7 +100,7 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
             try:
                 yield from future.result()
             except (ValueError, TypeError, AttributeError, MemoryError, pickle.PicklingError):
-                raise  # it would be the same again
+                raise  # deterministic: a retry would fail too
             except Exception as error:
                 if attempt + 1 < _TRIES:
                     waiting.append((task, attempt + 1))
@@ -114,8 +113,8 @@ def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: i
         hint = ""
         if isinstance(error, cf.BrokenExecutor):
             hint = (
-                "Either a worker was killed, often because memory ran out, or it could not start, and its own error is "
-                "printed above: workers import the main script, which must start the sweep under "
+                "Either a worker was killed, often because memory ran out, or it could not start (its own error is "
+                "printed above): workers import the main script, which must start the sweep under "
                 "`if __name__ == '__main__':`. "
             )
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""Named axes, and how the grid they span is cut into blocks."""
+"""Grids of named axes, and their division into blocks."""
 
 import dataclasses
 import itertools
@@ -15,12 +15,12 @@ from .._misc import default_float
 from ._names import RESERVED
 
 Block = tuple[int, ...]
-"""Where a block stands: its number along every axis."""
+"""Index of a block along every axis."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """One axis of a grid. `values`: what a point is given; `labels`: what stands at the axis, numbers or names."""
+    """One axis of a grid. `values`: passed to the point; `labels`: coordinates of the result, numbers or names."""
 
     name: str
     values: Any
@@ -33,16 +33,16 @@ class Axis:
 
     @property
     def tags(self) -> np.ndarray:
-        """Of every coordinate the number that random keys fold in; it does not depend on the other coordinates."""
+        """The integer that random keys fold in for every coordinate; independent of the other coordinates."""
         if self.is_choice:
             return np.array([zlib.crc32(str(label).encode()) for label in self.labels], np.uint32)
         if np.issubdtype(self.labels.dtype, np.integer):
             return self.labels.astype(np.int64).astype(np.uint32)
-        return (self.labels + 0.0).astype(np.float32).view(np.uint32)  # one zero
+        return (self.labels + 0.0).astype(np.float32).view(np.uint32)  # -0.0 becomes 0.0
 
     @property
     def summary(self) -> str:
-        """What the axis spans, in a few words; with the values' checksum where they are not all written."""
+        """A short description of the axis; with a checksum if not all values are listed."""
         if self.is_choice:
             return "choices " + ", ".join(self.labels.tolist())
         if len(self) <= 4:
@@ -52,18 +52,18 @@ class Axis:
 
 
 class Grid:
-    """The points of a sweep: every combination of the values of named axes, the last axis fastest.
+    """The points of a sweep: all combinations of the values of named axes, the last axis fastest.
 
-    **Arguments:** one keyword argument an axis, which is
+    **Arguments:** one keyword argument per axis:
 
-    - numbers in increasing order, shape (points,): integers stay integers, all others take the default float type;
-    - a whole number n: n replicates, numbered from 0, that differ in their random numbers (`hopfield_jax.sweep.run`);
-    - anything else in a list, or a dictionary from names to it: static choices, such as units, kernels or `True` and
-      `False`. A program is compiled for each of them. The names are the labels in the result; those of a list are the
-      objects' own (of strings and booleans what they say, of functions and classes' instances the name).
+    - numbers in increasing order, shape (points,): integers stay integers, all others are cast to the default float;
+    - an integer n: n replicates, numbered from 0, that differ in their random numbers (`hopfield_jax.sweep.run`);
+    - a list of other objects, or a dictionary from names to objects: static choices, such as units, kernels or `True`
+      and `False`. A program is compiled for each choice. The names are labels in the result; in a list they are
+      `str(x)` of strings and booleans, and the name of a function or class.
 
     **Raises:** `ValueError` that names the axis, for axes that are empty, unordered, duplicate or not finite, and for
-    choices that are called the same.
+    choices with equal names.
 
     ```python
     import numpy as np
@@ -130,7 +130,7 @@ def _axis(name: str, values: Any) -> Axis:
     kept = numbers.astype(dtype)
     if kind != "f" and np.any(kept.astype(numbers.dtype) != numbers):
         fail(name, f"whole numbers that {dtype} holds (64-bit mode holds more)", describe(numbers))
-    if np.any(kept[1:] <= kept[:-1]):  # in the type that points see: closer ones would be the same point twice
+    if np.any(kept[1:] <= kept[:-1]):  # after the cast: numbers that round to the same value would be duplicates
         at = int(np.argmax(kept[1:] <= kept[:-1]))
         fail(name, f"strictly increasing numbers (as {dtype})", f"{numbers[at]:.9g} followed by {numbers[at + 1]:.9g}")
     return Axis(name, kept, numbers)
@@ -165,14 +165,14 @@ def _called(x: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """A grid cut into boxes of one shape; those at the end of an axis may stand over."""
+    """A grid divided into blocks of one shape; the last blocks along an axis may need padding."""
 
     shape: tuple[int, ...]
     block: tuple[int, ...]
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Of blocks along every axis."""
+        """Number of blocks along every axis."""
         return tuple(-(-n // b) for n, b in zip(self.shape, self.block, strict=True))
 
     @property
@@ -183,12 +183,11 @@ class Tiling:
         return itertools.product(*map(range, self.numbers))
 
     def slices(self, block: Block) -> tuple[slice, ...]:
-        """What of the grid a block covers."""
+        """The part of the grid that a block covers."""
         return tuple(slice(i * b, min(n, (i + 1) * b)) for i, b, n in zip(block, self.block, self.shape, strict=True))
 
     def indices(self, block: Block) -> tuple[np.ndarray, ...]:
-        """Of every point of a block the place along every axis, shape (block_size,) each; what stands over repeats the
-        last one."""
+        """Index of every point of a block along every axis, shape (block_size,) each; padding repeats the last one."""
         along = [
             np.minimum(np.arange(i * b, (i + 1) * b), n - 1)
             for i, b, n in zip(block, self.block, self.shape, strict=True)
@@ -196,7 +195,7 @@ class Tiling:
         return tuple(x.reshape(-1) for x in np.meshgrid(*along, indexing="ij"))
 
     def inside(self, block: Block, values: np.ndarray) -> np.ndarray:
-        """Results of a block's points, a leading axis (block_size,), as the box of the grid it covers."""
+        """Reshapes a block's results, leading axis (block_size,), to its part of the grid, without padding."""
         box = values.reshape(*self.block, *values.shape[1:])
         return box[tuple(slice(0, s.stop - s.start) for s in self.slices(block))]
 
@@ -206,15 +205,14 @@ Cost = Callable[..., Any]
 
 
 def tile(grid: Grid, largest: int, cost: Cost | None) -> Tiling:
-    """Cuts a grid into blocks of at most `largest` points, one choice each, and of more than half of that.
+    """Divides a grid into blocks of at most `largest` and more than half as many points, with one choice each.
 
-    A block takes as long as its slowest point, times its points, and besides as long as a few points of a usual cost:
-    the boxes are taken that need the least in all. What is alike is thus kept together, little stands over, and the
-    blocks are few.
+    Minimises the total time. A block takes its number of points times the cost of its slowest point, plus an overhead
+    of a few average points. This groups points of similar cost and avoids padding and small blocks.
     """
     costs = expected_costs(grid, cost)
     lengths = [1 if axis.is_choice else len(axis) for axis in grid.axes]
-    least = min(largest, math.prod(lengths)) / 2  # some box is larger: one more cut leaves at least half
+    least = min(largest, math.prod(lengths)) / 2  # a larger shape exists: each further cut keeps at least half
     extra = float(costs.mean()) * largest / 32
 
     def boxes(block: Block, slowest: np.ndarray) -> Iterator[tuple[float, Block]]:
@@ -226,7 +224,7 @@ def tile(grid: Grid, largest: int, cost: Cost | None) -> Tiling:
         length, rest = len(grid.axes[number]), math.prod(lengths[number + 1 :])
         for width in range(1, min(lengths[number], largest // size) + 1):
             parts = -(-length // width)
-            if size * width * rest > least and width == -(-length // parts):  # the narrowest that makes so many parts
+            if size * width * rest > least and width == -(-length // parts):  # smallest width for this number of parts
                 if slowest.shape[number] > 1 and width > 1:
                     yield from boxes(
                         (*block, width), np.maximum.reduceat(slowest, np.arange(0, length, width), axis=number)
@@ -234,11 +232,11 @@ def tile(grid: Grid, largest: int, cost: Cost | None) -> Tiling:
                 else:
                     yield from boxes((*block, width), slowest if slowest.shape[number] > 1 else slowest * parts)
 
-    return Tiling(grid.shape, min(boxes((), costs), key=lambda found: found[0])[1])  # of equals, whole last axes
+    return Tiling(grid.shape, min(boxes((), costs), key=lambda found: found[0])[1])  # ties: undivided last axes
 
 
 def order_of(grid: Grid, tiling: Tiling, cost: Cost | None) -> list[Block]:
-    """All blocks; the longest first where a cost is given, so that none is left to the end alone."""
+    """All blocks, the most expensive first if a cost is given, so that devices finish at about the same time."""
     if cost is None:
         return list(tiling.blocks())
     costs = np.broadcast_to(expected_costs(grid, cost), grid.shape)
@@ -246,7 +244,7 @@ def order_of(grid: Grid, tiling: Tiling, cost: Cost | None) -> list[Block]:
 
 
 def expected_costs(grid: Grid, cost: Cost | None) -> np.ndarray:
-    """Cost of every point, broadcastable to the grid's shape (axes that it does not depend on keep length 1)."""
+    """Cost of every point, broadcastable to the grid's shape (axes without influence have length 1)."""
     if cost is None:
         return np.ones([1] * len(grid.axes))
     along = {}

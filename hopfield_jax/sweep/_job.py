@@ -1,4 +1,4 @@
-"""What is to be computed, and all that decides the numbers."""
+"""The computation of a sweep, and everything that determines its numbers."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ from ._program import Output, Point, Program, trace
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is to be computed; it can be sent to other processes (the function and the choices allowing)."""
+    """The computation of a sweep; picklable if the function and the choices are."""
 
     point: Point
     grid: Grid
@@ -40,7 +40,7 @@ class Job:
         for name in names:
             if name not in grid.names:
                 fail("random_axes", f"names out of {', '.join(grid.names)}", repr(name))
-        names = tuple(name for name in grid.names if name in names)  # their order decides the numbers
+        names = tuple(name for name in grid.names if name in names)  # the order affects the random numbers
         for axis in grid.axes:
             if axis.name in names and len(np.unique(axis.tags)) < len(axis):
                 fail(axis.name, "values of a random axis that differ in 32 bits", axis.summary)
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def choices(self) -> list[tuple[int, ...]]:
-        """All combinations of static choices, one index for every axis of choices."""
+        """All combinations of static choices, one index per axis of choices."""
         return list(itertools.product(*(range(len(axis)) for axis in self.grid.axes if axis.is_choice)))
 
     def choice(self, index: tuple[int, ...]) -> dict[str, Any]:
@@ -68,9 +68,9 @@ class Job:
         return tuple(i for i, axis in zip(block, self.grid.axes, strict=True) if axis.is_choice)
 
     def trace(self) -> dict[tuple[int, ...], Program]:
-        """The function, traced once a choice.
+        """Traces the function once per choice.
 
-        **Raises:** `ValueError` where it does not trace, or its outputs are not the same at all choices.
+        **Raises:** `ValueError` if tracing fails, or if outputs differ between choices.
         """
         programs: dict[tuple[int, ...], Program] = {}
         for index in self.choices:
@@ -84,10 +84,10 @@ class Job:
         return programs
 
     def configuration(self, programs: Mapping[tuple[int, ...], Program]) -> dict[str, Any]:
-        """All that decides the numbers, in words and checksums."""
+        """Everything that determines the numbers, as text and checksums."""
         outputs = outputs_of(programs)
         made, key = self.key, "none"
-        if made is not None:  # with some of its numbers: JAX has more than one way to make them
+        if made is not None:  # with some random bits: JAX has several generators
             key = f"{self.key_impl} {jr.key_data(made).tolist()}, first bits {jr.bits(made, (3,)).tolist()}"
         return {
             "axis": {axis.name: axis.summary for axis in self.grid.axes},
@@ -116,7 +116,7 @@ def _parts(key: Any) -> tuple[np.ndarray, str]:
 
 
 def outputs_of(programs: Mapping[tuple[int, ...], Program]) -> dict[str, Output]:
-    """The outputs, which are the same at all choices."""
+    """The outputs, which do not depend on the choice."""
     return next(iter(programs.values())).outputs
 
 

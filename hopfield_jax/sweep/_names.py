@@ -1,8 +1,8 @@
-"""Names that a sweep keeps for itself."""
+"""Names reserved by sweeps."""
 
 STATUS = "point_status"
-"""The output that every sweep has."""
+"""The output that every sweep adds."""
 MARKS = "finished_blocks"
-"""The group of the checksums of blocks."""
+"""The Zarr group of block checksums."""
 RESERVED = ("key", STATUS, MARKS)
-"""What neither axes nor outputs are called."""
+"""Names that axes and outputs must not have."""

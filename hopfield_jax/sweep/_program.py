@@ -20,7 +20,7 @@ from ._grid import Grid
 from ._names import RESERVED
 
 CACHE = 2**19
-"""Bytes: on a CPU points larger than this are computed one after the other, each in the cache, others side by side."""
+"""Bytes per point above which a CPU computes points one by one (each in the cache) instead of vectorised."""
 
 Point = Callable[..., Mapping[str, Any]]
 """`point(key, **coordinates)`, or `point(**coordinates)` where the sweep has no key: a dictionary of numbers, arrays
@@ -29,7 +29,7 @@ and results (`hopfield_jax.RESULTS` and other enumerations)."""
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """What is known of an output before anything runs. `flags`: names of an enumeration's values."""
+    """Shape and type of an output, from tracing. `flags`: names of an enumeration's values."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -40,8 +40,8 @@ class Output:
 class Program:
     """The function of one point at one choice, traced.
 
-    `jaxpr` takes the key's data (none without key), the tags of the random axes and the numbers; it knows nothing of
-    blocks. Two programs are the same if function and fingerprint are: then one is compiled for both.
+    `jaxpr` takes the key's data (none without key), the tags of the random axes and the numbers of one point. Programs
+    with equal function and fingerprint share one compilation.
     """
 
     point: Point
@@ -67,8 +67,7 @@ class Program:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the computation: the same for the same program and constants, whatever their names and addresses. Of
-        functions that are called back on the host it knows nothing."""
+        """Checksum of program and constants, independent of names and addresses. Host callbacks are not included."""
         digest = hashlib.sha256(self.text.encode())
         for constant in _constants(self.jaxpr):
             values = _plain(constant)
@@ -78,11 +77,11 @@ class Program:
 
     @property
     def bytes_per_point(self) -> int:
-        """Bytes alive at once in one point, were nothing fused: from above, and at no cost."""
+        """Upper bound of the bytes alive at once in one point (no fusion), without compiling."""
         return _alive(self.jaxpr.jaxpr)
 
     def lower(self, block_size: int, device: Any) -> Any:
-        """The program for a block, not yet compiled: of (constants, key data, tags, numbers)."""
+        """The lowered program for a block, a function of (constants, key data, tags, numbers)."""
         of = lambda x, *lead: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)  # noqa: E731
         avals = self.jaxpr.in_avals
         fixed = int(self.has_key)
@@ -121,7 +120,7 @@ def _is_hashable(x: Any) -> bool:
 def trace(point: Point, grid: Grid, choice: Mapping[str, Any], key: Any, random_axes: tuple[str, ...]) -> Program:
     """Traces the function once.
 
-    **Raises:** `ValueError` that names the axis or the output where it does not trace or returns what cannot be stored.
+    **Raises:** `ValueError` that names the axis or output, if tracing fails or an output cannot be stored.
     """
     numeric = [axis for axis in grid.axes if not axis.is_choice]
     chosen = "".join(f", at {name} = {label}" for name, label in _labels(grid, choice).items())
@@ -141,7 +140,7 @@ def trace(point: Point, grid: Grid, choice: Mapping[str, Any], key: Any, random_
         for name in answer:
             if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
                 fail("point", f"outputs named by identifiers other than {', '.join(RESERVED)}", repr(name))
-        for name in sorted(answer):  # the same order at every choice
+        for name in sorted(answer):  # the same order for every choice
             array, found[name] = _as_output(name, answer[name])
             values.append(array)
         return tuple(values)
@@ -202,7 +201,7 @@ def _plain(constant: Any) -> np.ndarray:
 
 
 def _constants(closed: Any) -> list[Any]:
-    """Of a closed jaxpr and of all within it, which print nothing of theirs."""
+    """The constants of a closed jaxpr and of all nested ones, whose text does not contain them."""
     found = list(closed.consts) if isinstance(closed, jex.ClosedJaxpr) else []
     for equation in (closed.jaxpr if isinstance(closed, jex.ClosedJaxpr) else closed).eqns:
         for inner in _inner(equation.params):
@@ -211,7 +210,7 @@ def _constants(closed: Any) -> list[Any]:
 
 
 def _alive(jaxpr: Any) -> int:
-    """Largest number of bytes that the values of a jaxpr take at one time, without its inputs."""
+    """Peak memory of the values of a jaxpr, in bytes, without its inputs."""
     last: dict[Any, int] = {}
     for number, equation in enumerate(jaxpr.eqns):
         for x in equation.invars:

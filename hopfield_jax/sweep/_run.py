@@ -1,4 +1,4 @@
-"""Many points: planned, computed block by block wherever there is room, and kept."""
+"""Plans and runs sweeps block by block."""
 
 import collections
 import contextlib
@@ -27,15 +27,15 @@ from ._store import OWN_ATTRIBUTES, Store, differences, libraries_are_there
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What `hopfield_jax.sweep.plan` returns; `str` of it says it in words.
+    """Result of `hopfield_jax.sweep.plan`; `str(plan)` is a summary.
 
     **Attributes:**
 
-    - `num_points`, `num_blocks`, `block`: of the grid, and the shape of a block in points.
-    - `num_devices`; `num_programs`: one a static choice.
-    - `memory`: bytes on each device, as XLA plans them for the blocks it holds at one time (the largest program).
+    - `num_points`, `num_blocks`, `block`: size of the grid, number of blocks, and the shape of a block in points.
+    - `num_devices`; `num_programs`: one per static choice.
+    - `memory`: bytes per device, as planned by XLA for the blocks in flight (of the largest program).
     - `storage`: bytes of the outputs, before compression.
-    - `compile_time`, `block_time`: seconds, measured on the first block; `time`: the whole, predicted from them.
+    - `compile_time`, `block_time`: seconds, measured on the first block; `time`: predicted total.
     """
 
     num_points: int
@@ -75,7 +75,7 @@ def plan(
     cost: Cost | None = None,
     devices: Sequence[Device] | None = None,
 ) -> Plan:
-    """Compiles, runs one block and says what a sweep would take; nothing is stored.
+    """Predicts time and memory of a sweep by compiling and running one block; stores nothing.
 
     **Arguments:** as `run`. **Returns:** a `Plan`. **Raises:** `ValueError`, as `run` does before it starts.
     """
@@ -126,47 +126,45 @@ def run(
 ) -> Any:
     r"""Computes a function at every point of a grid.
 
-    The function is traced once (once a static choice), vectorised over blocks of points and compiled once a device.
-    Finished blocks lie in the store; a call with the same arguments goes on where an earlier one was stopped, however
-    it was stopped. What a point gives does not depend on devices, order or interruptions, nor, but for rounding, on the
-    size of blocks.
+    The function is traced once (per static choice), vectorised over blocks of points and compiled once per device.
+    Finished blocks are stored; the same call resumes an interrupted sweep. Results do not depend on devices, order or
+    interruptions, and on the block size only by rounding.
 
     **Arguments:**
 
-    - `point`: pure, `point(key, **coordinates)` with the names of the grid's axes, or `point(**coordinates)` where
-      there is no key. It returns a dictionary of numbers, arrays (of one shape) and results; have it use
-      `throw=False`, so that a run that fails is NaN with its code.
+    - `point`: a pure function `point(key, **coordinates)` with the names of the grid's axes, without `key` if none is
+      given. It returns a dictionary of numbers, arrays (of fixed shape) and results; call verbs in it with
+      `throw=False`, so that failed runs give NaN and a code.
     - `grid`: a `Grid`.
-    - `key`: of all randomness. It is folded with the coordinates of the random axes, so that points that differ in
-      other axes share their random numbers: differences between them are not hidden by noise.
-    - `store`: a folder to keep the results in (or an address that `fsspec` knows), made where it is not there. `None`
-      keeps them in memory.
-    - `fresh`: start over, whatever the store holds.
-    - `random_axes`: names of axes along which random numbers differ. Default: those of replicates.
-    - `block_size`: most points at once on a device. Default: what `memory` holds, at most 512 on a CPU and 8192
-      elsewhere. A store that is there keeps its own.
-    - `memory`: bytes for a device's blocks. Default: 1 GiB on a CPU, half of what there is elsewhere.
-    - `cost`: expected cost of points, a function of the axes by name that broadcasts. Blocks then hold points of like
-      cost, since a block takes as long as its slowest point, and the most expensive come first.
-    - `devices`: default all local ones. Each computes blocks of its own.
-    - `executor`: anything with `submit`, whose futures have `done` and `result` (a `concurrent.futures` process pool, a
-      Dask client, `submitit`, `mpi4py.futures`). Its workers compute on their own devices and write to the store
-      themselves. A process pool must spawn its workers, `ProcessPoolExecutor(n,
-      mp_context=multiprocessing.get_context("spawn"))`, under `if __name__ == "__main__":`, and `point` be a function
-      at the top of a file; a pool that forks is refused. What a lost worker had not finished is done again.
-    - `blocks_per_task`: how many blocks make a task for the executor.
-    - `attributes`: kept with the result. `describe`: attributes of axes and outputs by their names, such as `units` and
+    - `key`: random key. The coordinates of the random axes are folded in: points that differ in other axes only share
+      their random numbers, which reduces the noise of differences.
+    - `store`: folder of the results (or an `fsspec` address), created if missing. `None` keeps them in memory.
+    - `fresh`: discard the contents of the store and start over.
+    - `random_axes`: names of axes along which random numbers differ. Default: the axes of replicates.
+    - `block_size`: largest number of points per block. Default: as many as fit `memory`, at most 512 on a CPU and 8192
+      elsewhere. An existing store keeps its own.
+    - `memory`: bytes per device. Default: 1 GiB on a CPU, half of the device's memory elsewhere.
+    - `cost`: expected cost of points, a function of the axes by name that broadcasts. Blocks then hold points of
+      similar cost, since a block takes as long as its slowest point, and the most expensive run first.
+    - `devices`: default all local ones.
+    - `executor`: an object with `submit`, whose futures have `done` and `result` (a `concurrent.futures` process pool,
+      a Dask client, `submitit`, `mpi4py.futures`). Its workers compute on their own devices and write to the store. A
+      process pool must spawn its workers, `ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn"))`,
+      under `if __name__ == "__main__":`, and `point` must be picklable (a function at the top level of a file); a pool
+      that forks is refused. Blocks of lost workers are computed again.
+    - `blocks_per_task`: number of blocks per task of the executor.
+    - `attributes`: stored with the result. `describe`: attributes of axes and outputs by name, such as `units` and
       `long_name`; `dims`, a sequence of names, names an output's own axes.
-    - `progress`: whether to show a bar on a terminal.
+    - `progress`: whether to show a progress bar on a terminal.
 
     **Returns:** an `xarray.Dataset` with the grid's coordinates, all outputs and `point_status`; see
     `hopfield_jax.sweep.open`.
 
-    **Raises:** `ValueError` before anything long begins, for a function that does not trace, outputs that cannot be
-    stored, a store that holds another sweep (the differences are named); `MemoryError` where not even a quarter of a
-    block fits; `OSError` where the store cannot be written. What is finished is kept in any case. A point that raises
-    while it runs does not end the sweep: it is NaN, with the status `raised`, and is not computed again (`fresh` does).
-    The store knows a function by what it computes, but for what is called back on the host.
+    **Raises:** before computing, `ValueError` for a function that cannot be traced, outputs that cannot be stored, or a
+    store of another sweep (the message lists the differences); `MemoryError` if a quarter of a block does not fit;
+    `OSError` if the store cannot be written. Finished blocks are always kept. A point that raises at run time does not
+    end the sweep: it is NaN with the status `raised`, and is not computed again (except with `fresh`). The store
+    identifies a function by its traced program, host callbacks excepted.
 
     ```python
     import jax.numpy as jnp
@@ -192,7 +190,7 @@ def run(
     _check_names(grid, outputs, attributes or {}, describe or {})
     places = _devices(devices)
     configuration = job.configuration(programs)
-    kept = None if store is None else Store.find(store)  # which refuses what is no sweep, and so is never overwritten
+    kept = None if store is None else Store.find(store)  # raises for anything else, so that it is never overwritten
     if kept is None or fresh:
         tiling = _tiling(job, programs, block_size, memory, cost, places)
         described = {name: dict(x) for name, x in (describe or {}).items()}
@@ -229,7 +227,7 @@ def run(
 def _check_names(
     grid: Grid, outputs: Mapping[str, Output], attributes: Mapping[str, Any], describe: Mapping[str, Any]
 ) -> None:
-    """Raises for what no store could hold or no reader could open."""
+    """Validates that outputs and attributes can be stored and read back."""
     for name in outputs:
         if name in grid.names:
             fail(name, "an output that is not called like an axis", name)
@@ -257,7 +255,7 @@ def _check_names(
 
 
 def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequence[Block], progress: bool) -> None:
-    """Shows how far it is, and writes into the history what was done, however it ends."""
+    """Shows the progress, and always writes a line to the history."""
     tiling = store.tiling
     size = lambda block: math.prod(s.stop - s.start for s in tiling.slices(block))  # noqa: E731
     total = sum(map(size, blocks))
@@ -274,7 +272,7 @@ def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequenc
             if count["not_finite"] or count["raised"]:
                 line += f", {count['not_finite']} not finite, {count['raised']} raised{': ' * bool(first)}{first}"
             if count["points"]:
-                with contextlib.suppress(OSError):  # what ended the sweep counts, not this
+                with contextlib.suppress(OSError):  # does not mask the original error
                     store.note(line)
 
 
@@ -320,7 +318,7 @@ def _result_bytes(programs: Mapping[tuple[int, ...], Program]) -> int:
 
 
 def planned_bytes(compiled: Any) -> int:
-    """What XLA plans for one call: arguments, outputs and temporaries."""
+    """Memory that XLA plans for one call: arguments, outputs and temporaries."""
     analysis = compiled.memory_analysis()
     if analysis is None:
         return 0

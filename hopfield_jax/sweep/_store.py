@@ -1,7 +1,7 @@
-"""A sweep on disk: one Zarr array an output, one chunk a block, and a checksum of every block that is finished.
+"""A sweep on disk: one Zarr array per output, one chunk per block, and a checksum of every finished block.
 
-The format is Zarr's version 2, which xarray and the readers of other languages open alike (version 3 has no settled
-strings and no consolidated metadata yet). xarray and zarr are imported inside functions only.
+The format is Zarr version 2, which xarray and readers in other languages support (version 3 has no stable strings and
+no consolidated metadata yet). xarray and zarr are imported inside functions only.
 """
 
 import datetime
@@ -21,17 +21,16 @@ from ._names import MARKS, STATUS
 from ._program import Output
 
 StatusFlags = ("missing", "finite", "not_finite", "raised")
-"""What is known of a point: not computed yet; all real outputs are numbers; some are NaN or infinite; the function
-raised while it ran, and its outputs are NaN (-1 for whole numbers with a sign, 0 for those without, False for truth
-values)."""
+"""Status of a point: not computed yet; all real outputs are finite; some are NaN or infinite; the function raised at
+run time and its outputs are fill values (NaN, -1 for signed integers, 0 for unsigned ones, False for booleans)."""
 MISSING, FINITE, NOT_FINITE, RAISED = range(4)
-_FILL = {"f": np.nan, "i": -1}  # readers take it for what is missing: where every value has a meaning there is none
+_FILL = {"f": np.nan, "i": -1}  # Zarr's fill values; unsigned integers and booleans have none, as all values are valid
 _CONFIGURATION, _LAYOUT, _UNFINISHED = "configuration", "layout", "sweep_is_being_made"
 OWN_ATTRIBUTES = (_CONFIGURATION, _LAYOUT, _UNFINISHED, "history")
 
 
 class Store:
-    """A Zarr group with the outputs of a sweep. Blocks are written by one worker each; workers never meet."""
+    """A Zarr group with the outputs of a sweep. Every block is written by one worker; no locks are needed."""
 
     def __init__(self, group: Any, where: str):
         self.group, self.where = group, where
@@ -51,8 +50,8 @@ class Store:
         attributes: Mapping[str, Any],
         describe: Mapping[str, Mapping[str, Any]],
     ) -> "Store":
-        """Makes all arrays, filled with what is missing. `describe`: attributes of axes and outputs, and in `dims` the
-        names of an output's own axes."""
+        """Creates all arrays with fill values. `describe`: attributes of axes and outputs; `dims` in it names an
+        output's own axes."""
         import zarr
         from zarr.storage import MemoryStore
 
@@ -89,16 +88,16 @@ class Store:
         layout["axes"] = [axis.name for axis in grid.axes]
         layout["metadata"] = _checksum_of_metadata(group, layout)
         own = {_CONFIGURATION: json.dumps(configuration), _LAYOUT: json.dumps(layout)}
-        # Last of all: a store that was killed on the way here has none, and is made again.
+        # Written last: a store whose creation was interrupted has no layout and is created again.
         group.attrs.put({"title": "A sweep", **attributes, **own})
         zarr.consolidate_metadata(group.store)
         return Store(group, place)
 
     @staticmethod
     def find(where: str | Path) -> "Store | None":
-        """The store that is there, or `None` for nothing or one whose making was interrupted.
+        """The existing store, or `None` if there is none or its creation was interrupted.
 
-        **Raises:** `ValueError` if something else is there.
+        **Raises:** `ValueError` if the path holds anything else.
         """
         import zarr
 
@@ -121,7 +120,7 @@ class Store:
             fail("store", "a new folder or the store of a sweep", f"{where}, a folder of something else")
         except (PermissionError, ConnectionError, TimeoutError, ImportError, MemoryError):
             raise
-        except Exception as error:  # whatever a decoder says of metadata that are damaged
+        except Exception as error:  # any decoder error from damaged metadata
             fail("store", "a new folder or the store of a sweep", f"{where} ({type(error).__name__}: {error})")
         if _UNFINISHED in group.attrs:
             return None
@@ -132,29 +131,29 @@ class Store:
         return json.loads(self.group.attrs[_CONFIGURATION])
 
     def write(self, block: Block, values: Mapping[str, np.ndarray]) -> None:
-        """Writes a block: its outputs, each with a leading axis (block_size,), and at last its mark."""
+        """Writes the outputs of a block, each with a leading axis (block_size,), then its checksum."""
         boxes = {name: np.ascontiguousarray(self.tiling.inside(block, values[name])) for name in self.arrays}
         for name, box in boxes.items():
             self.arrays[name][self.tiling.slices(block)] = box
         self.marks[block] = _checksum(boxes)
 
     def is_finished(self, block: Block) -> bool:
-        """Whether a block is marked and what is there is what was written."""
+        """Whether a block has a checksum and its data match it."""
         try:
             mark = int(self.marks[block])
             if mark < 0:
                 return False
             boxes = {name: np.ascontiguousarray(x[self.tiling.slices(block)]) for name, x in self.arrays.items()}
-        except Exception:  # whatever a decoder says of bytes that are not its own
+        except Exception:  # any decoder error from damaged chunks
             return False
         return mark == _checksum(boxes)
 
     def clear(self, block: Block) -> None:
-        """Takes a block's mark away, whatever state its chunk is in."""
+        """Removes a block's checksum."""
         self.marks[block] = -1
 
     def note(self, line: str) -> None:
-        """Adds a line to the history, which says when and where the numbers were made."""
+        """Appends a line with a time stamp to the history."""
         import zarr
 
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -171,7 +170,7 @@ class Store:
             return _open(self.group.store)
         except (PermissionError, ConnectionError, TimeoutError, ImportError, MemoryError):
             raise
-        except Exception as error:  # likewise
+        except Exception as error:  # any decoder error from damaged metadata
             fail("store", "the store of a sweep", f"{self.where}, which is damaged ({type(error).__name__}: {error})")
 
 
@@ -180,11 +179,11 @@ def open(store: str | Path) -> Any:
 
     **Arguments:** `store`, as given to `run`.
 
-    **Returns:** an `xarray.Dataset` whose numbers are read when they are used. Its variables have the grid's axes, then
-    their own; `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`,
-    `to_zarr` and `to_dataframe().to_csv(path)` export it.
+    **Returns:** an `xarray.Dataset` that is loaded lazily. Its variables have the grid's axes, then their own;
+    `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`, `to_zarr` and
+    `to_dataframe().to_csv(path)` export it.
 
-    **Raises:** `ValueError` if no sweep is there.
+    **Raises:** `ValueError` if the store does not exist or is not a sweep.
     """
     libraries_are_there()
     found = Store.find(store)
@@ -194,24 +193,24 @@ def open(store: str | Path) -> Any:
 
 
 def location(where: str | Path) -> str:
-    """An address as it is, or the whole path of a folder, in which `~` is the home folder."""
+    """An address unchanged, or the absolute path of a folder with `~` expanded."""
     return str(where) if "://" in str(where) else os.path.abspath(os.path.expanduser(where))
 
 
 def libraries_are_there() -> None:
-    """Raises unless what stores and what reads them can be imported: to be asked before anything long begins."""
+    """Raises unless xarray and zarr can be imported; called before anything long begins."""
     with extra("sweep"):
         import xarray  # noqa: F401
         import zarr  # noqa: F401
 
 
 def missing(dtype: np.dtype) -> Any:
-    """What stands where there is no value."""
+    """The fill value of a type."""
     return _FILL.get(dtype.kind, dtype.type(0).item())
 
 
 def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """In words, what of two configurations is not the same."""
+    """The differences of two configurations, one line each."""
     flat = [_flatten(x) for x in (wanted, found)]
     return [
         f"{name}: {flat[0].get(name, 'none')}, in the store {flat[1].get(name, 'none')}"
@@ -232,7 +231,7 @@ def _checksum(boxes: Mapping[str, np.ndarray]) -> int:
 
 
 def _checksum_of_metadata(group: Any, layout: Mapping[str, Any]) -> int:
-    """Of everything that says how the bytes of axes, outputs and marks are to be read, and what they mean."""
+    """Checksum of the metadata of all arrays: types, shapes, chunks, compressors and attributes."""
     arrays = {name: group[name] for name in (*layout["axes"], *layout["outputs"], f"{MARKS}/checksum")}
     about = {
         name: [x.dtype.str, x.shape, x.chunks, x.order, str(x.fill_value), dict(x.attrs), *map(repr, x.compressors)]
@@ -247,7 +246,7 @@ def _check_metadata(group: Any, layout: Mapping[str, Any]) -> None:
 
 
 def _compressor() -> Any:
-    """With a checksum in every chunk, so that a damaged one raises whoever reads it."""
+    """Zstandard with a checksum in every chunk, so that reading a damaged one raises."""
     import numcodecs
 
     return numcodecs.Zstd(level=0, checksum=True)
@@ -275,4 +274,4 @@ def _open(target: Any) -> Any:
     )
     for variable in found.variables.values():
         variable.attrs.pop("_FillValue", None)
-    return found.drop_encoding()  # how this store is written is nothing for a file of another format
+    return found.drop_encoding()  # chunks and compressors of this store do not apply to other formats
