@@ -1,4 +1,4 @@
-"""A scan whose steps read what all earlier steps wrote, with a derivative that keeps one history and not one a step."""
+"""A scan whose steps read the histories of all earlier steps; its derivative stores each history once, not per step."""
 
 import functools
 from collections.abc import Callable
@@ -22,31 +22,31 @@ def causal_scan(
     place: Callable[[PyTree], PyTree] = lambda carry: carry,
 ) -> tuple[PyTree[Array], PyTree]:
     """`state, rows, out = step(constants, t, state, input, rows, done)` at every time t, where `rows` are histories to
-    which a step appends: `append(rows, row, slot, done)` and nothing else changes them.
+    which a step appends, only by `append(rows, row, slot, done)`.
 
-    A step may read what was written up to now, and has to leave out all other rows: while the scan runs they are zero,
-    and in its derivative they are what they will be. So the derivative needs no copies of the past. It is a scan of its
-    own, linear in the tangents, forward or transposed, that calls the step with the finished rows and with `done`, what
-    came `out` of it (`None` before). What a step finds there it need not compute again: see `known`. (Second
-    derivatives in reverse mode are right, but keep what any scan keeps.)
+    A step may read rows written so far and must mask all others: they are zero during the scan and final in its
+    derivative. So the derivative needs no copies of the past. It is a second scan, linear in the tangents, forward or
+    transposed, that calls the step with the finished rows and with its saved output `done` (`None` in the first scan).
+    Values in `done` need not be recomputed: see `known`. (Second derivatives in reverse mode are correct, but store as
+    much as any scan.)
 
-    `place` puts (state, rows), or their tangents, where they belong on a mesh of devices.
+    `place` sets the sharding of (state, rows), or of their tangents.
 
-    **Returns:** the rows, and what came `out` of the steps, with a leading axis of time.
+    **Returns:** the rows, and the outputs `out` of the steps, with a leading axis of time.
     """
     return _scan((constants, state, inputs, rows), step=step, place=place)
 
 
 def append(rows: Array, row: Array, slot: Array, done: PyTree | None) -> Array:
-    """The history with `row` at `slot`, for a step of `causal_scan`. Read it rather than the one before, so that XLA
-    writes in place."""
+    """The history with `row` at `slot`, for a step of `causal_scan`. Read the returned history, not the argument, so
+    that XLA updates in place."""
     new = jax.lax.dynamic_update_index_in_dim(rows, row, slot, 0)
     return new if done is None else known(rows, new)
 
 
 @jax.custom_jvp
 def known(value: Array, formula: Array) -> Array:
-    """`value`, with the derivative of `formula`, whose own value is not needed and so is not computed."""
+    """`value` with the derivative of `formula`, whose value is not computed."""
     return value
 
 
@@ -64,7 +64,7 @@ def _scan(arguments, **how):
 def _(primals, tangents, *, step, place):
     ((constants, start, inputs, blank),), (moves,) = primals, tangents
     rows, out, states = _run(*primals, step=step, place=place)
-    d_constants, d_state, d_inputs, d_rows = moves  # `None` where nothing moves
+    d_constants, d_state, d_inputs, d_rows = moves  # `None` for zero tangents
     d_state, d_rows = jtu.tree_map(_dense, (start, blank), (d_state, d_rows), is_leaf=lambda x: x is None)
 
     @eqx.filter_checkpoint(prevent_cse=False)
@@ -83,15 +83,15 @@ def _(primals, tangents, *, step, place):
         steps = jnp.arange(_length(inputs)), states, inputs, out, d_inputs
         return jax.lax.scan(functools.partial(body, d_constants), carry, steps)
 
-    # The scan is its own tangent. Asked for as that, it is known to be linear also by JAX before 0.10, which transposes
-    # no other ones.
+    # The scan is linear in the tangents. Taking it as its own tangent marks it as linear also for JAX before 0.10,
+    # which transposes no other scans.
     moves = place((d_state, d_rows)), d_constants, d_inputs
     (_, d_rows), d_out = jax.jvp(linear, jtu.tree_map(jnp.zeros_like, moves), moves)[1]
     return (rows, out), (d_rows, d_out)
 
 
 def _run(arguments, *, step, place):
-    """The rows, what came out, and the state before every step."""
+    """The rows, the outputs, and the state before every step."""
     constants, state, inputs, rows = arguments
 
     def body(carry, here):
@@ -108,5 +108,5 @@ def _length(inputs: PyTree) -> int:
 
 
 def _dense(x: Any, tangent: Any) -> Any:
-    """A tangent in numbers where there can be one."""
+    """A dense tangent for differentiable leaves."""
     return jnp.zeros_like(x) if tangent is None and eqx.is_inexact_array(x) else tangent

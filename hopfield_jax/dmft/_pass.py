@@ -1,16 +1,16 @@
 r"""The effective single-site process and its order parameters, in one causal pass.
 
-The paths' outputs are orthonormalised as they come, $\phi_t = \sum_k L_{tk}q_k$ with $\langle q_kq_l\rangle =
-\delta_{kl}$, and each new direction $q_k$ brings fresh standard normals $z_k$. So $C = LL^\top$, the noise is $\eta =
+The paths' outputs are orthonormalised step by step, $\phi_t = \sum_k L_{tk}q_k$ with $\langle q_kq_l\rangle =
+\delta_{kl}$, with independent standard normals $z_k$ for each direction $q_k$. So $C = LL^\top$, the noise is $\eta =
 aRLz$ with $a = \sqrt\alpha g$, and by Novikov's theorem $b_{tk} = \langle\phi_tz_k\rangle = a(GRL)_{tk}$. With $R = 1 +
-gGR$ and $F = \alpha g^2GR$ these rows give everything else:
+gGR$ and $F = \alpha g^2GR$ these rows give all terms:
 
     noise        η_t = (a L_t + g b_t)·z
     crosstalk    Σ_s F_ts φ_s = a b_t·q
     plasticity   λ Σ_s K_ts C_ts φ_s = (Σ_s λK_ts L_s L_sᵀ) L_t·q
 
-Nothing is solved, and nothing can lose positivity. The number of directions replaces that of the steps: it stays small
-where outputs settle or are smooth in time.
+No linear system is solved, and the covariance stays positive. Cost scales with the number of directions instead of
+steps, which is small where outputs settle or are smooth in time.
 """
 
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Rows(eqx.Module):
-    """What one pass measures, one row a time (leading axes: times; in a result, randomisations before them)."""
+    """Measurements of one pass, one row per time (leading axes: times; in a result, randomisations before them)."""
 
     overlap: Float[Array, "*batch condensed"]
     """$m_t$"""
@@ -43,9 +43,9 @@ class Rows(eqx.Module):
     innovation: Float[Array, "*batch"]
     """root mean square of the residual of the outputs after projection onto the earlier directions"""
     relative: Float[Array, "*batch"]
-    """the same, over the largest root mean square of outputs up to t"""
+    """`residual` over the largest root mean square of outputs up to t"""
     new: Bool[Array, "*batch"]
-    """whether that became a direction"""
+    """whether the residual became a direction"""
     sources: Float[Array, "*batch normals"]
     """$u_t$, weights of the normals in the crosstalk without its propagation (`AbstractPlasticModel.crosstalk`)"""
     answers: Float[Array, "*batch normals"]
@@ -60,7 +60,7 @@ class Rows(eqx.Module):
 
 
 class _Constants(NamedTuple):
-    """What every step sees; `normals`, shape (normals, samples), of mean zero; `weights` of samples, (strata, 1)."""
+    """Constants of all steps; `normals`, shape (normals, samples), of mean zero; `weights` of samples, (strata, 1)."""
 
     model: AbstractPlasticModel
     exponential: tuple[Exponential, ...]
@@ -72,8 +72,8 @@ class _Constants(NamedTuple):
 
 
 class _Input(NamedTuple):
-    """What belongs to one time: fields along pattern and cue, the Sobol numbers of the coins behind its thermal spins
-    (or `None`), rows of the kernel's tables, and imposed rows (or `None`)."""
+    """Inputs of one step: fields along pattern and cue, the Sobol numbers that draw thermal spins (or `None`), rows of
+    the kernel's tables, and imposed rows (or `None`)."""
 
     along_pattern: Scalar
     along_cue: Scalar
@@ -83,7 +83,7 @@ class _Input(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Of every path its state; the largest size of outputs so far; how many directions there are; memories of
+    """Carry of the scan: states of the paths; largest size of outputs so far; number of directions; memories of
     exponential kernels and of the scheme."""
 
     x: Float[Array, "strata samples"]
@@ -94,8 +94,8 @@ class _State(NamedTuple):
 
 
 class _Histories(NamedTuple):
-    """Directions q, a row each, with the paths of all strata in it (`Split.flat`); rows L of the outputs, where kernels
-    given as tables ask for them."""
+    """Histories: directions q, one row each, over the paths of all strata (`Split.flat`); rows L of the outputs, if a
+    kernel given as a table needs them."""
 
     directions: Float[Array, "rank paths"]
     outputs: Float[Array, "times rank"]
@@ -114,9 +114,9 @@ def run_pass(
     split: Split = ONE_PIECE,
 ) -> tuple[Rows, Scalar]:
     r"""One randomisation of the paths, through all times, and its loss of orthogonality $\max|\langle qq^\top\rangle -
-    1|$. With `given` rows the paths are driven by those, and what is measured on them is what comes back."""
+    1|$. With `given` rows the paths are driven by those, and measured rows are returned."""
     thermal, dtype = isinstance(model.units, Glauber), tolerance.dtype
-    room = max_rank + 1  # where nothing is new zeros are written to a free place, the last one if all others are taken
+    room = max_rank + 1  # steps without a new direction write zeros to an unused row; the last row is always unused
     count = model.num_normals(room)
     numbers = scrambled(num_dimensions(model, cue, max_rank, num_times), num_samples, key=key)
     draw = lambda numbers: split.along(normals(uniforms(numbers, num_samples)))  # noqa: E731
@@ -150,7 +150,7 @@ def run_pass(
 
 
 def num_dimensions(model: AbstractPlasticModel, cue: AbstractCue, max_rank: int, num_times: int) -> int:
-    """How many Sobol dimensions a sample takes: the cue's, the normals', and a coin a time of thermal spins."""
+    """Number of Sobol dimensions per sample: for the cue, the normals, and one per time for thermal spins."""
     return cue.dims + model.num_normals(max_rank + 1) + isinstance(model.units, Glauber) * num_times
 
 
@@ -168,7 +168,7 @@ def _step(
     answers = _answers(c, mean, rank, len(outputs))
     directions = append(histories.directions, direction, rank, done)
     rank += new.astype(rank.dtype)
-    # What drives the paths is what they measure, unless other rows are imposed.
+    # The paths are driven by their own measurements, unless other rows are imposed.
     drive = (overlap, outputs, answers) if at.given is None else (at.given.overlap, at.given.outputs, at.given.answers)
 
     sources, others, own = _crosstalk(c, *drive[1:])
@@ -195,7 +195,7 @@ def _step(
 
 
 def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Array, Array]:
-    """Outputs and their means, which differ for thermal spins; at first the cue's."""
+    """Outputs and their thermal means (equal except for thermal spins); at the first time those of the cue."""
     phi = mean = c.model.units.activation(x)
     if coin is not None:
         phi = jnp.where(2 * uniforms(coin[None], x.shape[1]) - 1 < mean, 1, -1).astype(x.dtype)
@@ -205,17 +205,17 @@ def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Arr
 def _observe(
     c: _Constants, phi: Array, rank: Array, least: Array, directions: Array, given: Rows | None, done: Rows | None
 ) -> tuple[Array, Array, Array, Array]:
-    """The row $L_t$ of the outputs on all directions, the root mean square of the residual after projection onto the
-    earlier ones, whether it exceeds `least` and becomes a direction, and that direction (else zero).
+    """The row $L_t$ of the outputs on all directions; the root mean square of the residual after projection onto
+    earlier ones; whether it exceeds `least` and becomes a direction; that direction (else zero).
 
-    Orthogonalised twice where a direction is added: once is not enough, in float32 directions would lose their
-    orthogonality and the rank run away. So would tangents, for which it is done as well.
+    A new direction and its tangent are orthogonalised twice: with a single pass they lose orthogonality in float32 and
+    the rank grows without bound.
     """
     index, shape = jnp.arange(len(directions)), phi.shape
     phi, weights = c.split.flat(phi), c.split.flat(jnp.broadcast_to(c.weights, shape))
     on_earlier = lambda y: jnp.where(index < rank, matmul(directions, weights * y), 0)  # noqa: E731
     row = on_earlier(phi)
-    if given is not None:  # the direction is the outputs' rest beside those of the rows that drive the paths
+    if given is not None:  # the residual with respect to the imposed rows
         size = jnp.where(given.new, given.innovation, 1)
         rest = phi - matmul(jnp.where(index < rank, given.outputs, 0), directions)
         direction = jnp.where(given.new, rest / size, 0)
@@ -245,21 +245,21 @@ def _observe(
 
 
 def _size(weights: Array, rest: Array) -> Array:
-    """Root mean square over the paths, without the derivative of a root at zero."""
+    """Root mean square over the paths, with a zero derivative at zero."""
     square = jnp.sum(weights * rest**2)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 def _answers(c: _Constants, mean: Array, rank: Array, room: int) -> Array:
-    r"""$b_t = \langle\phi_tz\rangle$, zero for normals that have not moved the paths yet."""
+    r"""$b_t = \langle\phi_tz\rangle$, set to zero for normals that have not acted on the paths yet."""
     earlier = (jnp.arange(room) < rank).astype(mean.dtype)
     used = c.model.crosstalk(earlier, jnp.sum(earlier)) != 0
     return jnp.where(used, matmul(c.normals, jnp.sum(c.weights * mean, axis=0)), 0)
 
 
 def _crosstalk(c: _Constants, outputs: Array, answers: Array) -> tuple[Array, Array, Array]:
-    r"""$u_t$; the feedback $(\partial u/\partial L_t)^\top b_t$ on earlier outputs, by direction; that on the own one,
-    $2\,\partial u/\partial C_{tt}\cdot b_t$ and what self-couplings give."""
+    r"""$u_t$; the feedback $(\partial u/\partial L_t)^\top b_t$ of earlier outputs, by direction; the feedback of the
+    present output, $2\,\partial u/\partial C_{tt}\cdot b_t$ plus self-couplings."""
     sources, pull = jax.vjp(c.model.crosstalk, outputs, jnp.sum(outputs**2))
     others, on_site = pull(answers)
     return sources, others, c.model.own_feedback + 2 * on_site
@@ -268,7 +268,7 @@ def _crosstalk(c: _Constants, outputs: Array, answers: Array) -> tuple[Array, Ar
 def _plasticity(
     c: _Constants, t: Array, memories: Any, tables: Any, outputs: Array, past: Array, done: Rows | None
 ) -> tuple[Array, tuple[Array, ...], Array]:
-    r"""$\sum_s \lambda K_{ts} (L_t\cdot L_s) L_s$, by direction; memories and rows of the outputs one time on."""
+    r"""$\sum_s \lambda K_{ts} (L_t\cdot L_s) L_s$, by direction; updated memories and rows of the outputs."""
     square, plastic, later = jnp.outer(outputs, outputs), jnp.zeros_like(outputs), []
     for memory, kernel in zip(memories, c.exponential, strict=True):
         total = memory + jnp.where(t > 0, kernel.now, 0) * square

@@ -1,4 +1,4 @@
-"""The verb of the theory: `solve`."""
+"""`solve`: dynamical mean-field theory."""
 
 from typing import Any
 
@@ -38,46 +38,47 @@ def solve(
     mesh: Mesh | None = None,
     throw: bool = True,
 ) -> OrderParameters:
-    r"""Solves dynamical mean-field theory of retrieval while the synapses are plastic.
+    r"""Solves the dynamical mean-field theory of retrieval with plastic synapses.
 
-    In the limit of many neurons one site follows
+    In the limit of many neurons a single site follows
 
     $$x_{t+1} = (1 - dt)x_t + dt\Big[g m_t\xi + \eta_t + \sum_{s\le t} F_{ts}\phi_s + \lambda\sum_{s<t}
       K_{ts}C_{ts}\phi_s + \theta_t\Big],$$
 
     with Gaussian $\eta$ of covariance $\alpha g^2 R C R^\top$, $R = (1 - gG)^{-1}$, $F = \alpha g(R - 1)$ (or
     $\alpha g R$ with self-couplings), $m = \langle\xi\phi\rangle$, $C = \langle\phi\phi^\top\rangle$, $G =
-    \langle\partial\phi/\partial\theta\rangle$. Causal, so solved in one pass over `num_samples` scrambled-Sobol paths.
+    \langle\partial\phi/\partial\theta\rangle$. Causal, hence solved in one pass over `num_samples` scrambled-Sobol
+    paths.
 
     **Main arguments:**
 
     - `model`: a `PlasticNetwork` or `DensePlasticNetwork`. `cue`: a `SpinCue` or `GaussianCue`.
     - `num_steps`: number of updates.
-    - `key`: randomises the paths. With one key the solution is a smooth function of every number of model and cue
-      (common random numbers), and `jax.grad`, `jax.jvp` and `jax.vmap` go through it.
+    - `key`: randomises the paths. For a fixed key the solution is a smooth function of all numbers of model and cue
+      (common random numbers), and supports `jax.grad`, `jax.jvp` and `jax.vmap`.
 
     **Other arguments:**
 
-    - `num_samples`: paths of one randomisation, a power of two (others are refused).
-    - `num_shifts`: independent randomisations, each solved by itself; the standard errors are their spread. One gives
-      infinite errors. Reported means carry a bias of the order of the squared error as well.
+    - `num_samples`: paths per randomisation, a power of two.
+    - `num_shifts`: number of independent randomisations; their spread gives the standard errors. One gives infinite
+      errors. Reported means also have a bias of the order of the squared error.
     - `tolerance`: the residual of outputs after projection onto those of earlier times is dropped if its root mean
       square is below this fraction of the largest of outputs so far. At 1e-2 an overlap was off by 4e-4, at 1e-3 by
       less than its error.
-    - `max_rank`: room for the directions that the outputs of different times span; time and memory grow with it. It
-      need not exceed `num_steps`. `None` begins with 32 and doubles it as long as it is used up; under a transformation
-      (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. A `DensePlasticNetwork` takes about r^n normals for room r and
-      begins with less; thermal spins have room for all steps.
+    - `max_rank`: largest number of directions spanned by the outputs of all times; time and memory grow with it. It
+      need not exceed `num_steps`. `None` begins with 32 and doubles it whenever it is exhausted; under a transformation
+      (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. A `DensePlasticNetwork` takes about r^n normals for rank r and
+      begins with less; for thermal spins it is the number of steps.
     - `check`: whether to compute the self-consistency `residual` (twice the time).
     - `max_bytes`: refuse to start if `memory_needed` exceeds it.
-    - `mesh`: devices, along one axis, that share the paths of every randomisation; matrices are on all of them. For
-      one solution too large for a single device. The numbers are those without it, but for rounding. With
-      `jax.distributed` every process makes the same call and gets the whole result.
-    - `throw`: whether an unsuccessful end raises; else its code is in `result`, and numbers are NaN from there on.
+    - `mesh`: a mesh with one axis over which the paths of every randomisation are sharded; matrices are replicated. For
+      a solution too large for one device. Numbers differ only by rounding. With `jax.distributed` every process makes
+      the same call and gets the whole result.
+    - `throw`: whether to raise on failure; otherwise the code is in `result`, and numbers are NaN from there on.
 
     **Returns:** an `OrderParameters`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import jax
@@ -99,7 +100,7 @@ def solve(
     tolerance = as_real("tolerance", tolerance)
     if is_concrete(tolerance) and not 0 < float(tolerance) < 1:
         fail("tolerance", "a number between 0 and 1", f"{float(tolerance):g}")
-    now = jnp.zeros(())  # traced under `jax.jit`, also where nothing else is
+    now = jnp.zeros(())  # a tracer under `jax.jit`, even if no argument is traced
     known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key, now))))
     sizes = {"num_steps": int(num_steps), "num_samples": int(num_samples), "num_shifts": int(num_shifts)}
     rooms = _rooms(model, num_steps, known) if max_rank is None else [int(max_rank)]
@@ -124,45 +125,45 @@ def memory_needed(
     max_rank: int | None = None,
     mesh: Mesh | None = None,
 ) -> int:
-    """Predicts the bytes that `solve` takes: directions, normals and rows of coefficients.
+    """Predicts the memory of `solve`: directions, normals and rows of coefficients.
 
-    **Arguments:** as `solve`; `max_rank=None` is the room that it takes under a transformation. **Returns:** bytes, on
-    each device of `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse
-    mode, and an array of paths for each step of the randomisations that run at the same time (one on a CPU).
+    **Arguments:** as `solve`; `max_rank=None` is its value under a transformation. **Returns:** bytes per device of
+    `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse mode, and an
+    array of paths per step for the randomisations that run at the same time (one on a CPU).
     """
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
     strata, count, times = cue.num_strata(model.units), model.num_normals(room + 1), num_steps + 1
-    # Points while they are made, normals, directions (as they are and weighted for their Gram matrix), the paths.
+    # Sobol points, normals, directions (plain, and weighted for the Gram matrix), paths.
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces) * min(num_shifts, _at_once(num_shifts))
-    tables = 0  # of few steps they are small beside the paths
+    tables = 0  # negligible beside the paths for few steps
     if times >= 256:
         tables = sum(3 * times**table.ndim for table in model.tables(2) if not isinstance(table, Exponential))
     return (paths + tables + num_shifts * times * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
 
 
 def memory_suffices(needed: int, max_bytes: float, hint: str = "") -> None:
-    """Raises if more memory is needed than may be taken."""
+    """Raises if the predicted memory exceeds `max_bytes`."""
     if needed > max_bytes:
         fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB{hint}", f"{max_bytes / 2**30:.3g} GiB")
 
 
 def _at_once(num_shifts: int) -> int:
-    """How many randomisations run side by side: on a CPU one, so that its directions stay in the cache."""
+    """Number of randomisations that run in parallel: one on a CPU, so that its directions stay in the cache."""
     return 1 if jax.default_backend() == "cpu" else num_shifts
 
 
 def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int]:
-    """The room for directions to try, one after the other. The outputs of the last time need none.
+    """The values of `max_rank` to try in turn. The outputs of the last time need no direction.
 
-    Thermal spins bring a direction at every step. Others saturate: at a tolerance of 1e-3 ranks of 10 to 50 were seen
-    where outputs settle, and over 100 where they do not. What is traced cannot be tried again and gets twice the first
-    room at once.
+    Thermal spins add a direction at every step. For other units the rank saturates: at a tolerance of 1e-3 ranks of 10
+    to 50 were seen where outputs settle, and over 100 where they do not. Traced calls cannot retry and use twice the
+    first value.
     """
     if isinstance(model.units, Glauber):
         return [max(2, num_steps)]
-    normals = model.num_normals  # looked up once: a method of a module is made at every look
+    normals = model.num_normals  # looked up once: Equinox wraps a method at every access
     count = lambda room: normals(room + 1)  # noqa: E731
     first = next((room for room in range(32, 2, -1) if count(room) <= 1200), 2)
     rooms = [room for k in range(10) if count(room := first * 2**k) <= MAX_DIMENSIONS - 8] or [first]
@@ -173,7 +174,7 @@ def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int
 
 
 def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, max_rank: int | None) -> None:
-    """Raises unless the arguments are what they should be."""
+    """Validates the sizes."""
     check_model(model, cue)
     at_least("num_steps", num_steps, 1)
     at_least("num_samples", num_samples, 2)
@@ -187,7 +188,7 @@ def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, ma
 
 
 def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
-    """Raises unless model and cue are what they should be."""
+    """Validates the types of model and cue."""
     if not isinstance(model, AbstractPlasticModel):
         fail("model", "a PlasticNetwork or DensePlasticNetwork", kind(model))
     if not isinstance(cue, AbstractCue):
@@ -195,12 +196,12 @@ def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
 
 
 def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
-    """Model and cue in the default float type, closed to gradients where there are none, and whether they are valid."""
+    """Casts model and cue to the default float type, blocks undefined gradients, and returns whether all is valid."""
     dtype = default_float()
     cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
     model, cue = jtu.tree_map(cast, without_gradient(model.units, (model, cue)))
     valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
-    valid &= all_finite(model.tables(2))  # NaN where kernel and step do not fit together
+    valid &= all_finite(model.tables(2))  # NaN if the kernel is invalid for this step
     if isinstance(model.units, Glauber):
         valid &= model.dt == 1
     overlap = getattr(cue, "overlap", None)
@@ -210,7 +211,7 @@ def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPla
 
 
 def keep(tree: PyTree, good: Array) -> PyTree:
-    """Rows of the leading axis where `good`, NaN elsewhere; what is no real number stays."""
+    """Rows of the leading axis where `good`, NaN elsewhere; integers and booleans are unchanged."""
 
     def one(x: Array) -> Array:
         return jnp.where(good.reshape(good.shape + (1,) * (x.ndim - good.ndim)), x, jnp.nan)
@@ -219,7 +220,7 @@ def keep(tree: PyTree, good: Array) -> PyTree:
 
 
 def before(failed: Array) -> Array:
-    """Which times lie before the first that failed."""
+    """Mask of the times before the first failure."""
     index = jnp.arange(len(failed))
     return index < jnp.min(jnp.where(failed, index, len(failed)))
 
@@ -242,7 +243,7 @@ def _solve(
         run = jax.checkpoint(run)
     rows, orthogonality = each(run, (keys[:num_shifts],))
     full = jnp.any(~rows.new & (rows.relative > tolerance), axis=0)
-    full = full.at[-1].set(False)  # what the last time leaves drives nothing
+    full = full.at[-1].set(False)  # the residual of the last time is not needed
     finite = jnp.all(rows.finite, axis=0)
     good = before(~finite | full) & valid
     residual = None
@@ -282,12 +283,12 @@ def _solve(
 
 
 def _residual(rows: Rows, again: Rows) -> Array:
-    """The largest change, in standard errors over the randomisations."""
+    """The largest difference in standard errors over the randomisations."""
     changes = again.overlap - rows.overlap, jax.vmap(lambda a, b: matmul(a - b, b.T))(again.outputs, rows.outputs)
 
     def largest(change: Array) -> Array:
         mean, error = mean_and_error(change)
-        # Errors of a few randomisations are rough: none is taken for smaller than their root mean square.
+        # Errors from few randomisations are rough: each is at least their root mean square.
         return jnp.max(jnp.abs(mean) / jnp.sqrt(error**2 + jnp.mean(error**2)))
 
     return jnp.maximum(*map(largest, changes))
