@@ -11,6 +11,7 @@ import jax.tree_util as jtu
 from ._checks import as_real, at_least, fail, in_domain, is_concrete, kind, shape_is
 from ._misc import inner
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from ._roots import newton
 from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
 
 
@@ -291,31 +292,10 @@ def _fold(equations, guess, along, reach):
     def conditions(w):
         return jnp.append(equations(w), _tangent(equations, w, along)[-1])
 
-    w = root(conditions, guess)
+    w = newton(conditions, guess)
     at = jax.lax.stop_gradient(w)
     tangent = _unit(_tangent(equations, at, along))
     _, curvature = jax.jvp(lambda w: _unit(_tangent(equations, w, along))[-1], (at,), (tangent,))
     imbalance = jnp.max(jnp.abs(conditions(at)))
     near = jnp.max(jnp.abs(at - guess)) <= reach
     return w, curvature, near & (imbalance <= jnp.sqrt(jnp.finfo(w.dtype).eps))
-
-
-def root(
-    function: Callable[[Array], Array],
-    guess: Array,
-    num_steps: int = 8,
-    solve: Callable[[Array, Array], Array] = jnp.linalg.solve,
-) -> Array:
-    """A root near `guess` by Newton's method, differentiated implicitly, to any order; `solve` is for its linear
-    systems."""
-
-    def newton(function, guess):
-        def step(_, x):
-            jacobian, value = _linearised(function, x)
-            return x - solve(jacobian, value)
-
-        return jax.lax.fori_loop(0, num_steps, step, guess)
-
-    return jax.lax.custom_root(
-        function, guess, newton, lambda function, value: solve(jax.jacfwd(function)(value), value)
-    )

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import as_real, at_least, fail, in_domain, is_concrete, kind
+from ._checks import Rules, at_least, fail, kind
 from ._misc import nondifferentiable
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from ._roots import Bracket, bracket
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
 
 _NO_GRADIENT = (
@@ -104,84 +105,69 @@ def bisect(
     if not callable(function):
         fail("function", "a function of one number", kind(function))
     at_least("num_iterations", num_iterations, 1)
-    lower, upper = as_real("lower", lower), as_real("upper", upper)
-    for name, x in (("lower", lower), ("upper", upper)):
-        in_domain(name, x, "finite")
-    if is_concrete(lower) and is_concrete(upper) and not float(lower) < float(upper):
-        fail("upper", f"a number above lower = {float(lower):g}", f"{float(upper):g}")
-    out = _bisect(function, lower, upper.astype(lower.dtype), int(num_iterations), setting)
+    rules = Rules()
+    lower = rules.real("lower", lower, "finite")
+    upper = rules.real("upper", upper, "finite", dtype=lower.dtype)
+    rules.holds("upper", lambda upper, lower: upper > lower, "a number above lower = {1:g}", upper, lower)
+    out = _bisect(function, lower, upper, int(num_iterations), setting, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _bisect(function, lower, upper, num_iterations: int, setting: PyTree) -> Threshold:
+def _bisect(function, lower, upper, num_iterations: int, setting: PyTree, valid: Bool[Array, ""]) -> Threshold:
     is_predicate = False
 
-    def signed(x: Scalar) -> tuple[Scalar, Array]:
+    def signed(x: Scalar) -> Scalar:
         nonlocal is_predicate
         answer = function(x)
         answer, decided = answer if isinstance(answer, tuple) else (answer, True)
-        answer, decided = jnp.asarray(answer), jnp.asarray(decided)
+        answer = jnp.asarray(answer)
         is_predicate = answer.dtype == bool
         if answer.shape or not (is_predicate or jnp.issubdtype(answer.dtype, jnp.floating)):
             fail("function", "a truth value or one real number", f"{answer.dtype} of shape {answer.shape}")
         # A predicate is a function of values ±1, whose chord is zero in the middle of the bracket.
         value = jnp.where(answer, 1, -1) if is_predicate else answer
-        return value.astype(lower.dtype), decided & ~jnp.isnan(value)
+        return jnp.where(decided, value.astype(lower.dtype), jnp.nan)
 
     closed = eqx.filter_closure_convert(signed, lower)  # what it closes over, as a pytree
     if is_predicate:
         closed = nondifferentiable(closed, _NO_GRADIENT)
-    value, (low, high), _, ends, decided = _search(closed, lower, upper, num_iterations)
-    at_lower, at_upper = ends[0] > 0, ends[1] > 0
-    valid = jnp.isfinite(lower) & jnp.isfinite(upper) & (lower < upper)
-    found = (at_lower != at_upper) & decided & valid
+    value, ends = _search(closed, lower, upper, num_iterations)
+    at_lower, at_upper = ends.at_lower > 0, ends.at_upper > 0
+    found = (at_lower != at_upper) & ends.known & valid
     return Threshold(
         value=jnp.where(found, value, jnp.nan),
-        lower=jnp.where(found, low, lower),
-        upper=jnp.where(found, high, upper),
+        lower=jnp.where(found, ends.low, lower),
+        upper=jnp.where(found, ends.high, upper),
         at_lower=at_lower,
         at_upper=at_upper,
         result=outcome(
-            (~found, RESULTS.not_bracketed), (~decided, RESULTS.undecided), (~valid, RESULTS.invalid_parameter)
+            (~found, RESULTS.not_bracketed), (~ends.known, RESULTS.undecided), (~valid, RESULTS.invalid_parameter)
         ),
         setting=setting,
     )
 
 
 @eqx.filter_custom_jvp
-def _search(function, lower, upper, num_iterations: int) -> tuple[Scalar, tuple, tuple, Array, Array]:
-    """The zero, its bracket, values there and at the bounds that were given, and whether all were decided."""
-
-    # The bounds and all middles in one loop: the function is compiled once.
-    def step(carry, i):
-        low, high, at_low, at_high, ends, decided = carry
-        x = jnp.where(i == 0, lower, jnp.where(i == 1, upper, 0.5 * (low + high)))
-        value, known = function(x)
-        ends = jnp.where(jnp.arange(2) == i, value, ends)
-        is_low = (i == 0) | ((i > 1) & ((value > 0) == (at_low > 0)))
-        low, at_low = jnp.where(is_low, x, low), jnp.where(is_low, value, at_low)
-        high, at_high = jnp.where(is_low, high, x), jnp.where(is_low, at_high, value)
-        return (low, high, at_low, at_high, ends, decided & known), None
-
-    zero = jnp.zeros_like(lower)
-    start = lower, upper, zero, zero, jnp.zeros_like(lower, shape=2), jnp.array(True)
-    (low, high, at_low, at_high, ends, decided), _ = jax.lax.scan(step, start, jnp.arange(num_iterations + 2))
-    share = at_low / (at_low - at_high)
+def _search(function, lower, upper, num_iterations: int) -> tuple[Scalar, Bracket]:
+    """The zero of the chord across the final bracket, and that bracket."""
+    ends = bracket(function, lower, upper, num_iterations)
+    share = ends.at_low / (ends.at_low - ends.at_high)
     share = jnp.where(jnp.isfinite(share), share, 0.5)
-    return low + share * (high - low), (low, high), (at_low, at_high), ends, decided
+    return ends.low + share * (ends.high - ends.low), ends
 
 
 @_search.def_jvp
 def _search_jvp(primals, tangents):
     function, *_ = primals
     change, *_ = tangents  # the zero does not depend on the bounds
-    x, (low, high), (at_low, at_high), ends, _ = out = _search(*primals)
+    x, ends = _search(*primals)
+    still = jtu.tree_map(lambda _: None, ends)
     if not jtu.tree_leaves(change):
-        return out, (None, (None, None), (None, None), None, None)
-    _, slope = jax.jvp(lambda x: function(x)[0], (x,), (jnp.ones_like(x),))
-    _, rate = eqx.filter_jvp(lambda function: function(x)[0], (function,), (change,))
-    rounding = jnp.finfo(x.dtype).eps ** 0.5 * jnp.sum(jnp.abs(ends))
-    smooth = jnp.abs(at_high - at_low) <= 4 * jnp.abs(slope) * (high - low) + rounding
-    sharp = smooth & (slope * (ends[1] - ends[0]) > 0)
-    return out, (rate * jnp.where(sharp, -1 / slope, jnp.nan), (None, None), (None, None), None, None)
+        return (x, ends), (None, still)
+    _, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
+    _, rate = eqx.filter_jvp(lambda function: function(x), (function,), (change,))
+    rounding = jnp.finfo(x.dtype).eps ** 0.5 * (jnp.abs(ends.at_lower) + jnp.abs(ends.at_upper))
+    smooth = jnp.abs(ends.at_high - ends.at_low) <= 4 * jnp.abs(slope) * (ends.high - ends.low) + rounding
+    sharp = smooth & (slope * (ends.at_upper - ends.at_lower) > 0)
+    return (x, ends), (rate * jnp.where(sharp, -1 / slope, jnp.nan), still)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._checks import as_real, at_least, in_domain, shape_is
 from .._misc import as_inexact
+from .._roots import bracket, implicit
 from .._types import Array, Scalar, ScalarLike
 from ._delay import SwitchDelay
 
@@ -77,25 +78,21 @@ def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
     falls = values <= jnp.concatenate([jnp.full((1,), jnp.inf, dtype), values[:-1]])
     best = grid.size - 1 - jnp.argmax(falls[::-1])  # the last of them: where the branch of large Z ends
 
-    def halve(_, bracket):
-        low, high = bracket
-        middle = 0.5 * (low + high)
-        rise = (dwell(middle) < 0) | (jax.grad(gain)(middle) < 0)
-        return jnp.where(rise, middle, low), jnp.where(rise, high, middle)
+    def rises(z: Scalar) -> Array:
+        return (dwell(z) < 0) | (jax.grad(gain)(z) < 0)
 
-    bracket = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
-    fold = jax.lax.fori_loop(0, jnp.finfo(dtype).nmant + 6, halve, bracket)[1]
+    low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
+    fold = bracket(lambda z: ~rises(z), low, high, jnp.finfo(dtype).nmant + 6).high
     z = jax.lax.stop_gradient(jnp.where(allowed_gain(fold) < allowed_gain(grid[best]), fold, grid[best]))
-    # How Z moves with the delay: on the edge as τ = 0 says, at a smooth minimum as the gain's vanishing slope does (by
-    # a step of Newton's of no length), and not at all where Z = 1 bounds it or a kink holds it.
-    frozen = jax.lax.stop_gradient
+    # How Z moves with the delay: on the edge as τ = 0 says, at a smooth minimum as the gain's vanishing slope does, and
+    # not at all where Z = 1 bounds it or a kink holds it.
     inner = jnp.where(z > 1, z, 2)
     tau, tau_slope = jax.value_and_grad(dwell)(inner)
     slope, curvature = jax.value_and_grad(jax.grad(gain))(inner)
     edge = tau < 8 * jnp.finfo(dtype).eps
     smooth = jnp.abs(slope) <= jnp.finfo(dtype).eps ** 0.5 * z * curvature
-    ahead, rate = jnp.where(edge, tau, slope), jnp.where(edge, tau_slope, curvature)
-    free = (z > 1) & (edge | smooth) & (rate != 0)
-    value = gain(jnp.where(free, z - (ahead - frozen(ahead)) / frozen(jnp.where(free, rate, 1)), z))
+    free = (z > 1) & (edge | smooth) & (jnp.where(edge, tau_slope, curvature) != 0)
+    ahead = implicit(lambda z: jnp.where(edge, dwell(z), jax.grad(gain)(z)), inner)
+    value = gain(jnp.where(free, ahead, z))
     unknown = (z < delay.lower) | (z > delay.upper) if isinstance(delay, SwitchDelay) else False
     return jnp.where((best < grid.size - 1) & ~jnp.asarray(unknown) & jnp.isfinite(value), value, jnp.nan)

@@ -12,6 +12,7 @@ from jaxtyping import Real
 from .._checks import Rules, at_least
 from .._misc import as_inexact, matmul
 from .._results import card
+from .._roots import bracket, implicit
 from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
 from ._outcome import Ending
 from ._transitions import check_transitions
@@ -228,16 +229,7 @@ def _switch_time(crossing: Scalar, largest: Callable, delay: Callable) -> Scalar
     first = jnp.argmax(values >= 0)
     exists = values[first] >= 0
 
-    def halve(_, bracket):
-        low, high = bracket
-        middle = 0.5 * (low + high)
-        stays = wait(middle) < 0
-        return jnp.where(stays, middle, low), jnp.where(stays, high, middle)
-
-    bracket = grid[jnp.maximum(first - 1, 0)], grid[first]
-    root = jax.lax.stop_gradient(jax.lax.fori_loop(0, jnp.finfo(dtype).nmant + 6, halve, bracket)[1])
-    # The implicit function theorem, as a Newton step whose value is nothing.
-    value, slope = jax.jvp(lambda t: wait(t, exists), (root,), (jnp.ones_like(root),))
-    slope = jax.lax.stop_gradient(jnp.where(slope > 0, slope, 1))
-    root = jnp.where(root > 0, root - (value - jax.lax.stop_gradient(value)) / slope, root)
+    low, high = grid[jnp.maximum(first - 1, 0)], grid[first]
+    root = bracket(lambda t: wait(t) >= 0, low, high, jnp.finfo(dtype).nmant + 6).high
+    root = jnp.where(root > 0, implicit(lambda t: wait(t, exists), root), root)  # at t = 0 it leaves at once
     return jnp.where(jnp.any(jnp.isnan(values)), jnp.nan, jnp.where(exists, root, jnp.inf))

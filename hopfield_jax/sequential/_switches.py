@@ -1,9 +1,12 @@
 """Who leads when: switches between memories, located within the steps of a solve, and what lies between the steps."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from .._results import Steps
+from .._roots import bracket, implicit
 from .._types import Array, Scalar
 
 
@@ -70,28 +73,18 @@ def _take(rows: Array, columns: Array) -> Array:
     return jnp.take_along_axis(rows, columns[:, None], axis=1)[:, 0]
 
 
-def _hermite(x: Array, y0: Array, y1: Array, r0: Array, r1: Array) -> tuple[Array, Array]:
-    """Cubic on [0, 1] with given values and slopes at the ends, and its slope."""
+def _hermite(x: Array, y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
+    """Cubic on [0, 1] with given values and slopes at the ends."""
     a, b = 2 * (y0 - y1) + r0 + r1, 3 * (y1 - y0) - 2 * r0 - r1
-    return ((a * x + b) * x + r0) * x + y0, (3 * a * x + 2 * b) * x + r0
+    return ((a * x + b) * x + r0) * x + y0
 
 
 def _root(y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
     """Where the cubic passes from y0 <= 0 to y1 > 0, by bisection to the last bits; differentiable."""
-    ends = jax.lax.stop_gradient((y0, y1, r0, r1))
-
-    def halve(_, bracket):
-        low, high = bracket
-        middle = 0.5 * (low + high)
-        beyond = _hermite(middle, *ends)[0] > 0
-        return jnp.where(beyond, low, middle), jnp.where(beyond, middle, high)
-
+    cubic = functools.partial(_hermite, y0=y0, y1=y1, r0=r0, r1=r1)
     bits = jnp.finfo(y0.dtype).nmant + 2
-    low, high = jax.lax.fori_loop(0, bits, halve, (jnp.zeros_like(y0), jnp.ones_like(y0)))
-    root = 0.5 * (low + high)
-    # One Newton step: nothing in value, all of the derivative.
-    value, slope = _hermite(root, y0, y1, r0, r1)
-    return root - value / jax.lax.stop_gradient(jnp.where(slope == 0, 1, slope))
+    ends = bracket(lambda x: cubic(x) > 0, jnp.zeros_like(y0), jnp.ones_like(y0), bits)
+    return implicit(cubic, 0.5 * (ends.low + ends.high))
 
 
 def last_time_above(steps: Steps, level: Scalar, *, smooth: bool) -> tuple[Array, Array]:
@@ -129,7 +122,7 @@ def interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tup
         p0, p1 = (steps.values["overlap_rate"][k] for k in (i, i + 1))
         # Slopes that would leave the range of the two ends are cut: units with an edge have none there.
         p0, p1 = (jnp.clip(h * p, 3 * jnp.minimum(m1 - m0, 0), 3 * jnp.maximum(m1 - m0, 0)) for p in (p0, p1))
-        overlap = _hermite(x, m0, m1, p0, p1)[0]
+        overlap = _hermite(x, m0, m1, p0, p1)
         s, drive = h / tau, a0 + tau * steps.values["saliency_rate"][i]
         free = lambda x: a0 + (a0 - drive) * jnp.expm1(-x * s)  # with the drive of the step's beginning  # noqa: E731
         saliency = free(x) + (a1 - free(1)) * _ramp(x * s) / _ramp(s)

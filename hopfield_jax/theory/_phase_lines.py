@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import fail, kind
-from .._follow import root
 from .._results import RESULTS, card, describe_result, outcome
+from .._roots import newton
 from .._types import Array, Float, Scalar, ScalarLike
 from ._phases import AbstractPhase, Mixture, Ridge, branch, glass_deviation, root_load, site_averages, unbalanced
 from ._replica import energy_and_entropy
@@ -145,7 +145,7 @@ def _crossing(ridge: Ridge, conditions: Callable, points: Float[Array, "ratios u
     share = values[i] / jnp.where(turns[i], values[i] - values[i + 1], 1)
     guess = jax.lax.stop_gradient(points[i] + share * (points[i + 1] - points[i]))
     # Where nothing turns, a system whose derivatives are numbers: none of it is used.
-    x = root(lambda x: jnp.where(turns[i], evaluate(x)[0], x - guess), guess)
+    x = newton(lambda x: jnp.where(turns[i], evaluate(x)[0], x - guess), guess)
     rest, load = evaluate(x)
     moved, apart = (jnp.max(jnp.abs(jax.lax.stop_gradient(d))) for d in (x - guess, points[i + 1] - points[i]))
     settled = jnp.max(jnp.abs(rest)) <= 256 * jnp.finfo(load.dtype).eps

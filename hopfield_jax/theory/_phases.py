@@ -10,8 +10,8 @@ import numpy as np
 from jax.scipy.special import erf
 
 from .._checks import at_least
-from .._follow import root
 from .._misc import inner
+from .._roots import newton
 from .._types import Array, Bool, Float, Scalar
 from ._spin import spin_averages
 
@@ -201,7 +201,7 @@ def branch(num_condensed: int, temperature: Scalar) -> Ridge:
         return jnp.stack([value[0], jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]])
 
     guess = jax.lax.stop_gradient(jnp.stack([overlaps[best], overlaps[best] / ratios[best]]))
-    fold = root(conditions, guess)
+    fold = newton(conditions, guess)
     near = jnp.abs(fold[0] / fold[1] / ratios[best] - 1) < 0.2
     top = both(fold)[1]
     exists = falls[best] & near & (top > 0) & (temperature < 1)
@@ -255,4 +255,4 @@ def positive_root(reach, coldest: Scalar, temperature: Scalar) -> Scalar:
 
 
 def _polished(num_condensed: int, guess: Float[Array, "2"], load: Scalar, temperature: Scalar, num_steps: int):
-    return root(lambda x: imbalance(num_condensed, x, load, temperature), jax.lax.stop_gradient(guess), num_steps)
+    return newton(lambda x: imbalance(num_condensed, x, load, temperature), jax.lax.stop_gradient(guess), num_steps)

@@ -11,9 +11,9 @@ import numpy as np
 from jax.scipy.stats import norm
 
 from .._checks import at_least, fail, is_concrete, is_valid, kind
-from .._follow import root as newton
 from .._misc import inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
+from .._roots import newton
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._site import (
     AbstractBranch,

@@ -98,6 +98,15 @@ def test_delays_that_depend_on_the_successor(x64):
     np.testing.assert_allclose(np.asarray(run.saliency)[np.arange(11), np.arange(11)], z, rtol=1e-13)
     dwell = np.log(z[:-1]) - np.log1p(coupling * (np.array(z[1:]) - 1))
     np.testing.assert_allclose(run.dwell_times, dwell, rtol=1e-12)
+    # Its derivatives, the second one too, are those of the equation.
+    first = lambda z: follow_transitions(  # noqa: E731
+        sequential.chain(2), gain, z, start=0, delay=lambda a: -jnp.log1p(coupling * (a - 1))
+    ).switch_times[0]
+    after = lambda z: gain * (1 - (1 - coupling) / z) / (1 + gain * coupling / z)  # noqa: E731
+    exact = lambda z: jnp.log(z) - jnp.log1p(coupling * (after(z) - 1))  # noqa: E731
+    for both in (jax.grad, jax.jacfwd):
+        np.testing.assert_allclose(both(first)(3.0), both(exact)(3.0), rtol=1e-12)
+        np.testing.assert_allclose(jax.jacfwd(both(first))(3.0), jax.jacfwd(both(exact))(3.0), rtol=1e-10)
     # A slow nucleation, infinite as long as the successor is not above 1, satisfies its own equation.
     run = follow_transitions(
         sequential.chain(12), 3.0, 2.5, start=0, max_transitions=10, delay=lambda a: 0.05 / (a - 1)

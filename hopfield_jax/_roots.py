@@ -1,0 +1,90 @@
+"""Roots: one bracketing loop, one Newton's method, and one derivative, that of the implicit function theorem."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ._types import Array, Bool
+
+
+class Bracket(eqx.Module):
+    """Where a function changes its sign: the two ends `low` and `high` with the values there, the values at the bounds
+    that were given, and whether no value was NaN."""
+
+    low: Array
+    high: Array
+    at_low: Array
+    at_high: Array
+    at_lower: Array
+    at_upper: Array
+    known: Bool[Array, "..."]
+
+
+def bracket(function: Callable[[Array], Array], lower: Array, upper: Array, num_halvings: int) -> Bracket:
+    """Bisection, entry by entry, of a function that is positive at one of the bounds and not at the other.
+
+    `function` may be a predicate, and should be one where the values at the ends are not used: it has no derivative.
+    """
+
+    def evaluate(x: Array) -> Array:
+        value = function(x)
+        return jnp.where(value, 1, -1).astype(x.dtype) if value.dtype == bool else value
+
+    # The bounds and all middles in one loop: the function is compiled once.
+    def step(b: Bracket, i: Array) -> tuple[Bracket, None]:
+        x = jnp.where(i == 0, lower, jnp.where(i == 1, upper, 0.5 * (b.low + b.high)))
+        value = evaluate(x)
+        is_low = (i == 0) | ((i > 1) & ((value > 0) == (b.at_low > 0)))
+        b = Bracket(
+            low=jnp.where(is_low, x, b.low),
+            high=jnp.where(is_low, b.high, x),
+            at_low=jnp.where(is_low, value, b.at_low),
+            at_high=jnp.where(is_low, b.at_high, value),
+            at_lower=jnp.where(i == 0, value, b.at_lower),
+            at_upper=jnp.where(i == 1, value, b.at_upper),
+            known=b.known & ~jnp.isnan(value),
+        )
+        return b, None
+
+    lower, upper = jax.lax.stop_gradient((lower, upper))
+    zero = jnp.zeros_like(lower)
+    start = Bracket(lower, upper, zero, zero, zero, zero, jnp.ones_like(lower, dtype=bool))
+    return jax.lax.scan(step, start, jnp.arange(num_halvings + 2))[0]
+
+
+def newton(
+    function: Callable[[Array], Array],
+    guess: Array,
+    num_steps: int = 8,
+    solve: Callable[[Array, Array], Array] = jnp.linalg.solve,
+) -> Array:
+    """A root near `guess` of as many equations as unknowns, differentiated implicitly, to any order; `solve` is for its
+    linear systems."""
+
+    def iterate(function, guess):
+        def step(_, x):
+            jacobian, value = jax.jacfwd(lambda x: (function(x),) * 2, has_aux=True)(x)
+            return x - solve(jacobian, value)
+
+        return jax.lax.fori_loop(0, num_steps, step, guess)
+
+    return jax.lax.custom_root(
+        function, guess, iterate, lambda function, value: solve(jax.jacfwd(function)(value), value)
+    )
+
+
+def implicit(function: Callable[[Array], Array], root: Array) -> Array:
+    """`root`, found entry by entry by any iteration, with the first three derivatives of a root of `function`:
+
+        dx/dθ = −(∂f/∂θ) / (∂f/∂x)    at f(x; θ) = 0.
+
+    They are those of two of Newton's steps, of no length. Where the slope is zero the derivative is zero.
+    """
+    x = jax.lax.stop_gradient(root)
+    # No custom derivative: reverse mode of a scan in reverse mode drops the rules of those (JAX 0.10).
+    for _ in range(2):
+        value, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
+        x = x - (value - jax.lax.stop_gradient(value)) / jnp.where(slope == 0, jnp.inf, slope)
+    return x
