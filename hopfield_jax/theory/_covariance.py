@@ -14,7 +14,7 @@ from ._site import as_number
 
 
 class CovarianceState(eqx.Module):
-    r"""What `hopfield_jax.theory.covariance_state` and `hopfield_jax.theory.covariance_capacity` return.
+    r"""Result of `hopfield_jax.theory.covariance_state` and `hopfield_jax.theory.covariance_capacity`.
 
     **Attributes:**
 
@@ -25,11 +25,11 @@ class CovarianceState(eqx.Module):
     - `misses`: P(s=0|ξ=1), `false_alarms`: P(s=1|ξ=0).
     - `noise`: r = q/(1 − C)²; the crosstalk has the variance αr.
     - `susceptibility`: C = ⟨∂s/∂h⟩.
-    - `feedback`: Γ = αC/(1 − C), of a site's output on its own field.
+    - `feedback`: Γ = αC/(1 − C) of a site's output on its own field.
     - `retrieved`: whether the overlap exceeds one half.
     - `residual`: largest imbalance of the equations.
     - `num_steps`: damped iterations.
-    - `result`: how it ended.
+    - `result`: the result code.
     """
 
     load: Scalar
@@ -77,9 +77,9 @@ def covariance_state(
         C = [f ϕ(b) + (1−f) ϕ(a)]/√(αr),          r = q/(1−C)²,  Γ = αC/(1−C)
 
     Φ and ϕ are the distribution and the density of a standard normal. A one receives the signal (1−f)m and a zero −fm,
-    both with Gaussian crosstalk of the variance αr. A site feels its own output as Γ(s + s₀); where its field then has
-    both states, Maxwell's rule of equal areas moves its threshold to θ − Γ(½ + s₀). The equations are iterated, damped,
-    from the pattern, and polished by Newton's method; slopes by all numbers are those of the implicit function theorem.
+    both with Gaussian crosstalk of the variance αr. A site's own output feeds back as Γ(s + s₀); where both states
+    coexist, Maxwell's rule of equal areas shifts the threshold to θ − Γ(½ + s₀). The equations are solved by damped
+    iteration from the pattern and refined by Newton's method; derivatives follow from the implicit function theorem.
     Replica symmetry and N → ∞ at fixed activity are assumed.
 
     **Arguments:**
@@ -87,16 +87,15 @@ def covariance_state(
     - `load`: patterns per neuron, α, positive.
     - `activity`: fraction f of ones in the 0/1 patterns, within (0, 1).
     - `threshold`: θ, in units of the signal: −f < θ < 1 − f lets ones fire and keeps zeros silent at small loads.
-    - `resting`: s₀, output of a silent unit; −½ makes it a network of spins S = 2(s + s₀) = ±1 and patterns of bias
-      2f − 1, whose threshold is 2θ.
+    - `resting`: s₀, output of a silent unit; −½ gives a network of spins S = 2(s + s₀) = ±1 and patterns of bias 2f −
+      1, with threshold 2θ.
     - `max_steps`: of the iteration.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
-    **Returns:** a `CovarianceState`. Where no retrieval state is left, another one with `retrieved` false (a silent
-    network, or one active without overlap).
+    **Returns:** a `CovarianceState`. If there is no retrieval state, another state with `retrieved` false (a silent
+    network, or one that is active without overlap).
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
-    `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 
     **Example:**
 
@@ -120,13 +119,13 @@ def covariance_state(
 def covariance_capacity(activity: ScalarLike, *, resting: ScalarLike = 0.0, throw: bool = True) -> CovarianceState:
     r"""Largest load at which 0/1 units retrieve patterns stored by the covariance rule, at the best threshold.
 
-    Given a and b, all else in `covariance_state` is explicit, also the threshold, and
+    Given a and b, all other quantities of `covariance_state` are explicit, including the threshold, and
 
         √α = [(Φ(a) + Φ(b) − 1)/(a + b) − f ϕ(b) − (1−f) ϕ(a)]/√q
 
     is maximised over both. For activities below about 0.06 states near that maximum are not connected with those of
-    small load at any threshold, and the capacity is that of the cusp in which two folds, where ones fall silent and
-    where zeros fire, meet; below it the best threshold is a little lower.
+    small load at any threshold. The capacity is then that of the cusp where two folds meet (ones fall silent, zeros
+    fire); below it the best threshold is slightly lower.
 
     The capacity grows as the activity falls, towards 1/(2f|ln f|), but slowly: it is 0.0691, 0.4410 and 4.128 at
     f = ½, 0.1 and 0.01, and at 10⁻², 10⁻⁴, 10⁻⁸, 10⁻¹² a fraction 0.380, 0.472, 0.554, 0.601 of that limit. For spins,
@@ -136,13 +135,12 @@ def covariance_capacity(activity: ScalarLike, *, resting: ScalarLike = 0.0, thro
 
     - `activity`: fraction f of ones in the 0/1 patterns, within (0, 1).
     - `resting`: s₀, output of a silent unit; −½ for spins, with which f = ½ is the Hopfield network.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
-    **Returns:** a `CovarianceState` whose `load` is the capacity and whose `threshold` is the best one there (a little
-    below a cusp a slightly lower one is needed); differentiable with respect to the activity.
+    **Returns:** a `CovarianceState` whose `load` is the capacity and whose `threshold` is the best one there (below a
+    cusp a slightly lower one is needed); differentiable with respect to the activity.
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
-    `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 
     **Example:**
 
@@ -172,7 +170,7 @@ def _rates(a: Array, b: Array, activity: Scalar, resting: Scalar) -> tuple[Array
     hits, false_alarms = _tail(-b), _tail(a)
     square = jnp.square(resting) + (1 + 2 * resting) * (activity * hits + (1 - activity) * false_alarms)
     density = activity * jnp.exp(-0.5 * jnp.square(b)) + (1 - activity) * jnp.exp(-0.5 * jnp.square(a))
-    root_square = jnp.sqrt(jnp.maximum(square, jnp.finfo(a.dtype).tiny))  # of a silent network, which has no crosstalk
+    root_square = jnp.sqrt(jnp.maximum(square, jnp.finfo(a.dtype).tiny))  # a silent network has no crosstalk
     return hits - false_alarms, root_square, density / np.sqrt(2 * np.pi).item()
 
 
@@ -276,8 +274,8 @@ def _capacity(activity: Scalar, resting: Scalar) -> CovarianceState:
     best = jnp.where(smooth, top, jnp.argmax(jnp.where((trace > 0) & (product > 0), values, 0)))
 
     def end(w):
-        """The top of √α(a, b), or where the line of folds runs along the direction in which load and threshold stand
-        still; and, as a third unknown, √α."""
+        """Equations for the maximum of √α(a, b), or for the cusp, where the line of folds is tangent to the direction
+        of constant load and threshold; the third unknown is √α."""
         value, turn, rows = jax.jvp(fold, (w[:2],), (_across(slopes(w[:2])[1]),), has_aux=True)
         return jnp.append(jnp.where(smooth, rows[0], jnp.stack([value, turn])), explicit(w[:2])[0] - w[2])
 

@@ -29,8 +29,8 @@ def okada_hierarchy(
     times `order` apart; none for times further apart. The first order is Amari and Maginu's theory,
     v_{t+1} = α + h²v_t + 2αh m_{t+1} m_t.
 
-    Exact for the first step only, at any order, because a site does not feel its own earlier output here. The exact
-    theory (`hopfield_jax.dmft.solve`, within 1e-4) and what the orders add to it:
+    Exact for the first step only, at any order, because the feedback of a site's own output is neglected. The exact
+    theory (`hopfield_jax.dmft.solve`, within 1e-4) and the deviations of the orders from it:
 
     | from               | step | exact | order 1 | order 2 | order 3 | order 4 |
     |--------------------|------|-------|---------|---------|---------|---------|
@@ -42,9 +42,9 @@ def okada_hierarchy(
     |                    | 5    | .8112 | +.0825  | −.0934  | −.1451  | −.1561  |
     |                    | 19   | .618  | +.375   | −.491   | −.576   | −.591   |
 
-    So higher orders tell better where retrieval ends, not how fast. Their stationary states exist up to loads of
+    So higher orders improve the critical load, not the transient. Their stationary states exist up to loads of
     0.1596082, 0.1408906, 0.1387401 and 0.1382967 (orders 1 to 4), and 0.1381257 in the limit, where outputs still
-    differ from one step to the next; the theory of states at rest (`critical_load`) ends at 0.1379056.
+    differ from one step to the next; the stationary theory (`critical_load`) ends at 0.1379056.
 
     **Arguments:**
 
@@ -52,12 +52,11 @@ def okada_hierarchy(
     - `cue_overlap`: m₀, within [-1, 1].
     - `num_steps`: number of steps.
     - `order`: of the hierarchy, at least 1.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
     **Returns:** an `OverlapDynamics`.
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
-    `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 
     **Example:**
 
@@ -79,20 +78,21 @@ def okada_hierarchy(
 
 @eqx.filter_jit
 def _hierarchy(load: Scalar, cue: Scalar, num_steps: int, order: int) -> OverlapDynamics:
-    # Windows hold the present value and those of the last `order` steps; what lies before the cue is zero. Crosstalk is
-    # in units of √α: the sum over s of R_ts u_s, with u of covariance C.
+    # Windows hold the present value and those of the last `order` steps, zero before the cue. Crosstalk in units of √α
+    # is the sum over s of R_ts u_s, with u of covariance C.
     def step(carry, _):
         overlaps, responses, deviations, covariances = carry
         signal = overlaps / jnp.where(deviations > 0, deviations, 1) / jnp.sqrt(load)
         correlations = covariances / jnp.where(deviations > 0, deviations * deviations[0], 1)
         overlap = erf(signal[0] / np.sqrt(2).item())
         response = _density(signal[0]) / jnp.sqrt(load) / deviations[0]
-        # `signal` and `correlations` at lag k make the outputs one step later, which are compared with the present one.
+        # `signal` and `correlations` at lag k give the outputs one step later, which are correlated with the present
+        # one.
         joint = jax.vmap(_excess, in_axes=(None, 0, 0))(signal[0], signal[1:order], correlations[1:order])
         overlaps, responses = _push(overlaps, overlap), _push(responses, response)
         correlations = overlap * overlaps[1:]
         correlations = correlations.at[: order - 1].add(joint)
-        projections = [correlations[-1]]  # of the new output on older crosstalk, from the oldest on
+        projections = [correlations[-1]]  # of the new output on older crosstalk, oldest first
         for k in range(order - 1, 0, -1):
             projections.insert(0, correlations[k - 1] + responses[k] * projections[0])
         covariances = jnp.stack(projections) + response * covariances[:-1]

@@ -1,4 +1,4 @@
-"""Palimpsests: couplings that forget, so that the newest patterns are always retrieved."""
+"""Palimpsests: couplings that decay, so that the newest patterns can always be retrieved."""
 
 import equinox as eqx
 import jax
@@ -22,16 +22,16 @@ def palimpsest_oldest_age(decay: ScalarLike) -> Scalar:
 
         r = ∫dx' Λ²/(1 − CΛ)² = [C/(1−C) + ln(1−C)]/(aC²),    C = √(2/(πr)) exp(−Λ(x)²m²/(2r)).
 
-    Only the decay a counts: a factor of the couplings changes nothing for sign units. Replica symmetry and N → ∞ are
-    assumed; a site's feedback on itself moves nothing on Maxwell's branch (see `scsna`). The capacity is largest at the
+    Only the decay a matters: a factor of the couplings has no effect for sign units. Replica symmetry and N → ∞ are
+    assumed; a site's feedback on itself has no effect on Maxwell's branch (see `scsna`). The capacity is largest at the
     decay 8.438335, where it is 0.0489585, and zero below the decay 3.03763.
 
     **Arguments:**
 
     - `decay`: a, rate at which Λ falls with the age per neuron, positive; may be traced.
 
-    **Returns:** the age, patterns per neuron; zero where not even the newest pattern is retrieved, and NaN where a
-    traced argument lies outside its domain.
+    **Returns:** the age, patterns per neuron; zero if not even the newest pattern is retrieved, NaN if a traced
+    argument lies outside its domain.
 
     **Raises:** `ValueError` for a decay that is not positive.
 
@@ -59,7 +59,7 @@ def palimpsest_overlap(decay: ScalarLike, age: ScalarLike) -> Scalar:
     - `decay`: a, rate at which Λ falls with the age per neuron, positive; may be traced.
     - `age`: x, number of patterns stored since, per neuron, not negative; may be traced.
 
-    **Returns:** the overlap m, zero beyond the oldest age; NaN where a traced argument lies outside its domain.
+    **Returns:** the overlap m, zero beyond the oldest age; NaN if a traced argument lies outside its domain.
 
     **Raises:** `ValueError` for arguments outside their domain.
 
@@ -84,7 +84,7 @@ def palimpsest_overlap(decay: ScalarLike, age: ScalarLike) -> Scalar:
 def _oldest(decay: Scalar) -> tuple[Scalar, Scalar]:
     """The oldest age, and ln u there."""
     squared = 2 * decay / np.pi
-    highest = jnp.log(jnp.sqrt(2 * squared) + squared / 1.5)  # somewhat below the end of the curve, y = 0
+    highest = jnp.log(jnp.sqrt(2 * squared) + squared / 1.5)  # slightly below the end of the curve, y = 0
     slope = jax.grad(lambda at, decay: _curve(at, decay)[0])
     fold = bisect(lambda at: slope(at, decay), _lowest(decay), _frozen(highest), num_iterations=48, throw=False).value
     some = jnp.isfinite(fold)
@@ -105,7 +105,7 @@ def _overlap(decay: Scalar, age: Scalar) -> Scalar:
 
 
 def _curve(at: Scalar, decay: Scalar) -> tuple[Scalar, Scalar]:
-    """The age and the overlap, explicit in at = ln u, u = C/(1−C): from aC²r = u − ln(1+u) = (2a/π)e^{−2y²} follow r
+    """The age and the overlap as explicit functions of ln u, u = C/(1−C): aC²r = u − ln(1+u) = (2a/π)e^{−2y²} gives r
     and y = Λm/√(2r), and then m = erf y and Λ."""
     u = jnp.exp(at)
     half = _half(u)

@@ -1,4 +1,4 @@
-"""Which phases of the Hopfield model there are on a grid of loads and temperatures."""
+"""The phases of the Hopfield model on a grid of loads and temperatures."""
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from ._replica import describe
 
 
 class PhaseDiagram(eqx.Module):
-    r"""What `hopfield_jax.theory.phase_diagram` returns; numbers of a phase that does not exist are NaN.
+    r"""Result of `hopfield_jax.theory.phase_diagram`; numbers of a phase that does not exist are NaN.
 
     **Attributes:**
 
@@ -46,11 +46,11 @@ class PhaseDiagram(eqx.Module):
 
 
 def phase_diagram(loads: Float[ArrayLike, " loads"], temperatures: Float[ArrayLike, " temperatures"]) -> PhaseDiagram:
-    r"""Which phases of the Hopfield model exist, and which is lowest in free energy, on a grid.
+    r"""The phases of the Hopfield model on a grid of loads and temperatures, with their free energies.
 
-    The states of `replica_state` at all pairs, in one program; the curve of retrieval states is found once for each
-    temperature. Retrieval that exists is locally stable. It is in equilibrium where its free energy is below that of
-    the spin glass.
+    These are the states of `replica_state`; the curve of retrieval states is computed once per temperature. Retrieval
+    states are locally stable where they exist, and in equilibrium where their free energy is below that of the spin
+    glass.
 
     **Arguments:**
 
@@ -100,7 +100,7 @@ def _phase_diagram(loads: Array, temperatures: Array) -> PhaseDiagram:
 
         return jax.vmap(point)(loads)
 
-    # Temperature by temperature: what one of them needs stays in the cache.
+    # One temperature at a time, so that the data stay in the cache.
     overlap, free, correlation, glass, para = jax.lax.map(row, temperatures)
     exists = jnp.isfinite(free)
     region = jnp.where(exists, jnp.where(free < glass, 3, 2), jnp.where(jnp.isfinite(glass), 1, 0))

@@ -28,8 +28,7 @@ def marchenko_pastur_edges(
 
     - `load`: patterns per neuron, positive, of any shape; may be traced.
 
-    **Returns:** the pair (lower, upper), each of the shape of `load`; NaN where a traced one is not
-    positive and finite.
+    **Returns:** the pair (lower, upper), each of the shape of `load`; NaN if a traced one is not positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 
@@ -79,7 +78,7 @@ def marchenko_pastur_density(eigenvalue: Real[ArrayLike, "..."], load: Real[Arra
     eigenvalue, load = jnp.broadcast_arrays(eigenvalue, load.astype(eigenvalue.dtype))
     lower, upper = marchenko_pastur_edges(load)
     gap = (upper - eigenvalue) * (eigenvalue - lower)
-    # Between the edges, and large enough for 1/λ² of the derivative to be finite.
+    # Between the edges, and large enough that the derivative's 1/λ² is finite.
     outside = (gap <= 0) | (eigenvalue < jnp.finfo(gap.dtype).tiny ** 0.5)
     root = jnp.sqrt(jnp.where(outside, 1, gap)) / jnp.where(outside, 1, eigenvalue)
     return jnp.maximum(1, load) / (2 * jnp.pi) * jnp.where(outside, 0, root)
@@ -94,7 +93,7 @@ def zero_mass(load: Real[ArrayLike, "..."]) -> Float[Array, "..."]:
 
     - `load`: patterns per neuron, positive, of any shape; may be traced.
 
-    **Returns:** the fraction, of the shape of `load`; NaN where a traced one is not positive and finite.
+    **Returns:** the fraction, of the shape of `load`; NaN if a traced one is not positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 
@@ -115,15 +114,16 @@ def critical_slope(load: Real[ArrayLike, "..."], *, self_coupling: bool = False)
         s (1 + √load)² = 1 with self-couplings J_ii = load,    s (1 + 2√load) = 1 without
 
     Without them all eigenvalues of J = ΞᵀΞ/N shift by −load. The largest one, load λ₊ of `marchenko_pastur_edges`,
-    decides at every load: the least, −load or 1 − 2√load, is smaller in size, so that the synchronous map x ← Jφ(x)
-    loses its origin where the flow ẋ = −x + Jφ(x) does. Exact for random patterns and P, N → ∞.
+    determines stability at every load: the smallest, −load or 1 − 2√load, is smaller in absolute value, so that the
+    origin becomes unstable at the same slope for the synchronous map x ← Jφ(x) and for the flow ẋ = −x + Jφ(x). Exact
+    for random patterns and P, N → ∞.
 
     **Arguments:**
 
     - `load`: patterns per neuron, positive, of any shape; may be traced.
     - `self_coupling`: whether the diagonal of the couplings is kept.
 
-    **Returns:** the slope, of the shape of `load`; NaN where a traced one is not positive and finite.
+    **Returns:** the slope, of the shape of `load`; NaN if a traced one is not positive and finite.
 
     **Raises:** `ValueError` if `load` is not positive and finite.
 

@@ -15,7 +15,7 @@ RETRIEVAL = Retrieval()
 
 
 class ReplicaState(eqx.Module):
-    r"""What `hopfield_jax.theory.replica_state` returns.
+    r"""Result of `hopfield_jax.theory.replica_state`.
 
     **Attributes:**
 
@@ -27,10 +27,10 @@ class ReplicaState(eqx.Module):
     - `free_energy`, `energy`, `entropy`: per neuron, f = e − T s.
     - `replica_stability`: 1 − αβ²⟨sech⁴βh⟩/(1 − C)² of de Almeida and Thouless; negative where replica symmetry breaks,
       −∞ at T = 0.
-    - `pattern_stability`: 1 − β⟨ξ¹(ξ¹ − ξ²)sech²βh⟩, with which a difference between the overlaps of two condensed
-      patterns falls off; of a further pattern, 1 − C, where fewer than two are condensed. Negative: a saddle.
+    - `pattern_stability`: 1 − β⟨ξ¹(ξ¹ − ξ²)sech²βh⟩, the decay rate of a difference between the overlaps of two
+      condensed patterns; with fewer than two, that of a further overlap, 1 − C. Negative: a saddle.
     - `residual`: largest imbalance of the equations for m and √(αr).
-    - `result`: how it ended.
+    - `result`: the result code.
     """
 
     load: Scalar
@@ -72,25 +72,25 @@ def replica_state(
         f = α/2 + n m²/2 + αrC/2 + (α/2β)[log(1 − C) − βq/(1 − C)] − T⟨log 2cosh βh⟩,
         m = ⟨ξ^ν tanh βh⟩,    q = ⟨tanh² βh⟩,    r = q/(1 − C)²,
 
-    the average being over a standard normal z and the condensed patterns. α/2 is the missing diagonal of the couplings.
-    f = e − T s comes from its parts, which all have a limit at T = 0:
+    averaged over a standard normal z and the condensed patterns. α/2 is the missing diagonal of the couplings. f = e −
+    T s is computed from e and s, which have limits at T = 0:
 
         e = −n m²/2 − (α/2) C [1/(1 − C) + r],    s = ⟨log 2cosh βh − βh tanh βh⟩ − (α/2)[log(1 − C) + C/(1 − C)].
 
     At T = 0 retrieval is √(2α) = erf(y)/y − (2/√π)e^{−y²}, m = erf y. The entropy is negative there, because replica
     symmetry is broken (`replica_stability`).
 
-    A phase is found by what it is and not by iteration from somewhere: at a given ratio y = m/√(αr) the load is
-    explicit, and retrieval is what lies between load zero and the largest load on that curve, a fold. So where there is
-    none the result says so. Slopes with respect to load and temperature are those of the implicit function theorem; at
-    the fold they are infinite.
+    A phase is identified on its curve instead of by iteration: at a given ratio y = m/√(αr) the load is explicit, and
+    retrieval lies between load zero and the largest load on that curve, a fold. If the phase does not exist, `result`
+    says so. Derivatives with respect to load and temperature follow from the implicit function theorem; at the fold
+    they are infinite.
 
     **Arguments:**
 
     - `load`: patterns per neuron, α, positive; may be traced.
-    - `temperature`: T, not negative; may be traced. The unit is the strength of the couplings.
+    - `temperature`: T, not negative, in units of the couplings; may be traced.
     - `phase`: `Retrieval()`, `Mixture(n)`, `SpinGlass()` or `Paramagnet()`.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
     **Returns:** a `ReplicaState`.
 
@@ -127,7 +127,7 @@ def _replica_state(phase: AbstractPhase, load: Scalar, temperature: Scalar) -> R
 def describe(
     num_condensed: int, x: Float[Array, "2"], exists: Bool[Array, ""], load: Scalar, temperature: Scalar
 ) -> ReplicaState:
-    """All numbers of a state, from the overlap and the deviation of the crosstalk."""
+    """A full state from its overlap and the deviation of its crosstalk."""
     n, average = num_condensed, site_averages(num_condensed, x[0], x[1], temperature)
     energy, entropy = energy_and_entropy(n, x[0], average, load)
     enhancement = 1 / (1 - average.susceptibility)
@@ -186,8 +186,7 @@ def replica_branch(
 
     **Returns:** a `hopfield_jax.Branch` whose parameter is the load and whose states are (m, δ).
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
-    `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 
     **Example:**
 
@@ -206,7 +205,7 @@ def replica_branch(
     state = replica_state(load, temperature, phase=phase, throw=throw)
     found = is_okay(state.result)
     start = jax.lax.stop_gradient(jnp.stack([state.overlap, jnp.sqrt(load * state.noise)]))
-    inside = jnp.where(found, load, 1)  # else any numbers, of which nothing is kept
+    inside = jnp.where(found, load, 1)  # otherwise dummy numbers, whose result is masked
     out = follow(
         eqx.Partial(imbalance, phase.num_condensed, temperature=temperature),
         jnp.where(found, start, 1),

@@ -8,7 +8,8 @@ from jax.scipy.special import erf
 from .._misc import inner
 from .._types import Array, Scalar
 
-# Trapezoid sums in a strip free of poles of half-width π/2, as wide as the type asks for: errors of e^{−π²/step}.
+# Trapezoid sums over a range that depends on the float type. No poles within a strip of half-width π/2: errors of
+# e^{−π²/step}.
 _STEP = {"float64": 0.27, "float32": 0.5}
 _REACH_NORMAL = {"float64": 8.64, "float32": 6.0}
 _REACH_LOGISTIC = {"float64": 18.9, "float32": 10.0}
@@ -77,12 +78,12 @@ def spin_averages(mean: Scalar, deviation: Scalar, temperature: Scalar) -> SpinA
 
 
 def _nodes(reach: float, step: float, dtype) -> Array:
-    """None of them at zero, so that no |x| is differentiated at its kink."""
+    """Nodes without zero, so that |x| is not differentiated at its kink."""
     half = round(reach / step)
     return jnp.asarray(step * (np.arange(-half, half) + 0.5), dtype)
 
 
 def _spin(x: Array) -> tuple[Array, Array, Array]:
-    """tanh, its slope, and the entropy of a spin whose mean it is; no cancellation at large fields."""
+    """tanh, its slope, and the entropy of a spin with that mean, without cancellation at large fields."""
     far = jnp.exp(-2 * jnp.abs(x))
     return jnp.tanh(x), 4 * far / jnp.square(1 + far), jnp.log1p(far) + 2 * jnp.abs(x) * far / (1 + far)
