@@ -1,4 +1,4 @@
-"""The crosstalk noise of simulated networks: how Gaussian it is."""
+"""The crosstalk noise of simulated networks, and its deviation from a Gaussian."""
 
 import functools
 
@@ -19,12 +19,12 @@ from ._trial import Sizes, counted, one_trial
 
 
 class NoiseStatistics(eqx.Module):
-    r"""What `hopfield_jax.dmft.crosstalk_noise` returns: the crosstalk noise over the neurons at each time.
+    r"""Result of `hopfield_jax.dmft.crosstalk_noise`: statistics of the crosstalk noise over the neurons at each time.
 
     **Attributes:** shape (times,) each
 
     - `times`; `variance` and `excess_kurtosis` with their standard errors over networks; a Gaussian has 0.
-    - `predicted_variance`: the theory's. `setting`: the conventions. `result`: how it ended.
+    - `predicted_variance`: the theory's. `setting`: the conventions. `result`: the code.
     """
 
     times: Float[Array, " times"]
@@ -63,15 +63,15 @@ def crosstalk_noise(
     throw: bool = True,
 ) -> NoiseStatistics:
     r"""Extracts the crosstalk noise of every neuron, $\xi_i[h_i - g m_t\xi_i - \sum_s F_{ts}\phi_i(s)]$ with $h$ the
-    field of the stored patterns, and measures how Gaussian it is.
+    field of the stored patterns, and measures its variance and excess kurtosis.
 
-    Without taking off the theory's feedback $F$ it is not Gaussian even in the limit.
+    Without subtracting the feedback $F$ it is not Gaussian even in the limit.
 
-    **Arguments:** as `simulate`, and `theory`, the solution of the same model and cue (nobody checks that it is).
+    **Arguments:** as `simulate`, and `theory`, the solution for the same model and cue (not verified).
 
-    **Returns:** a `NoiseStatistics`, of the times before the last.
+    **Returns:** a `NoiseStatistics` for all times but the last.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
     """
     if not isinstance(theory, OrderParameters):
         fail("theory", "the solution of `solve`", kind(theory))

@@ -1,4 +1,4 @@
-"""Plasticity kernels: how synapses remember what the network did."""
+"""Plasticity kernels: the weights of past outputs in the couplings."""
 
 import abc
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from .._types import Array, Float, Parameter, Scalar
 
 
 class Exponential(eqx.Module):
-    r"""$\lambda K$ of synapses that forget at one rate, as a recursion: $\sum_s \lambda K_{ts}X_s$ is $M_t$ with
+    r"""An exponential kernel $\lambda K$ as a recursion: $\sum_s \lambda K_{ts}X_s$ is $M_t$ with
 
     $$M_t = M^-_t + \text{now}\,X_t\;(t > 0),\qquad M^-_{t+1} = \text{keep}\,M_t + \text{add}\,X_t,\qquad
       M^-_0 = 0.$$
 
-    **Arguments:** `keep`, `add` and `now`, numbers; `now` is zero but for a trapezoid rule.
+    **Arguments:** `keep`, `add` and `now`, numbers; `now` is nonzero only for the trapezoid rule.
     """
 
     keep: Scalar
@@ -29,13 +29,14 @@ class Exponential(eqx.Module):
     def dense(self, num_times: int) -> Float[Array, "times times"]:
         r"""$\lambda K_{ts}$, lower triangular."""
         lags, later = _lags(num_times), np.arange(num_times)[None] > 0
-        whole = np.maximum(lags, 0).astype(np.int32)  # with a whole power the derivative at keep = 0 is no NaN
+        whole = np.maximum(lags, 0).astype(np.int32)  # integer powers have a finite derivative at keep = 0
         kept = lambda n: jax.lax.pow(jnp.broadcast_to(self.keep, lags.shape), jnp.asarray(n))  # noqa: E731
         past = jnp.where(lags > 0, self.add * kept(np.maximum(whole - 1, 0)), 0)
         return past + jnp.where((lags >= 0) & later, self.now * kept(whole), 0)
 
 
-# An array of shape (times, times), or (times, times, times) for kernels of two times; or what adds up to it.
+# An array of shape (times, times), or (times, times, times) for kernels of two times; an `Exponential`; or a tuple
+# (sum).
 Table = Array | Exponential | tuple["Table", ...]
 
 
@@ -45,17 +46,17 @@ class AbstractPlasticityKernel(Checked):
     $$A_{ij}(t) = \frac{\lambda}{N}\sum_{s<t} K(t, s)\,\phi_i(s)\phi_j(s),\qquad\text{or}\qquad
       A_{ij}(t) = \frac{\lambda}{N}\sum_{s,s'<t} K(t; s, s')\,\phi_i(s)\phi_j(s').$$
 
-    Kernels add up: `LeakyHebbian(0.5, tau=5.0) + LeakyHebbian(-0.2, tau=50.0)`.
+    Kernels can be added: `LeakyHebbian(0.5, tau=5.0) + LeakyHebbian(-0.2, tau=50.0)`.
     """
 
     @abc.abstractmethod
     def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Table:
         r"""$\lambda K$ at the times 0, dt, …: an array of shape (num_times, num_times), zero unless s < t (of a kernel
-        of two times (num_times, num_times, num_times), zero unless s, s' < t), an `Exponential`, or a tuple of these,
-        which add up.
+        of two times (num_times, num_times, num_times), zero unless s, s' < t), an `Exponential`, or a tuple of these
+        (their sum).
 
-        `trapezoid` asks for an integral over s by the trapezoid rule, for the schemes of second order: s = t belongs to
-        it, and the first and last time count half. A kernel that does not know it stays of first order.
+        `trapezoid` requests the trapezoid rule over s, for second-order schemes: it includes s = t, and the first and
+        last time have half weight. A kernel that ignores it is of first order.
         """
 
     def __add__(self, other: "AbstractPlasticityKernel") -> "AbstractPlasticityKernel":
@@ -63,7 +64,7 @@ class AbstractPlasticityKernel(Checked):
 
 
 class KernelSum(AbstractPlasticityKernel):
-    """Several kernels at once, `kernel + kernel`.
+    """The sum of several kernels, `kernel + kernel`.
 
     **Arguments:** `kernels`, a tuple of them.
     """
@@ -100,7 +101,7 @@ class LeakyHebbian(AbstractPlasticityKernel):
 
 
 class AccumulatingHebbian(AbstractPlasticityKernel):
-    r"""Synapses that never forget: $K = dt$.
+    r"""Hebbian plasticity without decay: $K = dt$.
 
     **Arguments:** `strength`, $\lambda$, per unit of time, of either sign.
     """
@@ -135,7 +136,7 @@ class FunctionKernel(AbstractPlasticityKernel):
         r"""$\lambda\,dt\,k(t, s)$ below the diagonal."""
         lags = _lags(num_times)
         times, asked = jnp.arange(num_times).astype(dt.dtype) * dt, (lags > 0) | (trapezoid & (lags == 0))
-        # The function is asked for s < t alone: a value that is infinite elsewhere would spoil gradients.
+        # Evaluated for s < t only: infinite values elsewhere would make gradients NaN.
         later = jnp.where(asked, times[:, None], dt)
         values = jax.vmap(jax.vmap(self.fn))(later, jnp.where(asked, times[None, :], 0))
         ends = (lags == 0) | (np.arange(num_times)[None] == 0) if trapezoid else np.zeros_like(lags, bool)
@@ -164,7 +165,7 @@ class TableKernel(AbstractPlasticityKernel):
         causal("TableKernel.values", self.values, trapezoid=False)
 
     def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Float[Array, "..."]:
-        r"""$\lambda K$, cut to the times asked for."""
+        r"""$\lambda K$ at the first `num_times` times."""
         if len(self.values) < num_times:
             fail("TableKernel.values", f"at least num_steps + 1 = {num_times} times", f"shape {self.values.shape}")
         return self.strength * self.values[(slice(num_times),) * self.values.ndim]
@@ -173,7 +174,7 @@ class TableKernel(AbstractPlasticityKernel):
 def kernel_tables(
     kernel: AbstractPlasticityKernel | None, num_times: int, dt: Scalar, trapezoid: bool
 ) -> tuple[Exponential | Array, ...]:
-    """What adds up to λK, each of it checked; nothing without plasticity."""
+    """The validated terms of λK; empty without plasticity."""
 
     name = f"{type(kernel).__name__}.table"
 
@@ -195,8 +196,8 @@ def kernel_tables(
 
 
 def causal(argument: str, table: Array, trapezoid: bool) -> Array:
-    """The table, if it is zero unless s < t (by the trapezoid rule s ≤ t): a known one that is not raises, a traced one
-    becomes NaN."""
+    """Validates that the table is zero unless s < t (s ≤ t by the trapezoid rule): a concrete one raises otherwise, a
+    traced one becomes NaN."""
     lags = _lags(len(table)) + trapezoid
     late = lags <= 0 if table.ndim == 2 else (lags <= 0)[:, :, None] | (lags <= 0)[:, None, :]
     if is_concrete(table):

@@ -1,4 +1,4 @@
-"""The strength of plasticity that is best for retrieval, by gradient."""
+"""The optimal strength of plasticity, by gradients."""
 
 import itertools
 from collections.abc import Callable
@@ -24,30 +24,29 @@ from ._solve import check_model
 RandomRun = Callable[[AbstractPlasticModel, AbstractCue, PRNGKey], OrderParameters]
 Measure = Callable[[Run, AbstractPlasticModel, AbstractCue], Scalar]
 
-_FINE = 257  # places between two strengths at which the curves through values and gradients are looked at
+_FINE = 257  # points between two strengths at which the splines are evaluated
 
 
 def final_overlap(run: Run, model: AbstractPlasticModel, cue: AbstractCue) -> Scalar:
-    """The overlap with the (first) pattern at the last step: what `optimal_strength` makes largest unless told
-    otherwise."""
+    """The overlap with the (first) pattern at the last step, the default measure of `optimal_strength`."""
     return run(model, cue).overlap.reshape(-1, cue.shape[0] if cue.shape else 1)[-1, 0]
 
 
 class OptimalStrength(eqx.Module):
-    r"""What `hopfield_jax.dmft.optimal_strength` returns.
+    r"""Result of `hopfield_jax.dmft.optimal_strength`.
 
     **Attributes:**
 
-    - `strength`: $\lambda^*$. `lower`, `upper`: the strengths around it that are not worse at a confidence of 95 %
-      (Student's t of the repeats' differences from the best; the bounds themselves for a single repeat): the error of
-      $\lambda^*$, and how broad the maximum is.
+    - `strength`: $\lambda^*$. `lower`, `upper`: the interval of strengths that are not worse at a confidence of 95 %
+      (Student's t of the repeats' differences from the best; the bounds themselves for a single repeat). It reflects
+      the error of $\lambda^*$ and the width of the maximum.
     - `value`, `value_error`: the measure at $\lambda^*$, its mean and standard error over repeats.
-    - `at_bound`: whether it stands at a bound, beyond which it may be better still: then take wider bounds.
-    - `strengths`: all that were tried, shape (strengths,), in order. `values`, `gradients`: of every repeat there,
-      shape (strengths, repeats).
-    - `mismatch`: over the strengths as good within errors and the five nearest ones, how far the mean gradient lies
-      outside of the slopes of the mean value to both neighbours, as a fraction of the steepest of these.
-    - `setting`: the other conditions. `result`: how it ended.
+    - `at_bound`: whether the maximum is at a bound: then take wider bounds.
+    - `strengths`: all evaluated ones, shape (strengths,), in order. `values`, `gradients`: of every repeat, shape
+      (strengths, repeats).
+    - `mismatch`: the largest distance of the mean gradient from the interval of the mean value's slopes to both
+      neighbours, relative to the steepest slope, over the strengths as good within errors and the five nearest ones.
+    - `setting`: the other conditions. `result`: the code.
     """
 
     strength: Scalar
@@ -64,8 +63,8 @@ class OptimalStrength(eqx.Module):
     result: RESULTS
 
     def curves(self, strengths: ArrayLike) -> np.ndarray:
-        """The measure of every repeat at other strengths, by the spline whose maximum this is, NaN beyond those that
-        were finite; shape (strengths, repeats)."""
+        """The splines of the measure of every repeat at other strengths, NaN outside the finite range; shape
+        (strengths, repeats)."""
         found = _curves(*(np.asarray(x, np.float64) for x in (self.strengths, self.values, self.gradients)))
         if found is None:
             return np.full((len(np.asarray(strengths)), self.values.shape[1]), np.nan)
@@ -101,37 +100,37 @@ def optimal_strength(
     progress: bool = True,
     throw: bool = True,
 ) -> OptimalStrength:
-    r"""The strength $\lambda^*$ of plasticity at which retrieval is best, by the gradient of theory or simulation.
+    r"""Maximises a measure of retrieval over the strength $\lambda$ of plasticity, by gradients of theory or
+    simulation.
 
     The measure and its derivative are computed at a few strengths between the bounds, then at as many between the
-    neighbours of the best, and the maximum is that of the cubic Hermite spline through them. Its error comes from the
-    repeats, each with a key of its own, the same at all strengths (common random numbers), so that their differences
-    from the best are far sharper than the values themselves.
+    neighbours of the best. The result is the maximum of the cubic Hermite spline through them. Its error comes from
+    repeats with independent keys. Each repeat uses one key at all strengths (common random numbers), so that
+    differences from the best have much smaller errors than the values.
 
-    Where plasticity is so strong that sites have several states, which of them a path ends in jumps with $\lambda$. No
-    derivative along the path sees that, and after many steps it may lose most of the slope. So a derivative outside of
-    the slopes of the value to both neighbours is brought back to them; `mismatch` says by how much it was off.
+    Under strong plasticity sites have several stable states, and the final state of a path jumps as $\lambda$ changes.
+    Pathwise derivatives miss jumps and may lose most of the slope after many steps. Derivatives are therefore clipped
+    to the interval of the slopes to both neighbours; `mismatch` reports the largest correction.
 
     **Arguments:**
 
     - `run`: theory or simulation, a function of model, cue and key that returns an `OrderParameters`, such as
       `lambda model, cue, key: hj.dmft.solve(model, cue, num_steps=60, num_shifts=1, key=key, throw=False)`; one shift
-      or network a key is enough.
+      or network per key is enough.
     - `model`: its kernel has a `strength`, which is ignored. `cue`.
-    - `key`, `num_repeats`: of the randomness.
+    - `key`, `num_repeats`: random key, and the number of independent repeats.
     - `lower`, `upper`: bounds of $\lambda$.
-    - `measure`: what is made largest, a number from a run (of model and cue), model and cue: `final_overlap`, or
-      `lambda run, model, cue: hj.dmft.largest_load(run, model, cue, throw=False).value`.
-    - `num_strengths`: of a round, at least 3. `num_rounds`: a round divides the spacing by a half of that.
-    - `value_and_grad`: as in `hopfield_jax.tune`. `progress`: whether to show a bar on a terminal. `throw`: whether an
-      unsuccessful end raises; else it is in `result`.
+    - `measure`: the maximised number, a function of a run (itself a function of model and cue), model and cue:
+      `final_overlap`, or `lambda run, model, cue: hj.dmft.largest_load(run, model, cue, throw=False).value`.
+    - `num_strengths`: per round, at least 3. `num_rounds`: each further round divides the spacing by half of that.
+    - `value_and_grad`: as in `hopfield_jax.tune`. `progress`: whether to show a progress bar on a terminal. `throw`:
+      whether to raise on failure; otherwise the code is in `result`.
 
     **Returns:** an `OptimalStrength`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
-    `not_finite` where the measure is a number at fewer than two strengths, `edge_of_domain` where the best stands
-    beside strengths at which it is none, `flat` where it is the same at all. Units through which no gradient goes
-    (`Sign`, `Glauber`) raise: see `scan_strength`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`: `not_finite` if the
+    measure is finite at fewer than two strengths, `edge_of_domain` if the best strength is next to one where it is not
+    finite, `flat` if it is constant. Discontinuous units (`Sign`, `Glauber`) raise: use `scan_strength`.
 
     ```python
     import jax
@@ -197,9 +196,8 @@ def _at(run, measure, value_and_grad, model, cue, strength: Array, key: PRNGKey)
 
 
 def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) -> Any:
-    """One curve a repeat, a cubic spline through the strengths at which all repeats are finite; `None` for fewer than
-    two."""
-    from scipy.interpolate import CubicHermiteSpline  # here, as it takes longer to import than the rest of the library
+    """A cubic spline per repeat through the strengths at which all repeats are finite; `None` for fewer than two."""
+    from scipy.interpolate import CubicHermiteSpline  # imported lazily: slower to import than the rest of the library
 
     fine = np.all(np.isfinite(values) & np.isfinite(gradients), axis=1)
     if fine.sum() < 2:
@@ -209,8 +207,8 @@ def _curves(strengths: np.ndarray, values: np.ndarray, gradients: np.ndarray) ->
 
 
 def _slopes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The smaller and the larger of the slopes to both neighbours; at an end, to its one and as far again as the next
-    is from that."""
+    """The smaller and the larger of the slopes to both neighbours; at an end, the slope to its only neighbour, extended
+    by the change to the next slope."""
     chords = np.diff(y, axis=0) / np.diff(x)[:, None]
     first, last = (2 * chords[:1] - chords[1:2], 2 * chords[-1:] - chords[-2:-1]) if len(x) > 2 else (chords, chords)
     both = np.concatenate([first, chords]), np.concatenate([chords, last])
@@ -218,7 +216,7 @@ def _slopes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _best(curves: Any) -> tuple[float, np.ndarray, np.ndarray]:
-    """Where the mean curve is highest; the strengths looked at, and all curves there."""
+    """The maximum of the mean curve; the evaluated strengths, and all curves there."""
     grid = np.unique(np.concatenate([np.linspace(*ends, _FINE) for ends in itertools.pairwise(curves.x)]))
     heights = curves(grid)
     return grid[np.argmax(heights.mean(axis=1))], grid, heights

@@ -1,4 +1,4 @@
-"""The one result type of theory and simulation."""
+"""The common result type of theory and simulation."""
 
 import abc
 import functools
@@ -28,8 +28,8 @@ def setting(source: str, model: eqx.Module, cue: eqx.Module) -> Setting:
 
 
 class AbstractTwoTime(eqx.Module):
-    """Where two-time quantities come from: `of(name)` is a matrix (times, times) and its standard error, `None` for
-    what is not known."""
+    """Source of two-time quantities: `of(name)` is a matrix (times, times) and its standard error, or `None` for
+    unknown ones."""
 
     @abc.abstractmethod
     def of(self, name: str) -> tuple[Array | None, Array | None]:
@@ -37,17 +37,17 @@ class AbstractTwoTime(eqx.Module):
 
 
 class Measured(AbstractTwoTime):
-    """Matrices that were measured, by name, each with its error (or `None`)."""
+    """Measured matrices by name, each with its error (or `None`)."""
 
     matrices: dict[str, tuple[Array, Array | None]]
 
     def of(self, name: str) -> tuple[Array | None, Array | None]:
-        """As it was measured."""
+        """The measured matrix and its error."""
         return self.matrices.get(name, (None, None))
 
 
 class Factors(AbstractTwoTime):
-    """What theory keeps: rows of every randomisation, from which the matrices are computed when they are asked for.
+    """Rows of every randomisation of the theory, from which matrices are computed lazily.
 
     **Attributes:** `rows`, leading axes (randomisations, times); `propagation`, $p$ in $R = (1 - pG)^{-1}$; `tables`
     of $\\lambda K$.
@@ -89,7 +89,7 @@ def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
             answer = _causal_weights(rows.answers, rows.sources)
             propagator = jnp.eye(size, dtype=answer.dtype) + factors.propagation * answer
             out = jax.scipy.linalg.solve_triangular(propagator, answer.T, trans="T", lower=True, unit_diagonal=True).T
-            # Answers are seen in the noise: below the rounding of a field nothing is.
+            # The response is estimated from the noise, which must exceed the rounding of a field.
             drowned = jnp.sqrt(jnp.max(jnp.sum(rows.sources**2, axis=1))) < jnp.finfo(out.dtype).eps
             good = good[:, None] & ~drowned
         return jnp.where(good, out, jnp.nan)
@@ -98,11 +98,11 @@ def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
 
 
 def _causal_weights(rows: Float[Array, "times n"], basis: Float[Array, "times n"]) -> Float[Array, "times times"]:
-    r"""Strictly lower triangular $W$ with $W \cdot \text{basis} = \text{rows}$, of all such rows the shortest.
+    r"""The minimum-norm strictly lower triangular $W$ with $W \cdot \text{basis} = \text{rows}$.
 
-    Where outputs hardly differ, single entries are sampling errors over nothing: a ridge, a hundredth of a basis row's
-    size, takes those away and leaves sums over the outputs as they are. One QR decomposition serves all times, since
-    that of the rows before t is a part of it.
+    Where outputs hardly differ, single entries are dominated by sampling errors: a ridge of a hundredth of a basis
+    row's size suppresses them and preserves sums over the outputs. One QR decomposition serves all times, since that of
+    the rows before t is a part of it.
     """
     size = len(basis)
     ridge = 1e-2 * jnp.sqrt(jnp.mean(jnp.sum(basis**2, axis=1)))
@@ -116,8 +116,8 @@ class OrderParameters(eqx.Module):
     r"""Macroscopic trajectory of a network; index t counts updates, 0 is the cue.
 
     Shapes: (times,) with times = num_steps + 1, or (times, times) for two-time quantities, whose row is the later time.
-    Of several condensed patterns, `overlap` has shape (times, condensed). `*_error` are standard errors: over
-    randomisations (theory) or networks (simulation). What was not measured is `None`.
+    For several condensed patterns, `overlap` has shape (times, condensed). `*_error` are standard errors: over
+    randomisations (theory) or networks (simulation). Quantities that were not measured are `None`.
 
     **Attributes:**
 
@@ -125,19 +125,19 @@ class OrderParameters(eqx.Module):
     - `overlap`: $m_t = \langle\xi\phi_t\rangle$. `cue_overlap`: $C_{t0}$.
     - `energy`: per neuron, $\langle x\phi - L(x)\rangle - \frac12\langle\phi I\rangle - \langle\theta\phi\rangle$.
     - `error_fraction`: $P(\xi\phi_t < 0) + \frac12 P(\phi_t = 0)$.
-    - `rank`: of theory, how many directions the outputs span, the most of all randomisations. `dropped`: the largest
-      residual that became none, over the size of the outputs (at most `tolerance`). `orthogonality`: how far the
-      directions are from orthonormal, the largest entry of $|\langle qq^\top\rangle - 1|$.
+    - `rank`: of theory, the number of directions, the largest over randomisations. `dropped`: the largest dropped
+      residual, relative to the size of the outputs (at most `tolerance`). `orthogonality`: the largest entry of
+      $|\langle qq^\top\rangle - 1|$.
     - `residual`: largest change, in standard errors, of overlaps and correlations when fresh paths are driven by the
-      solved order parameters (`None` unless asked for).
-    - `two_time`: where the matrices come from. `setting`: the conventions. `result`: how it ended; numbers after a
-      failure are NaN.
+      solved order parameters (`None` unless `check`).
+    - `two_time`: source of the matrices. `setting`: the conventions. `result`: the code; numbers after a failure are
+      NaN.
 
-    **Computed when asked for:**
+    **Computed lazily:**
 
     - `correlation`: $C_{ts} = \langle\phi_t\phi_s\rangle$. `response`: $G_{ts} = \langle\partial\phi_t/
       \partial\theta_s\rangle$. Where the noise is nearly the same at two times, single entries are ill-determined and
-      only their sums are sharp; NaN where it is smaller than rounding (at loads below 1e-14 in float32).
+      only their sums are accurate; NaN where it is smaller than rounding (at loads below 1e-14 in float32).
     - `noise_covariance`: of the crosstalk. `crosstalk_feedback`: $F_{ts}$, weight of $\phi_s$ in the field of the
       stored patterns at t. `plastic_feedback`: $\lambda K_{ts}C_{ts}$, its weight in that of the plastic synapses.
     """
@@ -220,7 +220,7 @@ class OrderParameters(eqx.Module):
 
 
 def mean_and_error(x: PyTree) -> tuple[PyTree, PyTree]:
-    """Mean over the leading axis and its standard error, infinite for one member only."""
+    """Mean over the leading axis and its standard error, which is infinite for a single member."""
 
     def error(a: Array) -> Array:
         if len(a) < 2:

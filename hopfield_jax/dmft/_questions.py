@@ -1,6 +1,6 @@
-"""Questions to theory or simulation: how well they agree, basins, loads, the best strength of plasticity.
+"""Agreement of theory and simulation, basins, largest loads, scans over the strength of plasticity.
 
-`run` stands for either: a function of model and cue that returns an `OrderParameters`, such as
+`run` is theory or simulation: a function of model and cue that returns an `OrderParameters`, such as
 `lambda model, cue: hj.dmft.solve(model, cue, num_steps=60, key=key, throw=False)`.
 """
 
@@ -24,16 +24,15 @@ Run = Callable[[AbstractPlasticModel, AbstractCue], OrderParameters]
 
 
 class Agreement(eqx.Module):
-    r"""What `hopfield_jax.dmft.agreement` returns.
+    r"""Result of `hopfield_jax.dmft.agreement`.
 
     **Attributes:**
 
     - `squared_difference`: $\sum_t (m_t^{\text{theory}} - m_t^{\text{network}})^2\,dt$.
-    - `expected`: what the standard errors alone make of it, $\sum_t(\sigma^2 + \sigma'^2)\,dt$; the difference is
-      biased upward by that much.
+    - `expected`: its expectation from the standard errors alone, $\sum_t(\sigma^2 + \sigma'^2)\,dt$.
     - `largest_deviation`: largest difference of the overlaps, and `in_errors`: the largest one in standard errors.
-    - `step`: where the latter is found. Both leave out clamped overlaps, and `in_errors` is NaN where one randomisation
-      or one network alone left an error unknown.
+    - `step`: the step of the latter. Both omit clamped overlaps; `in_errors` is NaN if an error is unknown (a single
+      randomisation or network).
     """
 
     squared_difference: Scalar
@@ -55,9 +54,9 @@ class Agreement(eqx.Module):
 
 
 def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
-    """Compares two trajectories of the overlap, of theory and simulation or any two.
+    """Compares two trajectories of the overlap, such as those of theory and simulation.
 
-    For a fair comparison give the theory the load and cue overlap that the simulation realised.
+    Give the theory the load and cue overlap that the simulation realised.
 
     **Arguments:** two results with the same times. **Returns:** an `Agreement`.
 
@@ -71,7 +70,7 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
     difference = theory.overlap - network.overlap
     variance = theory.overlap_error**2 + network.overlap_error**2
     rounding = 4 * jnp.finfo(variance.dtype).eps * jnp.abs(theory.overlap)
-    known = variance > rounding**2  # a clamped overlap has no error, but its mean may be rounded
+    known = variance > rounding**2  # a clamped overlap has no error except rounding of its mean
     ratio = jnp.where(known, jnp.abs(difference) / jnp.sqrt(jnp.where(known, variance, 1)), 0)
     ratio = jnp.where(jnp.isfinite(variance), ratio, jnp.nan).reshape(len(ratio), -1)
     if is_concrete(theory.times) and is_concrete(network.times):
@@ -103,11 +102,11 @@ def _ends(order: OrderParameters) -> tuple[Array, Array]:
     return overlap[..., 0], overlap[..., -1]
 
 
-# The functions that are bisected are partial ones, whose numbers are arguments of the compiled search: a closure would
-# be another program at every call.
+# Bisected functions are `eqx.Partial`s, whose numbers are arguments of the compiled search: a closure would recompile
+# at every call.
 def _margin(run: Run, threshold: Array, model: AbstractPlasticModel, cue: AbstractCue) -> tuple[Array, Array]:
-    r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive where `retrieved` (but for exact equality), and whether the
-    run succeeded."""
+    r"""$\min(m_T - \text{threshold}, m_T - m_0)$, positive if `retrieved` (except for ties), and whether the run
+    succeeded."""
     out = run(model, cue)
     first, last = _ends(out)
     return last - jnp.maximum(threshold.astype(last.dtype), first), is_okay(out.result)
@@ -132,10 +131,10 @@ def basin_boundary(
     throw: bool = True,
 ) -> Threshold:
     r"""The smallest cue overlap $m_0^*$ that is `retrieved`, by bisection. It depends on the number of steps of `run`
-    and on `threshold`: state both with it. Maps over models with `jax.vmap` (with `throw=False`).
+    and on `threshold`: state both. Use `jax.vmap` over models (with `throw=False`).
 
     The gradient of its `value` is that of the root of $m_T = \text{threshold}$ (or $m_T = m_0$), exact for theory with
-    a fixed key. Simulation is not differentiable by the cue, and says so if a gradient is asked for.
+    a fixed key. Simulation is not differentiable with respect to the cue and raises.
 
     **Arguments:** `run`, theory or simulation (see the module); `model`; `threshold`, see `retrieved`; `lower`,
     `upper`, `num_iterations`, `throw`: as in `hopfield_jax.bisect` (at `upper` the network must still move up).
@@ -164,10 +163,9 @@ def largest_load(
     r"""The largest load $\alpha_{\max}$ at which a cue is `retrieved`, by bisection; `model.load` is ignored.
 
     The gradient of its `value`, with respect to strength and time constant of the plasticity, slope of the units, cue
-    or `threshold`, is $-(\partial m_T/\partial\theta)/(\partial m_T/\partial\alpha)$ where $m_T =
-    \text{threshold}$, exact for theory with a fixed key; like the value it has the sampling error of its key, and more
-    of it (another key shows how much). Simulation is not differentiable by the load, and says so if a gradient is asked
-    for.
+    or `threshold`, is $-(\partial m_T/\partial\theta)/(\partial m_T/\partial\alpha)$ where $m_T = \text{threshold}$,
+    exact for theory with a fixed key. Its sampling error is larger than that of the value (compare keys). Simulation is
+    not differentiable with respect to the load and raises.
 
     **Arguments:** as `basin_boundary`, with the bounds of the load, and `cue`. A simulation needs `max_patterns`.
 
@@ -199,13 +197,13 @@ def largest_load(
 
 
 class StrengthScan(eqx.Module):
-    r"""What `hopfield_jax.dmft.scan_strength` returns: the end of the trajectory at every strength.
+    r"""Result of `hopfield_jax.dmft.scan_strength`: final overlaps at every strength.
 
-    **Attributes:** shape (strengths,) each, but for the setting and the best
+    **Attributes:** shape (strengths,) each, except the setting and the best
 
     - `strength`; `overlap`, `cue_overlap` at the last step, with their standard errors.
     - `imprinted`: whether the network ends closer to its cue than to the pattern.
-    - `result`: how each run ended. `setting`: the other conditions.
+    - `result`: the code of each run. `setting`: the other conditions.
     - `best`: the strength of the largest final overlap. `best_lower`, `best_upper`: the smallest and largest strength
       whose overlap lies within the combined standard error of the largest.
     """
@@ -286,7 +284,7 @@ def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
 
 
 def conditions(run: Run, model, cue, threshold: ScalarLike | None = None, *, without: str) -> Setting:
-    """The conditions of a search over the number named `without`."""
+    """The setting without the number that is searched over."""
     one = eqx.filter_eval_shape(run, model, cue)
     where = setting(one.setting.source, model, cue)
     numbers = {name: x for name, x in where.numbers.items() if name != without}

@@ -1,4 +1,4 @@
-"""Schemes: how a neuron's state goes one step of time on."""
+"""Schemes: integration of a neuron's state by one step."""
 
 import abc
 from typing import ClassVar
@@ -13,19 +13,19 @@ class AbstractScheme(eqx.Module):
     r"""A step of $\dot x = h - x$. Mean-field theory is exact for the network on the grid of any scheme."""
 
     trapezoid: ClassVar[bool]
-    """Whether the plasticity's integral over the past is taken by the trapezoid rule."""
+    """Whether the plasticity uses the trapezoid rule."""
     largest_dt: ClassVar[float]
-    """Up to which step it is stable."""
+    """The largest stable step."""
 
     @abc.abstractmethod
     def start(self, x: Float[Array, "*sites"]) -> PyTree[Array]:
-        """What the first step gets as `memory`."""
+        """The initial `memory`."""
 
     @abc.abstractmethod
     def advance(
         self, t: Array, x: Float[Array, "*sites"], field: Float[Array, "*sites"], memory: PyTree[Array], dt: Scalar
     ) -> tuple[Float[Array, "*sites"], PyTree[Array]]:
-        """The next state, and what the step after it gets as `memory`."""
+        """The next state and the next `memory`."""
 
 
 class Euler(AbstractScheme):
@@ -44,14 +44,14 @@ class Euler(AbstractScheme):
 
 
 class AdamsBashforth(AbstractScheme):
-    r"""$x_{t+1} = x_t + dt\,[\frac32 (h_t - x_t) - \frac12 (h_{t-1} - x_{t-1})]$, of second order with one field a
-    step; its first step is Euler's."""
+    r"""$x_{t+1} = x_t + dt\,[\frac32 (h_t - x_t) - \frac12 (h_{t-1} - x_{t-1})]$, of second order with one field per
+    step; the first step is Euler's."""
 
     trapezoid = True
     largest_dt = 0.99  # stable below 1
 
     def start(self, x):
-        """The rate before the first, which is not looked at."""
+        """A placeholder for the previous rate, unused in the first step."""
         return jnp.zeros_like(x)
 
     def advance(self, t, x, field, memory, dt):

@@ -1,4 +1,4 @@
-"""Randomised quasi-Monte Carlo: scrambled Sobol points made inside the program, from direction numbers and a key."""
+"""Randomised quasi-Monte Carlo: scrambled Sobol points, generated in JAX from direction numbers and a key."""
 
 import functools
 
@@ -12,15 +12,15 @@ from .._misc import default_float
 from .._types import Array, Float, PRNGKey, UInt32
 
 _BITS = 32
-MAX_DIMENSIONS = 21201  # of the table of Joe and Kuo (2008) that SciPy carries
+MAX_DIMENSIONS = 21201  # of SciPy's table of Joe and Kuo (2008)
 
 
 def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> UInt32[Array, "dims numbers"]:
-    r"""The numbers from which `uniforms` makes `num_points` (a power of two) scrambled Sobol points, a row a dimension.
+    r"""Generator numbers for `uniforms`: `num_points` (a power of two) scrambled Sobol points, one row per dimension.
 
-    SciPy's direction numbers (Joe and Kuo 2008) under a random lower-triangular matrix scramble and a random digital
-    shift (Matoušek 1998), the last number of each row: each randomisation is an unbiased set of points, so that the
-    spread of a few of them is an honest error.
+    SciPy's direction numbers (Joe and Kuo 2008) with a random lower-triangular matrix scramble and a random digital
+    shift (Matoušek 1998), the last number of each row. Every randomisation is unbiased, so that the spread of several
+    estimates the error.
     """
     if num_points & (num_points - 1) or num_points < 1:
         near = 2 ** max(0, round(np.log2(max(1, num_points))))
@@ -31,20 +31,20 @@ def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> UInt32[Array, 
     plain = jnp.asarray(_direction_numbers(num_dims, int(num_points).bit_length() - 1))
     noise = jr.bits(key, (num_dims, _BITS + 1), jnp.uint32)
     diagonal = 1 << np.arange(_BITS, dtype=np.uint32)[None]
-    columns = diagonal | (noise[:, :_BITS] & (diagonal - 1))  # of the matrix, random below its diagonal
+    columns = diagonal | (noise[:, :_BITS] & (diagonal - 1))  # of the scrambling matrix, random below its diagonal
     chosen = (plain[:, :, None] >> np.arange(_BITS, dtype=np.uint32)[None, None]) & 1
     mixed = jnp.bitwise_xor.reduce(chosen * columns[:, None, :], axis=2)
     return jnp.concatenate([mixed, noise[:, _BITS:]], axis=1)
 
 
 def uniforms(numbers: UInt32[Array, "dims numbers"], num_points: int) -> Float[Array, "dims points"]:
-    """Points in $(0, 1)$, neither 0 nor 1, one dimension a row, from the numbers that `scrambled` gave."""
+    """Points in the open interval $(0, 1)$, one row per dimension, from the numbers of `scrambled`."""
     index = jnp.arange(num_points, dtype=jnp.uint32)
     points = jnp.broadcast_to(numbers[:, -1:], (len(numbers), num_points))
     for bit in range(numbers.shape[1] - 1):
         points ^= ((index >> bit) & jnp.uint32(1))[None, :] * numbers[:, bit, None]
     dtype = default_float()
-    # float32 holds 24 bits: 23 of the point and the half step that keeps it off 0 and 1.
+    # float32 has 24 bits: 23 of the point, and half a step that keeps it away from 0 and 1.
     kept = 23 if dtype == jnp.float32 else _BITS
     return ((points >> (_BITS - kept)).astype(dtype) + 0.5) * 2.0**-kept
 

@@ -1,4 +1,4 @@
-"""How sample paths and neurons are split over a mesh of devices."""
+"""Sharding of sample paths and neurons over a mesh of devices."""
 
 import equinox as eqx
 import jax
@@ -12,14 +12,14 @@ from .._types import Array, PyTree
 
 
 class Split(eqx.Module):
-    """The last axis of large arrays, paths or neurons, in equal pieces on the devices of a mesh; without a mesh in one
-    piece. XLA makes the sums over devices: the formulas see whole arrays."""
+    """Shards the last axis of large arrays (paths or neurons) over the devices of a mesh, if there is one. Formulas use
+    global arrays; XLA inserts the sums over devices."""
 
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
     @staticmethod
     def of(mesh: Mesh | None, argument: str, size: int) -> "Split":
-        """Raises unless the mesh has one axis whose devices share `size`, the value of `argument`, evenly."""
+        """Validates that the mesh has one axis and that its devices divide `size`, the value of `argument`."""
         if mesh is None:
             return ONE_PIECE
         if not isinstance(mesh, Mesh) or len(mesh.axis_names) != 1:
@@ -29,15 +29,15 @@ class Split(eqx.Module):
             fail("mesh", "a call outside `jax.set_mesh` with explicit axes (give them `AxisType.Auto`)", "one inside")
         if size % mesh.size:
             fail(argument, f"a multiple of the {mesh.size} devices of `mesh`", size)
-        return Split(Mesh(mesh.devices, mesh.axis_names))  # whose axis is automatic, even if that of `mesh` is explicit
+        return Split(Mesh(mesh.devices, mesh.axis_names))  # with an automatic axis, even if that of `mesh` is explicit
 
     @property
     def pieces(self) -> int:
-        """How many."""
+        """Number of devices."""
         return 1 if self.mesh is None else self.mesh.size
 
     def along(self, tree: PyTree) -> PyTree:
-        """`tree` with the last axis of every array split; one too short for that stays as it is."""
+        """`tree` with the last axis of every array sharded; shorter ones are unchanged."""
 
         def one(x: Array) -> Array:
             if self.mesh is None or not x.size or x.shape[-1] % self.pieces:
@@ -48,7 +48,7 @@ class Split(eqx.Module):
         return jtu.tree_map(one, tree)
 
     def flat(self, x: Array) -> Array:
-        """(strata, samples) as one axis that is split as the samples are, (strata × samples,)."""
+        """Merges (strata, samples) into one axis with the sharding of the samples, (strata × samples,)."""
         cut = x.reshape(x.shape[0], self.pieces, -1)
         return self.along(cut.swapaxes(0, 1).reshape(-1))
 
@@ -58,15 +58,15 @@ class Split(eqx.Module):
         return self.along(cut.swapaxes(0, 1).reshape(num_strata, -1))
 
     def whole(self, tree: PyTree) -> PyTree:
-        """`tree` with every array (and its cotangent) on every device."""
+        """`tree` with every array (and its cotangent) replicated."""
         if self.mesh is None:
             return tree
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         return jtu.tree_map(lambda x: jax.lax.with_sharding_constraint(x, everywhere) if eqx.is_array(x) else x, tree)
 
     def local(self, tree: PyTree) -> PyTree:
-        """`tree` of arrays on every device as this process's own, on its default device, so that each process may go on
-        with them alone and together with other arrays. What is traced stays on the mesh."""
+        """Moves replicated arrays to the process's default device, so that each process can combine them with other
+        arrays. Tracers are unchanged."""
         if self.mesh is None:
             return tree
         own = lambda x: jnp.asarray(np.asarray(x)) if isinstance(x, jax.Array) and is_concrete(x) else x  # noqa: E731
