@@ -1,4 +1,4 @@
-"""What the hidden neurons follow: h(g), from the visible activations (Lotito 2025, sections 3.1 and 3.2)."""
+"""Maps h(g) from visible activations to hidden neurons (Lotito 2025, sections 3.1 and 3.2)."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,16 +10,16 @@ from .._types import Array, Float, Parameter, Patterns
 
 
 class MemoryMap(Checked):
-    r"""$h = \Xi g + b$: each hidden neuron looks for one memory (J = Ξ, eq. 9).
+    r"""$h = \Xi g + b$: one memory per hidden neuron (J = Ξ, eq. 9).
 
     **Arguments:**
 
     - `patterns`: $\Xi$, shape (patterns, neurons).
-    - `bias`: $b$, one number or one for each pattern. -inf masks a pattern (padding, say): with hidden units that are
-      silent there (`LogSumExp`, `Softplus`, `RectifiedPower`, `Exponential`) it takes no part, and has no gradient.
+    - `bias`: $b$, a scalar or one number per pattern. -inf masks a pattern, such as padding: for hidden units that are
+      silent at -inf (`LogSumExp`, `Softplus`, `RectifiedPower`, `Exponential`) it has no effect and a zero gradient.
 
-    **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix, or a bias that does not fit or masks
-    every pattern.
+    **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix, or a bias of another shape or that
+    masks every pattern.
     """
 
     patterns: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
@@ -40,19 +40,19 @@ class MemoryMap(Checked):
                 f"a visible state of shape {self.patterns.shape[1:]}, as the patterns have (a batch: `jax.vmap`)",
                 f"shape {g.shape}",
             )
-        # In place of -inf a number that is as silent, and whose products with zero and with a slope are finite.
+        # Replaces -inf by a finite number that is equally silent, so that products with zero and slopes are finite.
         bias = jnp.maximum(self.bias, -(float(jnp.finfo(self.bias.dtype).max) ** 0.75))
         return matmul(self.patterns, g) + jnp.where(jnp.all(jnp.isneginf(self.bias)), jnp.nan, bias)
 
 
 class IdentityMap(Checked):
-    r"""$h = \mathbb{1} g + b$: the first `num_hidden` activations, padded with zeros where there are too few
-    (J = 1, the rectangular identity). The memories then live in a generating function.
+    r"""$h = \mathbb{1} g + b$: the first `num_hidden` activations, padded with zeros if there are fewer (J = 1, the
+    rectangular identity). The memories are then stored in a generating function.
 
     **Arguments:**
 
-    - `num_hidden`: number of hidden neurons; default as many as visible ones.
-    - `bias`: $b$, one number or one for each hidden neuron.
+    - `num_hidden`: number of hidden neurons; default that of visible ones.
+    - `bias`: $b$, a scalar or one number per hidden neuron.
     """
 
     num_hidden: int | None = eqx.field(static=True, default=None)

@@ -33,7 +33,7 @@ from ._prediction import own_similarity
 
 
 def cyclic_protocol(num_patterns: int, num_intervals: int) -> Int[Array, " intervals"]:
-    """Which pattern is shown in each interval: 0, 1, …, num_patterns - 1, 0, 1, …; shape (num_intervals,)."""
+    """Index of the pattern presented in each interval: 0, 1, …, num_patterns - 1, 0, 1, …; shape (num_intervals,)."""
     at_least("num_patterns", num_patterns, 1)
     at_least("num_intervals", num_intervals, 1)
     return jnp.arange(num_intervals) % num_patterns
@@ -42,9 +42,9 @@ def cyclic_protocol(num_patterns: int, num_intervals: int) -> Int[Array, " inter
 def random_protocol(
     probabilities: Float[Array, " patterns"], num_intervals: int, *, key: PRNGKey
 ) -> Int[Array, " intervals"]:
-    """Which pattern is shown in each interval, drawn independently with `probabilities`; shape (num_intervals,).
+    """Index of the pattern presented in each interval, drawn with `probabilities`; shape (num_intervals,).
 
-    -1 for traced ones that are none.
+    -1 if traced probabilities are invalid.
     """
     probabilities = as_real("probabilities", probabilities)
     shape_is("probabilities", probabilities, (None,), "(patterns,)")
@@ -57,15 +57,15 @@ def random_protocol(
 
 
 class LearningRun(eqx.Module):
-    r"""What `hopfield_jax.associative.learn` returns.
+    r"""Result of `hopfield_jax.associative.learn`.
 
     **Attributes:**
 
     - `times`: shape (times,), the start and then every `save_every` intervals.
     - `similarity`: cosine between memory μ and observed pattern μ, shape (times, patterns) (eq. 36).
-    - `visits`: intervals in which pattern μ has been shown so far, shape (times, patterns). Times dwell over
-      $\tau_\Xi$ it is the realised exponent $s_\mu$ of `similarity_curve`.
-    - `memories`: the final ones. `result`: how it ended.
+    - `visits`: number of intervals in which pattern μ has been presented so far, shape (times, patterns). visits ·
+      dwell/$\tau_\Xi$ is the realised exponent $s_\mu$ of `similarity_curve`.
+    - `memories`: the final ones. `result`: the result code.
     """
 
     times: Float[Array, " times"]
@@ -97,27 +97,27 @@ def learn(
     save_every: int = 1,
     throw: bool = True,
 ) -> LearningRun:
-    r"""Clamps the visible neurons to one observed pattern after another and lets the memories follow, by Euler steps.
+    r"""Learns memories by Euler steps while the visible neurons are clamped to one observed pattern after another.
 
-    One step an interval is the paper's own numerics; its error against the continuous dynamics is of order
+    One step per interval is the paper's own scheme; its error against the continuous dynamics is of order
     dwell/$\tau_\Xi$ and falls as 1/`steps_per_interval`.
 
     **Main arguments:**
 
     - `rule`: a `SoftmaxPlasticity`.
     - `memories`: $\Xi^{(0)}$, shape (patterns, neurons). `observed`: $\Xi'$, the same shape, row μ near memory μ.
-    - `protocol`: index of the pattern shown in each interval (`cyclic_protocol`, `random_protocol`).
+    - `protocol`: index of the pattern presented in each interval (`cyclic_protocol`, `random_protocol`).
     - `dwell`: length of an interval, in the unit of `tau_memory`; much shorter than $\tau_\Xi/p_\mu$.
 
     **Other arguments:**
 
     - `steps_per_interval`: Euler steps in each interval.
-    - `save_every`: intervals between kept times; must divide their number.
-    - `throw`: whether an unsuccessful end raises.
+    - `save_every`: intervals between saved times; must divide their number.
+    - `throw`: whether to raise on failure.
 
     **Returns:** a `LearningRun`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import jax
@@ -179,7 +179,7 @@ def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_e
 class Stream(Checked):
     """A stream of inputs: pattern `protocol[k]` times `amplitude` during the k-th interval of length `dwell`.
 
-    Called with a time it returns the input, shape (neurons,). Hand the `jump_times()` to `integrate`.
+    A function of time that returns the input, shape (neurons,). Pass `jump_times()` to `integrate`.
     """
 
     patterns: Parameter[Patterns] = eqx.field(metadata=domain("finite", ndim=2))
@@ -192,7 +192,7 @@ class Stream(Checked):
         _protocol_fits("Stream.protocol", self.protocol, len(self.patterns))
 
     def __call__(self, t: ScalarLike) -> Float[Array, " neurons"]:
-        """The input at time `t`; the last pattern stays after the end."""
+        """The input at time `t`; the last pattern is kept after the end."""
         interval = jnp.clip(jnp.floor(as_real("t", t) / self.dwell), 0, len(self.protocol) - 1).astype(jnp.int32)
         return self.amplitude * self.patterns[self.protocol[interval]]
 
@@ -202,17 +202,17 @@ class Stream(Checked):
 
 
 class LearningNetwork(AbstractDynamics):
-    r"""All time scales at once: neurons that settle while the memories drift under a stream of inputs (eq. 10 with 12).
+    r"""Coupled dynamics of neurons and memories under a stream of inputs (eq. 10 with 12).
 
-    The state is `{"neurons": y, "memories": Ξ}`: the neurons follow `build(Ξ, I(t))`, any network that is made from
-    memories and an input, and the memories follow `rule` with $v$ = `read(y)`.
+    The state is `{"neurons": y, "memories": Ξ}`: the neurons follow the network `build(Ξ, I(t))`, the memories follow
+    `rule` with $v$ = `read(y)`.
 
     **Arguments:**
 
     - `build`: `(memories, input) -> AbstractDynamics`.
     - `rule`: a `SoftmaxPlasticity`.
     - `stimulus`: `t -> input`, shape (neurons,); for example a `Stream`.
-    - `read`: picks $v$ out of the neurons' state; default the state itself, or its entry `visible`.
+    - `read`: extracts $v$ from the neurons' state; default the state itself, or its entry `visible`.
 
     ```python
     import jax

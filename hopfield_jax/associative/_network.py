@@ -1,4 +1,4 @@
-"""Associative networks (Lotito 2025, sections 2 to 5): each names its layers and interactions, no more."""
+"""Associative networks (Lotito 2025, sections 2 to 5), defined by their layers and interactions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from ._maps import IdentityMap, MemoryMap
 
 
 class AdiabaticNetwork(AbstractEnergyDynamics):
-    r"""Visible neurons whose hidden neurons follow at once, $h = h(g)$ (quasi-equilibrium, eq. 3 and 7):
+    r"""Visible neurons with instantaneous hidden neurons, $h = h(g)$ (quasi-equilibrium, eq. 3 and 7):
 
     $$E = (v - I)\cdot g - L_v(v) - L_h(h(g)), \qquad \tau_v \dot v = -v + I + \nabla_g L_h(h(g)).$$
 
@@ -73,7 +73,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
                 fail("MemoryMap.bias", "finite numbers for hidden units that are not silent at -inf", "-inf")
 
     def layers(self) -> Layer:
-        """The visible family."""
+        """The visible layer."""
         return Layer(self.visible, self.tau_visible, self.input)
 
     def interactions(self, g: Array) -> dict[str, Scalar]:
@@ -101,7 +101,7 @@ class DenseSynapse(Checked):
 
 
 class MapSynapse(Checked):
-    r"""Energy $-f \cdot h(g)$, through which hidden neurons with activation $f$ follow any differentiable $h(g)$."""
+    r"""Energy $-f \cdot h(g)$, which drives hidden neurons with activation $f$ by any differentiable $h(g)$."""
 
     hidden_map: Callable
 
@@ -114,7 +114,7 @@ class MapSynapse(Checked):
 
 
 class LayeredNetwork(AbstractEnergyDynamics):
-    r"""Any number of neuron families joined by synapses that are energy terms:
+    r"""Any number of layers coupled by synapses that are energy terms:
 
     $$E = \sum_a \big[(x_a - I_a)\cdot g_a - L_a(x_a)\big] + \sum_s E_s(g_a, g_b, \dots), \qquad
       \tau_a \dot x_a = -\partial E/\partial g_a.$$
@@ -122,7 +122,7 @@ class LayeredNetwork(AbstractEnergyDynamics):
     **Arguments:**
 
     - `layers`: name → `Layer`; the state is a dict with the same names.
-    - `synapses`: name → (energy, names of the layers whose activations it takes, in order). An energy is a
+    - `synapses`: name → (energy, names of the layers whose activations are its arguments, in order). An energy is a
       `DenseSynapse`, a `MapSynapse` or any function of activations that returns a scalar.
 
     ```python
@@ -168,7 +168,7 @@ class LayeredNetwork(AbstractEnergyDynamics):
         self.joins = tuple((name, tuple(joined)) for name, (_, joined) in synapses.items())
 
     def layers(self) -> dict[str, Layer]:
-        """The families by name."""
+        """The layers by name."""
         return self.named_layers
 
     def interactions(self, g: dict[str, Array]) -> dict[str, Scalar]:
@@ -193,9 +193,9 @@ def slow_fast_network(
     $$\tau_v \dot v = -v + I + J_h^\top f(h), \qquad \tau_h \dot h = -h + h(g), \qquad
       E = [(v - I)\cdot g - L_v] + [h \cdot f - L_h] - f \cdot h(g).$$
 
-    With `MemoryMap(patterns)` it is Krotov and Hopfield's two-family network; as `tau_hidden` → 0 it tends to
-    `AdiabaticNetwork`, at first order. The state is `{"visible": v, "hidden": h}`. Integration needs about
-    1/(3.3 `tau_hidden`) steps a unit of time.
+    With `MemoryMap(patterns)` it is Krotov and Hopfield's two-layer network; as `tau_hidden` → 0 it tends to
+    `AdiabaticNetwork` at first order. The state is `{"visible": v, "hidden": h}`. Integration needs about 1/(3.3
+    `tau_hidden`) steps per unit of time.
 
     **Arguments:** as `AdiabaticNetwork`, and `tau_hidden` > 0.
 
@@ -230,9 +230,9 @@ def conditioning_network(
     **Arguments:**
 
     - `patterns`: $\Xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
-    - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
-    - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex, and no descent of
-      the energy is promised: `hopfield_jax.check_descent` says where it fails.
+    - `beta`: $\beta$ > 0. `input`: $u$, a scalar or shape (neurons,).
+    - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex and the energy may
+      rise: `hopfield_jax.check_descent` tests it at a state.
     """
     beta, input = as_real("beta", beta), as_real("input", input)
     patterns = signed_patterns("patterns", patterns)
@@ -257,7 +257,7 @@ def graded_network(
     r"""Hopfield's graded-response network, $\tau \dot v = -v + u + J \tanh(\beta v)$ with $J = \Xi^\top\Xi/N$.
 
     $N$ is the number of neurons. (In the shifted variable $v - u$ the equation reads $\tau \dot v = -v + J\tanh(\beta v
-    + \beta u)$.) The classical network: its energy falls with and without the diagonal of $J$.
+    + \beta u)$.) Its energy falls with and without the diagonal of $J$.
 
     **Arguments:**
 

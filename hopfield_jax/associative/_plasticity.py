@@ -14,7 +14,7 @@ from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike, Stat
 
 
 class SoftmaxPlasticity(AbstractDynamics):
-    r"""Memories drift towards what the visible neurons show, the more the better they match (eq. 12 to 14):
+    r"""Memories drift towards the visible state, at rates that grow with their similarity to it (eq. 12 to 14):
 
     $$\tau_\Xi \dot\Xi_\mu = w_\mu\,(-\Xi_\mu + \Lambda_\mu + v), \qquad w = \mathrm{softmax}(\beta\,\Xi v).$$
 
@@ -47,8 +47,8 @@ class PavlovianPlasticity(AbstractDynamics):
 
     $$\tau \frac{d}{dt}(\Xi^\top\Xi) = -\Xi^\top\Xi + P\,\Xi'^\top \mathrm{diag}(p)\,\Xi'$$
 
-    for $P$ observed patterns. It ends in the generalised Hebb rule, `target()`; `SoftmaxPlasticity` ends in
-    $\Xi'^\top\Xi'$ whatever $p$ is, and the two agree only for $p_\mu = 1/P$. The state has shape (neurons, neurons).
+    for $P$ observed patterns. Its fixed point is the generalised Hebb rule, `target()`; that of `SoftmaxPlasticity` is
+    $\Xi'^\top\Xi'$ for any $p$, and the two agree only for $p_\mu = 1/P$. The state has shape (neurons, neurons).
 
     **Arguments:**
 
@@ -78,7 +78,7 @@ class PavlovianPlasticity(AbstractDynamics):
 
 
 def probabilities_fit(argument: str, probabilities: Array, size: int) -> Array:
-    """The probabilities, one a pattern, which add up to one: else they raise, or become NaN where they are traced."""
+    """Validates probabilities, one per pattern with sum one; invalid traced ones become NaN."""
     shape_is(argument, probabilities, (size,), "(one a pattern)")
     in_domain(argument, probabilities, "probability")
     if is_concrete(probabilities) and abs(total := float(np.sum(np.asarray(probabilities))) - 1) > 1e-5:

@@ -1,4 +1,4 @@
-"""What learning memories should do: closed forms and their conditions (Lotito 2025, section 4 and appendix B)."""
+"""Predictions for learning memories: closed forms and their conditions (Lotito 2025, section 4 and appendix B)."""
 
 import equinox as eqx
 import jax
@@ -46,7 +46,7 @@ def learned_memories(
     r"""Prediction for large β: $\Xi_\mu(t) = e^{-t/\tau_\mu}\Xi_\mu(0) + (1 - e^{-t/\tau_\mu})\xi'_\mu$, $\tau_\mu =
     \tau_\Xi/p_\mu$ (eq. 34 and 35; section 4 of the paper calls the rate $\tau_\mu$).
 
-    $\Xi(t)^\top\Xi(t)$ of it is the Hebbian time course of eq. 24, which ends in $\Xi'^\top\Xi'$ (eq. 25):
+    $\Xi(t)^\top\Xi(t)$ is the Hebbian time course of eq. 24, which tends to $\Xi'^\top\Xi'$ (eq. 25): see
     `hebbian_course`.
     """
     memories, observed = as_real("memories", memories), as_real("observed", observed)
@@ -77,16 +77,16 @@ def hebbian_course(
 
 
 class LearningConditions(eqx.Module):
-    r"""What `hopfield_jax.associative.learning_conditions` returns: the conditions of sections 4, 5.3.2 and B.2.
+    r"""Result of `hopfield_jax.associative.learning_conditions`: the conditions of sections 4, 5.3.2 and B.2.
 
     **Attributes:**
 
-    - `interference`: largest |cosine| between two memories; eq. 15 wants 0.
+    - `interference`: largest |cosine| between two memories; eq. 15 assumes 0.
     - `initial_similarity`: smallest cosine between an observed pattern and its own memory.
-    - `selectivity`: smallest weight $w_\mu$ that memory μ has when its own pattern is shown; 1 is perfect.
+    - `selectivity`: smallest weight $w_\mu$ of memory μ when its own pattern is presented; 1 is ideal.
     - `leakage`: largest $p_\nu w_\mu$ from a foreign pattern ν, summed over ν, relative to $p_\mu w_\mu$.
     - `smallest_probability`: a memory with 0 never learns.
-    - `dwell_ratio`: largest dwell/$\tau_\mu$; should be far below 1.
+    - `dwell_ratio`: largest dwell/$\tau_\mu$; should be much smaller than 1.
     """
 
     interference: Scalar
@@ -120,9 +120,9 @@ def learning_conditions(
 ) -> LearningConditions:
     """Measures the conditions under which each memory converges to its own observed pattern.
 
-    **Arguments:** as `learn`, and the `probabilities` with which patterns are shown (uniform for the cyclic protocol).
+    **Arguments:** as `learn`, and the `probabilities` of presentation (uniform for the cyclic protocol).
 
-    **Returns:** a `LearningConditions`, of NaN where traced arguments lie outside their domain.
+    **Returns:** a `LearningConditions`, NaN if traced arguments lie outside their domain.
     """
     memories, observed, probabilities = (
         as_real("memories", memories),

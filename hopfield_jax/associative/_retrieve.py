@@ -1,4 +1,4 @@
-"""Retrieval: from a cue to a stored memory, with the energy along the way."""
+"""Retrieval: the trajectory from a cue to a stored memory, with overlaps and energies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, St
 
 
 class Retrieval(eqx.Module):
-    r"""What `hopfield_jax.associative.retrieve` returns.
+    r"""Result of `hopfield_jax.associative.retrieve`.
 
     **Attributes:**
 
@@ -27,12 +27,12 @@ class Retrieval(eqx.Module):
     - `similarity`: cosine between each pattern and $g$, shape (times, patterns).
     - `energy`: shape (times,).
     - `winner`: index of the pattern most similar to the final output; -1 if the solve failed.
-    - `sign`: -1 if the output is more like the inverse of that pattern, −ξ, than like any pattern (the similarity is
-      then negative), in a network in which the final state and its negative have the same energy, as with tanh units
-      without input; else 1, and 0 if the solve failed.
-    - `output`: final activation $g$ of the neurons that were read, shape (neurons,).
+    - `sign`: -1 if the output is most similar to the inverse of that pattern, −ξ (with negative similarity), in a
+      network where the final state and its negative have the same energy, such as tanh units without input; else 1, and
+      0 if the solve failed.
+    - `output`: final activation $g$ of the selected neurons, shape (neurons,).
     - `state`: final state. `speed`: largest rate of change at the end, zero at rest.
-    - `num_steps`: steps of the solver. `result`: how it ended.
+    - `num_steps`: steps of the solver. `result`: the result code.
     """
 
     times: Float[Array, " times"]
@@ -71,24 +71,24 @@ def retrieve(
     throw: bool = True,
     **integration: Any,
 ) -> Retrieval:
-    r"""Lets a network run from a cue and says which memory it ends in.
+    r"""Integrates a network from a cue and determines the retrieved memory.
 
     **Main arguments:**
 
     - `network`: any energy network.
-    - `patterns`: what to compare with, shape (patterns, neurons).
-    - `cue`: initial state; an array, or a dict for networks of several layers. Batches: `jax.vmap` over it.
-    - `t1`: how long, in the unit of the time constants; `num_times` equally spaced times are kept, the ends included.
+    - `patterns`: patterns to compare with, shape (patterns, neurons).
+    - `cue`: initial state; an array, or a dict for networks of several layers. Batch with `jax.vmap`.
+    - `t1`: final time, in the unit of the time constants; `num_times` equally spaced times are saved, ends included.
 
     **Other arguments:**
 
-    - `read`: picks the neurons that hold the memory out of the activations; default the only array, or the one named
+    - `read`: selects the neurons that hold the memory from the activations; default the only array, or the one named
       `visible`.
     - `throw`, `integration`: as in `hopfield_jax.integrate` (`solver`, `dt0`, `adjoint`, `noise`, …).
 
     **Returns:** a `Retrieval`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import jax
@@ -128,12 +128,12 @@ def retrieve(
 
 @eqx.filter_jit
 def _summarise(network, patterns, read, path) -> Retrieval:
-    # After the solve rather than inside it, where a batch of cues would copy the patterns once a cue.
+    # After the solve, not inside it, where a batch of cues would copy the patterns for every cue.
     overlaps, similarities = jax.vmap(lambda y: overlap_and_cosine(patterns, read(network.activations(y))))(path.values)
     rate = network.vector_field(path.final_time, path.final, None)
     terms = jnp.stack(list(network.energy_terms(path.final).values()))
     negative = network.energy(jtu.tree_map(jnp.negative, path.final))
-    # Two sums of the same terms, whose rounding is far below the square root of the type's.
+    # Two sums of the same terms, equal to much better than the square root of the type's precision.
     odd = jnp.abs(jnp.sum(terms) - negative) <= jnp.finfo(terms.dtype).eps ** 0.5 * jnp.sum(jnp.abs(terms))
     winner, sign = best_match(similarities[-1], odd)
     return Retrieval(

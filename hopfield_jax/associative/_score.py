@@ -1,4 +1,4 @@
-"""How well a batch of retrievals went, with standard errors."""
+"""Success rates of a batch of retrievals, with standard errors."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,19 +14,19 @@ from ._retrieve import Retrieval
 
 
 class RetrievalScore(eqx.Module):
-    r"""What `hopfield_jax.associative.score` returns: one entry a cue, and their means with standard errors.
+    r"""Result of `hopfield_jax.associative.score`: one entry a cue, and their means with standard errors.
 
-    Means and counts run over the last axis, the cues, so that a score under `jax.vmap` (over draws of the patterns,
-    say) has one of each for every draw. A failed solve counts as not retrieved and is left out of the other means.
+    Means and counts are over the last axis, the cues; under `jax.vmap` (over draws of the patterns, for example) there
+    is one per draw. A failed solve counts as not retrieved and is left out of the other means.
 
     **Attributes:**
 
     - `recognised`: whether the winner is the target, shape (cues,).
-    - `retrieved`: whether, besides, the final similarity with the target reaches `threshold`.
+    - `retrieved`: whether, in addition, the final similarity with the target reaches `threshold`.
     - `similarity`, `overlap`: final cosine and overlap with the target; NaN where the solve failed.
     - `num_steps`: steps of the solver. `energy_drop`: $E(0) - E(t_1)$. `energy_rise`: the largest rise of the energy
-      between two kept times, zero where it always falls.
-    - `settled`: whether the network had come to rest. `failed`: whether the solve failed.
+      between two saved times, zero if it always falls.
+    - `settled`: whether the network was at rest at the end. `failed`: whether the solve failed.
     - `threshold`: see `score`.
     """
 
@@ -53,13 +53,13 @@ class RetrievalScore(eqx.Module):
 
         $$\frac{\sqrt{\hat p(1 - \hat p)/n + 1/(4n^2)}}{1 + 1/n}.$$
 
-        It takes the cues as independent. Cues of the same stored set are not quite: compare with the spread over draws.
+        It assumes independent cues. Cues of the same stored set are correlated: compare with the spread over draws.
         """
         return binomial_error(self.fraction, self.retrieved.shape[-1])
 
     @property
     def recognised_fraction(self) -> Float[Array, "*draws"]:
-        """Fraction of the cues whose winner is the target, however similar."""
+        """Fraction of the cues whose winner is the target, whatever the cosine."""
         return _mean(self.recognised)
 
     @property
@@ -99,12 +99,12 @@ class RetrievalScore(eqx.Module):
 
     @property
     def num_failed(self) -> Int[Array, "*draws"]:
-        """How many solves failed."""
+        """Number of failed solves."""
         return jnp.sum(self.failed, axis=-1)
 
     @property
     def num_unsettled(self) -> Int[Array, "*draws"]:
-        """How many were still moving at the end, failures not counted."""
+        """Number of cues not at rest at the end, without failures."""
         return jnp.sum(~self.settled & ~self.failed, axis=-1)
 
     def __str__(self) -> str:
@@ -128,7 +128,7 @@ class RetrievalScore(eqx.Module):
 def score(
     retrieval: Retrieval, targets: IntOf[Array, " cues"], *, threshold: ScalarLike = 0.9, rest: ScalarLike = 1e-3
 ) -> RetrievalScore:
-    r"""Says how many of a batch of cues were retrieved, and how well.
+    r"""Evaluates a batch of retrievals: which cues were retrieved, and with which similarity.
 
     A cue counts as retrieved if the winner is its target, not the target's inverse, and the final cosine with it is at
     least `threshold`. Works under `jax.jit`, and under `jax.vmap` over retrievals of shape (draws, cues).
@@ -142,7 +142,7 @@ def score(
 
     **Returns:** a `RetrievalScore`.
 
-    **Raises:** `ValueError` if the retrieval has no single batch axis, or the targets or the threshold do not fit.
+    **Raises:** `ValueError` if the retrieval does not have exactly one batch axis, or for invalid targets or threshold.
 
     ```python
     import jax

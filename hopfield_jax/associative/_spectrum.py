@@ -1,4 +1,4 @@
-"""Random memories: the spectrum of Hebb's couplings beside the law of Marchenko and Pastur."""
+"""Random memories: the spectrum of Hebb's couplings compared with the law of Marchenko and Pastur."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,18 +11,18 @@ from ..theory import marchenko_pastur_density, marchenko_pastur_edges
 
 
 class MemorySpectrum(eqx.Module):
-    r"""What `hopfield_jax.associative.memory_spectrum` returns.
+    r"""Result of `hopfield_jax.associative.memory_spectrum`.
 
     **Attributes:**
 
     - `eigenvalues`: the min(patterns, neurons) eigenvalues of $\Xi^\top\Xi$ that are not zero by rank, ascending.
-    - `num_zero`: how many zeros come on top, neurons - patterns or none.
+    - `num_zero`: number of further, exactly zero eigenvalues: neurons - patterns, or zero.
     - `load`: patterns/neurons. `lower`, `upper`: Marchenko–Pastur edges for entries of variance 1/patterns.
     - `lower_deviation`, `upper_deviation`: relative deviation of the extreme eigenvalues from them.
     - `distance`: largest difference between the measured and the predicted distribution function (Kolmogorov).
     - `origin_hyperbolic`: whether no eigenvalue lies within `tolerance` of 1, so that the origin of $\tau\dot v = -v +
       \Xi^\top f(\Xi g)$ with unit slopes and no bias is hyperbolic (section 5.4).
-    - `all_exceed_one`: whether every non-zero eigenvalue exceeds 1, which the limit grants for load < 1/4.
+    - `all_exceed_one`: whether every non-zero eigenvalue exceeds 1, which holds in the limit for load < 1/4.
     """
 
     eigenvalues: Float[Array, " modes"]
@@ -50,15 +50,15 @@ class MemorySpectrum(eqx.Module):
 
 
 def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpectrum:
-    r"""Spectrum of $\Xi^\top\Xi$ beside its limit for random memories (Lotito 2025, section 5.4).
+    r"""Spectrum of $\Xi^\top\Xi$ compared with its limit for random memories (Lotito 2025, section 5.4).
 
-    The edges $(1/\sqrt\alpha \pm 1)^2$ hold for independent entries of mean 0 and variance 1/patterns, so ±1 patterns
-    are to be divided by the square root of their number first. The smaller of the two Gram matrices is diagonalised.
-    At load 1 the lower edge is 0 and its relative deviation is infinite.
+    The edges $(1/\sqrt\alpha \pm 1)^2$ hold for independent entries of mean 0 and variance 1/patterns: divide ±1
+    patterns by the square root of their number first. The smaller of the two Gram matrices is diagonalised. At load 1
+    the lower edge is 0 and its relative deviation is infinite.
 
     **Arguments:** `patterns`, shape (patterns, neurons); `tolerance`, how close to 1 counts as not hyperbolic.
 
-    **Returns:** a `MemorySpectrum`, of NaN where traced arguments lie outside their domain.
+    **Returns:** a `MemorySpectrum`, NaN if traced arguments lie outside their domain.
     """
     patterns = widened(as_real("patterns", patterns))
     patterns_fit("patterns", patterns)
@@ -74,7 +74,7 @@ def _memory_spectrum(patterns: Patterns, tolerance: Scalar) -> MemorySpectrum:
     eigenvalues = jnp.linalg.eigvalsh(matmul(wide, wide.T))
     load = jnp.asarray(num_patterns / num_neurons, patterns.dtype)
     lower, upper = marchenko_pastur_edges(load)
-    # Distribution function by the substitution x = lower + (upper - lower) (1 - cos u)/2, smooth at both edges.
+    # Distribution function with the substitution x = lower + (upper - lower) (1 - cos u)/2, smooth at both edges.
     u = jnp.linspace(0.0, jnp.pi, 2049, dtype=patterns.dtype)
     grid = lower + 0.5 * (upper - lower) * (1 - jnp.cos(u))
     slope = marchenko_pastur_density(grid, load) * 0.5 * (upper - lower) * jnp.sin(u)

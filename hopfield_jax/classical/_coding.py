@@ -1,4 +1,4 @@
-"""How patterns and states are written: units of ±1, or of 0 and 1."""
+"""Codings of patterns and states: units of ±1, or of 0 and 1."""
 
 import abc
 
@@ -40,7 +40,7 @@ class AbstractCoding(Checked):
         return (self.high - self.mean) * (self.mean - self.low)
 
     def written(self, argument: str, values: Array, *, zero: bool = False) -> None:
-        """Raises unless every entry is one of the two values, or zero if that may be; traced ones are skipped."""
+        """Validates that every entry is one of the two values, or zero if allowed; skips traced ones."""
         with jax.ensure_compile_time_eval():
             fine = self.are_values(values, zero=zero)
         if is_concrete(fine) and not fine:
@@ -51,16 +51,16 @@ class AbstractCoding(Checked):
             )
 
     def are_values(self, values: Array, *, zero: bool = False) -> Array:
-        """Whether every entry is one of the two values, or zero if that may be; works on traced ones."""
+        """Whether every entry is one of the two values, or zero if allowed; also of traced ones."""
         return jnp.all((values == self.low) | (values == self.high) | ((values == 0) & zero))
 
     def inverse(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
-        r"""High where the state is low and the other way round."""
+        r"""Exchanges the two values."""
         return self.low + self.high - state
 
     def overlap(self, patterns: Patterns, state: Float[Array, " neurons"]) -> Float[Array, " patterns"]:
-        r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for a state that
-        has nothing to do with it, however active."""
+        r"""$m^\mu = \frac{1}{Nv}\sum_i(\xi^\mu_i - a)s_i$: 1 (on average) for the pattern itself, 0 for an independent
+        state of any activity."""
         return matmul(patterns - self.mean, state) / (state.size * self.variance)
 
 
@@ -112,5 +112,5 @@ class Bits(AbstractCoding):
 
 
 def is_between(coding: AbstractCoding) -> Array:
-    """Whether the mean lies between the values; works on traced numbers."""
+    """Whether the mean lies between the values; also of traced numbers."""
     return (coding.mean > coding.low) & (coding.mean < coding.high) & jnp.isfinite(coding.mean)

@@ -12,14 +12,13 @@ from .._types import Array, ArrayLike, Scalar, ScalarLike
 
 
 class FiniteSizeFit(eqx.Module):
-    r"""What `hopfield_jax.classical.finite_size` returns: $a + b\,N^{-x}$ through numbers of several sizes.
+    r"""Result of `hopfield_jax.classical.finite_size`: the fit $a + b\,N^{-x}$ to values of several sizes.
 
     **Attributes:**
 
     - `limit`: $a$, the value for $N \to \infty$, and `limit_error`: its standard error.
     - `slope`: $b$. `exponent`: $x$.
-    - `chi_squared`: sum of the squared deviations in standard errors. `num_free`: the degrees of freedom it should be
-      compared with, sizes − 2.
+    - `chi_squared`: sum of the squared deviations in standard errors. `num_free`: its degrees of freedom, sizes − 2.
     """
 
     limit: Scalar
@@ -49,18 +48,18 @@ def finite_size(
 ) -> FiniteSizeFit:
     r"""Extrapolates to infinitely many neurons by weighted least squares, $a + b\,N^{-x}$ with a given $x$.
 
-    Samples of the couplings differ by fluctuations of order $N^{-1/2}$, which is also how the width of a transition
-    shrinks: hence the default. Sizes of a few hundred to a few thousand rarely exclude other exponents, and the limit
-    depends on it by more than its standard error: Hebb's rule, $N$ from 250 to 2000, 60 draws each, gave 0.138(3) for
-    $x = 1/2$, 0.145(2) for $2/3$ and 0.152(1) for 1, with $\chi^2$ of 3.3, 2.1 and 1.3 for two degrees of freedom. A
-    negative limit of a positive quantity means that the sizes are too small, or the draws too few (see `capacity`).
+    Fluctuations between samples of the couplings, and the width of a transition, are of order $N^{-1/2}$: hence the
+    default. Sizes of a few hundred to a few thousand rarely exclude other exponents, and the limit depends on it by
+    more than its standard error: Hebb's rule, $N$ from 250 to 2000, 60 draws each, gave 0.138(3) for $x = 1/2$,
+    0.145(2) for $2/3$ and 0.152(1) for 1, with $\chi^2$ of 3.3, 2.1 and 1.3 for two degrees of freedom. A negative
+    limit of a positive quantity means that the sizes are too small, or that there are too few draws (see `capacity`).
 
     **Arguments:** `num_neurons`, $N$, shape (sizes,), at least two different ones; `values` and their standard
     `errors` > 0, of the same shape; `exponent`, $x$ > 0.
 
-    **Returns:** a `FiniteSizeFit`: look at its $\chi^2$, and at what another exponent does to the limit.
+    **Returns:** a `FiniteSizeFit`: check its $\chi^2$, and the limit for other exponents.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax.numpy as jnp
@@ -84,7 +83,7 @@ def finite_size(
 
 
 def fitted(sizes: Array, values: Array, errors: Array, exponent: Array) -> FiniteSizeFit:
-    """The fit; NaN where a traced argument lies outside its domain."""
+    """The fit; NaN if a traced argument lies outside its domain."""
     scale = jnp.min(sizes)
     terms = jnp.stack([jnp.ones_like(sizes), (sizes / scale) ** -exponent], axis=1) / errors[:, None]
     covariance = jnp.linalg.inv(matmul(terms.T, terms))

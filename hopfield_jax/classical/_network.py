@@ -15,14 +15,14 @@ from ._couplings import AbstractCouplings
 
 
 class BinaryNetwork(Checked):
-    r"""Units of two values (Hopfield 1982), with thermal noise (Glauber) or without:
+    r"""Binary units (Hopfield 1982), with or without thermal noise (Glauber):
 
     $$s_i \leftarrow \text{high if } h_i > 0, \text{ low if } h_i < 0, \text{ unchanged if } h_i = 0, \qquad
       h_i = \sum_j J_{ij}s_j - \theta_i + \frac{T}{d}\,\zeta_i,$$
 
     with logistic noise $\zeta$ and $d$ the distance of the two values: then $P(s_i = \text{high}) = 1/(1 + e^{-d h/T})$
-    with $h$ the field without noise, for spins $\langle s_i\rangle = \tanh(h/T)$. Updates of one unit after the other
-    under symmetric couplings without diagonal sample $e^{-E/T}$.
+    with $h$ the field without noise, for spins $\langle s_i\rangle = \tanh(h/T)$. Asynchronous updates with symmetric
+    couplings without diagonal sample $e^{-E/T}$.
 
     **Arguments:**
 
@@ -69,23 +69,23 @@ class BinaryNetwork(Checked):
         return self.couplings.field(state) - self.thresholds()
 
     def noise(self, shape: tuple[int, ...], *, key: PRNGKey) -> Float[Array, "..."]:
-        r"""$\frac{T}{d}\zeta$, to be added to fields."""
+        r"""Noise $\frac{T}{d}\zeta$ of the fields."""
         distance = self.coding.high - self.coding.low
         return self.temperature / distance * jr.logistic(key, shape, self.temperature.dtype)
 
     def output(self, field: Float[Array, " sites"], old: Float[Array, " sites"]) -> Float[Array, " sites"]:
-        """The new states of neurons in such fields; one in none keeps its old state."""
+        """New states of neurons in given fields; a zero field keeps the old state."""
         low, high = (jnp.asarray(x, old.dtype) for x in (self.coding.low, self.coding.high))
         return jnp.where(field > 0, high, jnp.where(field < 0, low, old))
 
     def update(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
-        """All neurons at once, without noise."""
+        """A synchronous update without noise."""
         return self.output(self.field(state), state)
 
     def energy(self, state: Float[Array, " neurons"]) -> Scalar:
         r"""$E = -\frac12\sum_{ij}J_{ij}s_is_j + \sum_i\theta_is_i$; NaN unless the couplings are symmetric.
 
-        Without noise, updates of one neuron after the other never raise it, if no $J_{ii}$ is negative.
+        Asynchronous updates without noise never raise it, if no $J_{ii}$ is negative.
         """
         if not self.couplings.symmetric:
             return jnp.full((), jnp.nan, state.dtype)
@@ -147,7 +147,7 @@ class GradedEnergyNetwork(AbstractEnergyDynamics):
             fail("GradedEnergyNetwork.couplings", "symmetric ones (or take `GradedNetwork`)", "others")
 
     def layers(self) -> Layer:
-        """The one layer."""
+        """The single layer."""
         return self.layer
 
     def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:

@@ -1,4 +1,4 @@
-"""In which order neurons are updated: what one step is."""
+"""Orders of updates, which define one step."""
 
 import abc
 
@@ -20,12 +20,11 @@ class AbstractOrder(eqx.Module):
     def step(
         self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
     ) -> tuple[Float[Array, " neurons"], Int[Array, ""]]:
-        """The state after as many updates as there are neurons, and how many of them changed something; without noise
-        if there is no `key`."""
+        """The state after N updates, and the number of flips; without noise if there is no `key`."""
 
     @abc.abstractmethod
     def period(self, network: BinaryNetwork, state: Float[Array, " neurons"]) -> Int[Array, ""]:
-        """After how many steps without noise the state comes back: 1, 2, or 0 for later or never."""
+        """Period of the state without noise: 1, 2, or 0 for longer or none."""
 
     @abc.abstractmethod
     def returns(
@@ -40,13 +39,13 @@ class Synchronous(AbstractOrder):
     def step(
         self, network: BinaryNetwork, state: Float[Array, " neurons"], key: PRNGKey | None
     ) -> tuple[Float[Array, " neurons"], Int[Array, ""]]:
-        """One update of all."""
+        """One update of all neurons."""
         field = network.field(state)
         new = network.output(field if key is None else field + network.noise(field.shape, key=key), state)
         return new, jnp.sum(new != state)
 
     def period(self, network: BinaryNetwork, state: Float[Array, " neurons"]) -> Int[Array, ""]:
-        """1 for a fixed point, 2 for a cycle of two: under symmetric couplings it ends in one of these."""
+        """1 for a fixed point, 2 for a cycle of two: symmetric couplings lead to one of these."""
         once = network.update(state)
         twice = network.update(once)
         return jnp.where(jnp.all(once == state), 1, jnp.where(jnp.all(twice == state), 2, 0))
@@ -59,19 +58,17 @@ class Synchronous(AbstractOrder):
 
 
 class Asynchronous(AbstractOrder):
-    r"""One neuron after the other, each seeing all that happened before; a step is $N$ updates.
+    r"""Sequential updates of single neurons; a step is $N$ updates.
 
-    Neurons are taken in blocks of a few. Within a block, the change $\delta_k$ of the $k$-th depends on those of the
-    earlier ones only, $\delta = F(h + A\delta)$ with a strictly lower triangular $A$ made of the couplings among them;
-    from $\delta = 0$ this is iterated until nothing changes, which happens after as many rounds as there are neurons at
-    the latest, and usually after two, because a single neuron rarely decides another one's sign. The outcome is exactly
-    that of a loop over neurons, but for the rounding of sums.
+    Neurons are updated in small blocks. Within a block, the change $\delta_k$ of the $k$-th depends only on earlier
+    ones, $\delta = F(h + A\delta)$ with a strictly lower triangular $A$ of their couplings. This is iterated from
+    $\delta = 0$ until nothing changes: at most as many iterations as neurons, usually two, because a single neuron
+    rarely changes another one's sign. The result equals that of a loop over neurons up to the rounding of sums.
 
     **Arguments:**
 
-    - `repeats`: whether neurons are drawn independently, so that within a step some come twice and others not at all;
-      by default each comes once, in random order.
-    - `block_size`: neurons of a block, at least one. It changes the speed and nothing else.
+    - `repeats`: whether neurons are drawn with replacement; by default each is updated once per step, in random order.
+    - `block_size`: neurons per block, at least one. It affects the speed only.
     """
 
     repeats: bool = eqx.field(static=True, default=False)
@@ -107,7 +104,7 @@ class Asynchronous(AbstractOrder):
                 return jnp.where(is_used, network.output(field + matmul(influence, change), own) - own, 0)
 
             change, _ = jax.lax.while_loop(
-                lambda pair: jnp.any(jnp.abs(pair[0] - pair[1]) > 0),  # ends for NaN as well
+                lambda pair: jnp.any(jnp.abs(pair[0] - pair[1]) > 0),  # false for NaN
                 lambda pair: (changed(pair[0]), pair[0]),
                 (changed(jnp.zeros_like(old)), jnp.zeros_like(old)),
             )
@@ -127,7 +124,7 @@ class Asynchronous(AbstractOrder):
     def returns(
         self, num_flips: Int[Array, ""], new: Float[Array, " neurons"], before: Float[Array, " neurons"]
     ) -> Bool[Array, ""]:
-        """At rest, provided every neuron was asked."""
+        """At rest, if every neuron was updated."""
         return num_flips == 0 if not self.repeats else jnp.array(False)
 
 

@@ -1,4 +1,4 @@
-"""Retrieval by binary networks: from a cue, step by step."""
+"""Retrieval by binary networks."""
 
 from typing import Any
 
@@ -37,20 +37,21 @@ _NO_GRADIENT = (
 
 
 class Retrieval(eqx.Module):
-    r"""What `hopfield_jax.classical.retrieve` returns; index 0 is the cue.
+    r"""Result of `hopfield_jax.classical.retrieve`; index 0 is the cue.
 
     **Attributes:**
 
     - `overlap`: with every pattern, in the network's coding, shape (times, patterns) with times = num_steps + 1.
-    - `winner`: index of the pattern with the largest overlap at the end; -1 after a failure.
-    - `sign`: -1 if the end is nearer to the inverse of that pattern, all neurons turned round, than to any pattern (the
-      overlap is then negative), in a network that treats the end and its inverse alike, as spins without thresholds do;
-      else 1, and 0 after a failure.
+    - `winner`: index of the pattern with the largest final overlap; -1 after a failure.
+    - `sign`: -1 if the final state is closest to the inverse of that pattern, with all neurons flipped (and negative
+      overlap), in a network that is symmetric under this inversion, such as spins without thresholds; else 1, and 0
+      after a failure.
     - `energy`: shape (times,); NaN unless the couplings are symmetric.
-    - `num_flips`: how many of the updates of each step changed something, shape (steps,); -1 after a failure.
-    - `state`: at the end, shape (neurons,).
-    - `period`: of the end without noise: 1 for a fixed point, 2 for a cycle of two, 0 for neither (yet) or with noise.
-    - `result`: how it ended. Not to have settled is no failure.
+    - `num_flips`: number of neurons that changed in each step, shape (steps,); -1 after a failure.
+    - `state`: final state, shape (neurons,).
+    - `period`: of the final state without noise: 1 for a fixed point, 2 for a cycle of two, 0 for neither (yet) or with
+      noise.
+    - `result`: the result code. A state that has not settled is no failure.
     """
 
     overlap: Float[Array, "times patterns"]
@@ -86,24 +87,24 @@ def retrieve(
     key: PRNGKey | None = None,
     throw: bool = True,
 ) -> Retrieval:
-    r"""Lets a network of binary units run from a cue and follows its overlaps with patterns.
+    r"""Runs a network of binary units from a cue and records its overlaps with patterns.
 
     **Main arguments:**
 
-    - `network`: a `BinaryNetwork`. `patterns`: what to compare with, shape (patterns, neurons).
-    - `cue`: the first state, shape (neurons,). Batches of cues, temperatures or networks: `jax.vmap`.
-    - `num_steps`: each is as many updates as there are neurons.
+    - `network`: a `BinaryNetwork`. `patterns`: patterns to compare with, shape (patterns, neurons).
+    - `cue`: initial state, shape (neurons,). Batch cues, temperatures or networks with `jax.vmap`.
+    - `num_steps`: number of steps, each of N updates.
 
     **Other arguments:**
 
     - `order`: `Synchronous()` or `Asynchronous()`.
-    - `key`: random key, needed for a random order and for a temperature other than zero.
-    - `throw`: whether an unsuccessful end raises; else its code is in `result` and the numbers are NaN.
+    - `key`: random key, required for a random order or a nonzero temperature.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
     **Returns:** a `Retrieval`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`;
-    `RuntimeError` if a derivative is asked for: states jump.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`; `RuntimeError` if it is
+    differentiated, since states are discontinuous.
 
     ```python
     import jax
@@ -167,11 +168,11 @@ def settle(
     order: AbstractOrder = SYNCHRONOUS,
     key: PRNGKey | None = None,
 ) -> Float[Array, " neurons"]:
-    r"""Lets a network of binary units run from a cue until nothing changes any more, and returns the last state alone.
+    r"""Runs a network of binary units from a cue until it settles, and returns the final state only.
 
-    Without noise it stops at a fixed point or, if all neurons are updated at once, in a cycle of two.
+    Without noise it stops at a fixed point or, for synchronous updates, in a cycle of two.
 
-    **Arguments:** as in `retrieve`; `num_steps`, after how many it stops in any case.
+    **Arguments:** as in `retrieve`; `num_steps`, the largest number of steps.
 
     **Returns:** the state, shape (neurons,); NaN where traced parameters lie outside their domain.
 
@@ -213,7 +214,7 @@ def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, k
 
 
 def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNGKey | None) -> Float[Array, " neurons"]:
-    """The cue, unless an argument does not do for a run: then it raises."""
+    """Validates the arguments of a run; returns the cue."""
     if not isinstance(network, BinaryNetwork):
         fail("network", "a BinaryNetwork", kind(network))
     cue = as_real("cue", cue)
@@ -231,12 +232,12 @@ def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNG
 
 
 def harmless(tree: PyTree) -> PyTree:
-    """Zero in the place of what is not finite, so that a run of which nothing is kept comes to its end."""
+    """Replaces non-finite numbers by zero, so that a run whose result is discarded terminates."""
     return jtu.tree_map(lambda x: jnp.where(jnp.isfinite(x), x, 0) if eqx.is_inexact_array(x) else x, tree)
 
 
 def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
-    """Whether every number lies in its domain, and there is a key for a temperature; works on traced values."""
+    """Whether every number lies in its domain, and there is a key if needed; also of traced values."""
     sound = is_valid(network) & is_between(network.coding) & all_finite(network)
     sound &= network.coding.are_values(cue, zero=True)
     return sound if key is not None else sound & (network.temperature == 0)

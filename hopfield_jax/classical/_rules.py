@@ -51,10 +51,10 @@ def covariance(
     With `Bits(f)`: $a = f$, $v = f(1 - f)$ (Tsodyks and Feigel'man 1988). With `Spins(a)`: $v = 1 - a^2$ (Amit,
     Gutfreund and Sompolinsky 1987).
 
-    **Arguments:** `patterns`, shape (patterns, neurons), written as `coding` has it, which knows mean and variance;
+    **Arguments:** `patterns`, shape (patterns, neurons), in the values of `coding`, which defines mean and variance;
     `self_coupling` as in `hebbian`.
 
-    **Returns:** an `OuterProducts`. **Raises:** `ValueError` for arguments that do not fit.
+    **Returns:** an `OuterProducts`. **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax
@@ -79,16 +79,16 @@ def covariance(
 def palimpsest(
     patterns: Real[ArrayLike, "patterns neurons"], decay: ScalarLike, *, self_coupling: bool = False
 ) -> OuterProducts:
-    r"""Hebb's rule with forgetting (Mézard, Nadal and Toulouse 1986): the newest pattern is the **last** row, and
-    $J_{ij} = \frac1N\sum_\mu e^{-\text{decay}\,k_\mu/N}\,\xi^\mu_i\xi^\mu_j$ with $k_\mu$ the number of patterns
-    learnt after $\mu$.
+    r"""Hebb's rule with decay (Mézard, Nadal and Toulouse 1986): the newest pattern is the **last** row, and
+    $J_{ij} = \frac1N\sum_\mu e^{-\text{decay}\,k_\mu/N}\,\xi^\mu_i\xi^\mu_j$ with $k_\mu$ the number of patterns learnt
+    after $\mu$.
 
-    Old patterns fade before they confuse the network. In their notation the decay is $\varepsilon^2/2$.
+    Old patterns decay before their crosstalk prevents retrieval. In their notation the decay is $\varepsilon^2/2$.
 
     **Arguments:** `patterns`, shape (patterns, neurons), in the order of learning; `decay` ≥ 0; `self_coupling` as in
     `hebbian`.
 
-    **Returns:** an `OuterProducts`. **Raises:** `ValueError` for arguments that do not fit.
+    **Returns:** an `OuterProducts`. **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax
@@ -99,7 +99,7 @@ def palimpsest(
     assert hj.overlap(patterns, network.update(patterns[-1]))[-1] > 0.99
     ```
     """
-    # Weights of 16 bits would be off by their rounding.
+    # 16-bit weights would be inaccurate.
     patterns, _ = alike(signed_patterns("patterns", patterns), jnp.zeros((), jnp.float32))
     shape_is("decay", decay, ())
     decay = sieved("decay", decay, "nonnegative")
@@ -111,16 +111,16 @@ def palimpsest(
 def sequence(
     patterns: Real[ArrayLike, "patterns neurons"], *, cyclic: bool = True, self_coupling: bool = False
 ) -> OuterProducts:
-    r"""Asymmetric Hebb's rule (Amari 1972), by which each pattern calls the next:
+    r"""Asymmetric Hebb's rule (Amari 1972), by which each pattern is followed by the next:
     $J_{ij} = \frac1N\sum_\mu\xi^{\mu+1}_i\xi^\mu_j$.
 
-    It takes synchronous updates, which keep the overlap near 1 at small loads. If neurons are updated one after the
-    other (`Asynchronous`), the later ones already see the next pattern in the earlier ones, and patterns mix: of 10
-    patterns of 2000 neurons the largest overlap is 0.55 after one step, 0.46 after five and 0.39 after twenty. For
-    sequences that dwell at each pattern see `hopfield_jax.sequential`.
+    It needs synchronous updates, which keep the overlap near 1 at small loads. Under `Asynchronous` updates later
+    neurons react to the next pattern in earlier ones, and patterns mix: of 10 patterns of 2000 neurons the largest
+    overlap is 0.55 after one step, 0.46 after five and 0.39 after twenty. For sequences that dwell at each pattern see
+    `hopfield_jax.sequential`.
 
-    **Arguments:** `patterns`, shape (patterns, neurons), in their order; `cyclic`, whether the last calls the first;
-    `self_coupling` as in `hebbian`.
+    **Arguments:** `patterns`, shape (patterns, neurons), in their order; `cyclic`, whether the last is followed by the
+    first; `self_coupling` as in `hebbian`.
 
     **Returns:** an `OuterProducts`. **Raises:** `ValueError` for patterns that do not fit, or fewer than two of them.
 
@@ -142,18 +142,17 @@ def sequence(
 
 
 def pseudo_inverse(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupling: bool = False) -> OuterProducts:
-    r"""The rule of projection (Personnaz, Guyon and Dreyfus 1985; Kanter and Sompolinsky 1987):
+    r"""The projection rule (Personnaz, Guyon and Dreyfus 1985; Kanter and Sompolinsky 1987):
     $J_{ij} = \frac1N\sum_{\mu\nu}\xi^\mu_i (C^{-1})_{\mu\nu}\xi^\nu_j$, $C_{\mu\nu} = \frac1N\xi^\mu\cdot\xi^\nu$.
 
-    With its diagonal, $J$ is the projection on the space of the patterns, so that all of them are fixed points as long
-    as they are linearly independent: up to load 1. Without it, when their basins are larger, they stay so below load 1,
-    as long as the fields $(1 - J_{ii})\xi_i$ that are left, of about $1 - P/N$, are more than rounding: a handful of
-    patterns below $N$ in float32. Computed from an orthonormal basis (QR), so that the correlations $C$ are never
-    formed.
+    With its diagonal, $J$ is the projection onto the span of the patterns: all of them are fixed points if they are
+    linearly independent, up to load 1. Without the diagonal basins are larger, and patterns are fixed points below load
+    1 if the remaining fields $(1 - J_{ii})\xi_i$, of about $1 - P/N$, exceed rounding: up to a few patterns below $N$
+    in float32. Computed from an orthonormal basis (QR) without forming the correlations $C$.
 
     **Arguments:** `patterns`, shape (patterns, neurons); `self_coupling` as in `hebbian`.
 
-    **Returns:** an `OuterProducts`; of NaN where traced patterns are linearly dependent.
+    **Returns:** an `OuterProducts`; NaN if traced patterns are linearly dependent.
 
     **Raises:** `ValueError` for patterns that are empty, not finite, of 0 and 1, or linearly dependent.
 
@@ -171,7 +170,7 @@ def pseudo_inverse(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupli
     if num_patterns > num_neurons:
         fail("patterns", f"at most {num_neurons} independent patterns of {num_neurons} neurons", num_patterns)
     columns, triangle = jnp.linalg.qr(patterns.T)
-    lengths = jnp.abs(jnp.diagonal(triangle))  # of each pattern, after those before it are projected out
+    lengths = jnp.abs(jnp.diagonal(triangle))  # of each pattern, orthogonal to the previous ones
     independent = jnp.min(lengths) > num_neurons * jnp.finfo(lengths.dtype).eps * jnp.max(lengths)
     if is_concrete(independent) and not independent:
         fail("patterns", "linearly independent patterns", f"{num_patterns} patterns that are not")
@@ -220,17 +219,17 @@ def _storkey(patterns: Patterns) -> Float[Array, "neurons neurons"]:
 def dilute(
     couplings: AbstractCouplings, num_neighbours: int, *, symmetric: bool = False, key: PRNGKey
 ) -> SparseCouplings | DenseCouplings:
-    r"""Cuts all but $K$ of each neuron's couplings, chosen at random, and scales the others by $N/K$.
+    r"""Keeps $K$ random couplings of each neuron and scales them by $N/K$.
 
-    Of Hebb's couplings remains $J_{ij} = \frac{c_{ij}}{K}\sum_\mu\xi^\mu_i\xi^\mu_j$. By default every neuron has
-    exactly $K$ neighbours, in one direction only (Derrida, Gardner and Zippelius 1987); with `symmetric` every pair is
-    joined independently with probability $K/(N - 1)$ (Sompolinsky 1986), so that $K$ is the mean.
+    Hebb's couplings become $J_{ij} = \frac{c_{ij}}{K}\sum_\mu\xi^\mu_i\xi^\mu_j$. By default every neuron has exactly
+    $K$ directed neighbours (Derrida, Gardner and Zippelius 1987); with `symmetric` every pair is coupled independently
+    with probability $K/(N - 1)$ (Sompolinsky 1986), so that $K$ is the mean.
 
     **Arguments:** `couplings`, any; `num_neighbours`, $K < N$; `symmetric`; `key`, random key.
 
-    **Returns:** a `SparseCouplings`, or a `DenseCouplings` if `symmetric`. No coupling to a neuron itself remains.
+    **Returns:** a `SparseCouplings`, or a `DenseCouplings` if `symmetric`, without self-couplings.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax
@@ -267,8 +266,8 @@ def _entries(couplings: AbstractCouplings, neighbours: Array) -> Array:
 
 @eqx.filter_jit
 def _neighbours(num_neurons: int, num_neighbours: int, key: PRNGKey) -> Int[Array, "neurons neighbours"]:
-    """For every neuron a set of others, all sets alike: Floyd's algorithm, one random number a neighbour."""
-    first = num_neurons - 1 - num_neighbours  # numbers from 0 to N − 2, which then skip the neuron itself
+    """A uniformly random set of other neurons for every neuron: Floyd's algorithm, one random number per neighbour."""
+    first = num_neurons - 1 - num_neighbours  # indices from 0 to N − 2, which then skip the neuron itself
 
     def draw(k: Array, chosen: Array) -> Array:
         number = jr.randint(jr.fold_in(key, k), (num_neurons,), 0, first + k + 1)

@@ -1,4 +1,4 @@
-"""Where retrieval ends: capacity and basins from simulation, with errors and finite-size scaling."""
+"""Capacity and basins of attraction from simulation, with errors and finite-size scaling."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,20 +23,20 @@ IN_RANDOM_ORDER = Asynchronous()
 
 
 class RetrievalTransition(eqx.Module):
-    r"""What `hopfield_jax.classical.capacity` and `basin` return.
+    r"""Result of `hopfield_jax.classical.capacity` and `basin`.
 
     **Attributes:**
 
     - `num_neurons`: $N$, shape (sizes,).
-    - `values`: the loads $P/N$ as they were realised, or the cue overlaps, shape (sizes, values).
+    - `values`: the realised loads $P/N$, or the cue overlaps, shape (sizes, values).
     - `overlap`: mean final overlap over the draws, and `overlap_error`: its standard error, shape (sizes, values).
     - `fraction`: of the draws whose final overlap reached `threshold`, and `fraction_error`: binomial (the half width
       of Wilson's interval), shape (sizes, values).
-    - `half`: where half of the draws are retrieved, of a logistic curve fitted to the fractions, with `half_error`, and
-      `width`: half of where it goes from 27 % to 73 % (negative if it falls), shape (sizes,). NaN if no value has
-      more, or none less than half, or a draw is no number.
+    - `half`: midpoint of a logistic curve fitted to the fractions, with `half_error`; `width`: half the interval in
+      which it goes from 27 % to 73 % (negative if it falls), shape (sizes,). NaN if all fractions are on one side of
+      one half, or a draw is not finite.
     - `fit`: `half` extrapolated to infinitely many neurons.
-    - `name`: what varies. `num_draws`, `threshold`: as they were given. `result`: how it ended.
+    - `name`: the varied quantity. `num_draws`, `threshold`: as given. `result`: the result code.
     """
 
     num_neurons: Int[Array, " sizes"]
@@ -79,21 +79,21 @@ def recall(
     order: AbstractOrder = IN_RANDOM_ORDER,
     key: PRNGKey,
 ) -> Scalar:
-    r"""Stores unbiased random patterns in a network of ±1 units, and says how much of the first one it ends with.
+    r"""Stores unbiased random patterns in a network of ±1 units and returns the final overlap with the first one.
 
     **Arguments:**
 
     - `rule`: a learning rule, such as `hebbian`: a function of patterns that returns couplings.
-    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `num_patterns`, `num_neurons`: numbers of patterns and neurons.
     - `cue_overlap`: $m_0$ of the cue with the pattern (to 1/N), within [−1, 1].
     - `temperature`: $T$ ≥ 0. `order`: of the updates, in random order by default.
-    - `num_steps`: at most so many; without noise it ends when the network has settled.
+    - `num_steps`: the largest number; without noise it ends when the network has settled.
     - `key`: draws patterns, cue, order and noise.
 
-    **Returns:** the final overlap $m$, a scalar; NaN where traced parameters lie outside their domain or couplings are
-    not finite. Draws: `jax.vmap` over keys.
+    **Returns:** the final overlap $m$, a scalar; NaN if traced parameters lie outside their domain or couplings are not
+    finite. For several draws use `jax.vmap` over keys.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax
@@ -136,20 +136,20 @@ def capacity(
 ) -> RetrievalTransition:
     r"""The load at which half of all networks retrieve, for several sizes and extrapolated to infinitely many neurons.
 
-    Small networks retrieve beyond the limit: of Hebb's rule, whose critical load is 0.138, half reach an overlap of 0.9
-    at loads of 0.436(5), 0.340(4), 0.266(3), 0.223(2) with $N$ = 16, 32, 64, 128 (400 draws). From such sizes the
-    extrapolation misses by more than its standard error (0.105(4) here), and from few draws it may even be negative:
-    two sizes, 32 and 64, with 16 draws each gave −0.00 to 0.36, ± 0.24. Take several sizes of at least a few hundred
-    neurons (`finite_size` says what they give).
+    Small networks retrieve beyond the limit: with Hebb's rule, whose critical load is 0.138, half reach an overlap of
+    0.9 at loads of 0.436(5), 0.340(4), 0.266(3), 0.223(2) with $N$ = 16, 32, 64, 128 (400 draws). From such sizes the
+    extrapolation is off by more than its standard error (0.105(4) here), and from few draws it may even be negative:
+    two sizes, 32 and 64, with 16 draws each gave −0.00 to 0.36, ± 0.24. Use several sizes of at least a few hundred
+    neurons (results in `finite_size`).
 
-    Every size and load is a program of its own, which is compiled.
+    Every pair of size and load is compiled separately.
 
     **Main arguments:**
 
     - `run`: a function of the number of patterns, the number of neurons and a key that returns the final overlap of one
       draw; usually made of `recall`.
-    - `loads`: $\alpha$, increasing, shape (loads,); the number of patterns is $\alpha N$, to the nearest of at least
-      one. They should reach from networks that nearly always retrieve to such that nearly never do.
+    - `loads`: $\alpha$, increasing, shape (loads,); the number of patterns is $\alpha N$, rounded and at least one.
+      They should cover the range from almost certain retrieval to almost certain failure.
     - `num_neurons`: the sizes $N$, at least two.
     - `num_draws`: independent networks for each size and load. `key`: random key.
 
@@ -158,12 +158,12 @@ def capacity(
     - `threshold`: the smallest final overlap that counts as retrieved.
     - `exponent`: $x$ of the extrapolation, see `finite_size`.
     - `batch_size`: draws that run at once.
-    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+    - `throw`: whether to raise on failure; otherwise the code is in `result`.
 
     **Returns:** a `RetrievalTransition`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
-    the loads did not reach beyond one half for some size, or a run did not return a number.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`: the fractions of some
+    size were all on one side of one half, or a run did not return a finite number.
 
     ```python
     import jax

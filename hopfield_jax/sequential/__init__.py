@@ -1,4 +1,4 @@
-"""Sequential retrieval: memories that lead to each other."""
+"""Sequential retrieval of memories."""
 
 from ._critical import critical_gain as critical_gain
 from ._delay import SwitchDelay as SwitchDelay

@@ -19,17 +19,17 @@ from ._transitions import check_transitions
 
 
 class SaliencyRun(eqx.Module):
-    """What `follow_transitions` returns; times in units of the slow time constant.
+    """Result of `follow_transitions`; times in units of the slow time constant.
 
     **Attributes:**
 
-    - `order`: the memories in the order of their retrieval, the first is the start; unused room holds -1.
-    - `switch_times`: when each transition happened; unused room holds NaN, here and below.
-    - `dwell_times`: for how long each memory was active before its transition.
+    - `order`: the memories in the order of their retrieval, the first is the start; padded with -1.
+    - `switch_times`: times of the transitions, padded with NaN, as the next two.
+    - `dwell_times`: how long each memory was active before its transition.
     - `saliency`: of all memories, at the start and at each transition.
-    - `num_transitions`: how many there were.
-    - `end_time`: when the last memory lost its stability: NaN if another transition would follow, infinite if it never
-      does, 0 if it was never stable.
+    - `num_transitions`: number of transitions.
+    - `end_time`: when the last memory lost its stability: NaN if another transition would follow, infinite if it stays
+      stable, 0 if it was never stable.
     - `collapsed`: whether the sequence stopped because the successor was too weak.
     - `ending`: how the sequence ended.
     """
@@ -67,7 +67,7 @@ def follow_transitions(
     delay: ScalarLike | Callable[[Scalar], ScalarLike] = 0.0,
     gram: Real[ArrayLike, "patterns patterns"] | None = None,
 ) -> SaliencyRun:
-    r"""Follows which memory is active, and the saliencies of all, from transition to transition.
+    r"""Iterates the active memory and the saliencies of all memories from transition to transition.
 
         ȧ = −a + D m,    D = κ Γ Q',    m = 1 for the active memory, 0 for the others,
 
@@ -76,32 +76,31 @@ def follow_transitions(
 
         t_μ = log[(a_μ − D_μμ)/(1 − D_μμ)],
 
-    and after the delay, at t_μ + d, the state goes to the other memory with the largest saliency, if that exceeds 1 and
-    what the active one has left (which is more than 1 if it leaves early, d < 0). A chain of orthogonal memories
-    without a delay gives `saliency_map`. Limit of fast neurons; correlated memories are taken to be retrieved one at a
-    time, with overlap 1.
+    and after the delay, at t_μ + d, the state switches to the other memory with the largest saliency, if that exceeds
+    both 1 and the saliency of the active one (which is above 1 for an early switch, d < 0). A chain of orthogonal
+    memories without a delay gives `saliency_map`. Limit of fast neurons; correlated memories are assumed to be
+    retrieved one at a time, with overlap 1.
 
     **Arguments:**
 
     - `transitions`: weights Q', row = target, column = source, finite and not negative (`cycle`, `chain`,
       `transition_matrix`).
     - `gain`: κ, finite and positive.
-    - `saliency`: of all memories at the start, finite, shape (patterns,); or one number, that of the first memory when
-      the input is proportional to its pattern: the others start at 0, with `gram` at their share of it.
-    - `start`: the memory that is active first, counted from 0.
-    - `max_transitions`: where to stop.
-    - `delay`: d in units of the slow time constant: a number, or a function that gives it for the successor's saliency
-      a ≥ 1 at the switch, which is then the first root of t = t_μ + d(a(t)). The function is asked at 1 as long as no
-      other saliency is above 1, and may be infinite there. A negative delay means leaving early, at once if
-      t_μ + d < 0.
+    - `saliency`: of all memories at the start, finite, shape (patterns,); or a scalar, that of the first memory for an
+      input proportional to its pattern: the others start at 0, or with `gram` in proportion to their overlaps.
+    - `start`: index of the first active memory.
+    - `max_transitions`: largest number of transitions.
+    - `delay`: d in units of the slow time constant: a number, or a function of the successor's saliency a ≥ 1 at the
+      switch, which is then the first root of t = t_μ + d(a(t)). While no other saliency exceeds 1 the function is
+      evaluated at 1, where it may be infinite. A negative delay is an early switch, immediate if t_μ + d < 0.
     - `gram`: overlaps Γ = ΞΞᵀ/N of the patterns, shape (patterns, patterns); by default 1, orthogonal patterns.
 
     All but `max_transitions` may be traced, and the times and saliencies are differentiable.
 
-    **Returns:** a `SaliencyRun`; where a traced argument lies outside its domain its ending is `Ending.invalid`, its
+    **Returns:** a `SaliencyRun`; if a traced argument lies outside its domain, its ending is `Ending.invalid`, its
     order -1 and its numbers NaN.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     **Example:**
 
@@ -122,7 +121,7 @@ def follow_transitions(
     saliency = real("saliency", saliency, "finite", shape=shape, names="(patterns,)")
     start = rules.index("start", start, num_patterns, "a memory")
     at_least("max_transitions", max_transitions, 1)
-    if not callable(delay):  # a function's delays are checked where they are computed
+    if not callable(delay):  # those of a function are checked when they are computed
         delay = real("delay", delay, "finite")
     if gram is not None:
         gram = real("gram", gram, "finite", shape=matrix.shape, names="(patterns, patterns)")
@@ -168,7 +167,7 @@ def _follow(
 
 
 def _next(drive, leads, delay, max_transitions: int, carry, i):
-    """One memory, until another follows or none does."""
+    """The dwell at one memory, until a switch or the end."""
     active, saliency, time, end_time, ending = carry
     target, others = drive[:, active], jnp.arange(len(drive), dtype=jnp.int32) != active
 
@@ -199,7 +198,7 @@ def _next(drive, leads, delay, max_transitions: int, carry, i):
     ending = Ending.where(going, stop, ending)
     ends = going & (ending != Ending.running)
     end_time = jnp.where(ends, jnp.where(held & stable, jnp.inf, time + crossing), end_time)
-    # The last step only looks whether there is another transition.
+    # The last step only tests whether another transition would follow.
     switches = going & ~ends & (i < max_transitions)
     successor = jnp.argmax(jnp.where(others, now, -jnp.inf)).astype(active.dtype)
     carry = (
@@ -217,11 +216,11 @@ def _switch_time(crossing: Scalar, largest: Callable, delay: Callable) -> Scalar
     """First root t ≥ 0 of t = crossing + d(largest saliency at t): infinite if there is none, NaN if a delay is NaN."""
     dtype = crossing.dtype
 
-    def wait(t: Scalar, exists: ArrayLike = True) -> Scalar:  # negative as long as the state stays
+    def wait(t: Scalar, exists: ArrayLike = True) -> Scalar:  # negative before the switch
         successor = jnp.where(exists, jnp.maximum(largest(t), 1), 2)
         return t - crossing - as_inexact(delay(successor)).astype(dtype)
 
-    # A grid for the first change of sign: even in e^{−t} up to where saliencies have settled, then where it must be.
+    # A grid for the first change of sign: uniform in e^{−t} until saliencies have settled, then the last possible time.
     grid = jnp.asarray(-np.log1p(-np.linspace(0, 1 - 1e-7, 65)), dtype)
     late = jnp.maximum(grid[-1], grid[-1] - wait(grid[-1]) + 1)
     grid = jnp.append(grid, jnp.where(jnp.isfinite(late), late, grid[-1]))

@@ -1,10 +1,10 @@
-"""How a sequence of retrievals goes, and how it ends."""
+"""Regimes and endings of sequences."""
 
 import equinox as eqx
 
 
 class Regime(eqx.Enumeration):
-    """What becomes of a sequence of retrievals in the limit of fast neurons; `Regime[regime]` explains one.
+    """Regime of a sequence of retrievals in the limit of fast neurons; `Regime[regime]` explains a member.
 
     Members: `periodic`, `critical`, `collapse`, `decay`, `invalid`.
     """
@@ -26,7 +26,7 @@ class Regime(eqx.Enumeration):
 
 
 class Ending(eqx.Enumeration):
-    """How a sequence of retrievals ended; `Ending[ending]` explains one.
+    """Ending of a sequence of retrievals; `Ending[ending]` explains a member.
 
     Members: `running`, `collapse`, `end_of_chain`, `decayed_at_start`, `no_escape`, `tie`, `not_nucleated`,
     `wrong_sign`, `invalid`.

@@ -1,4 +1,4 @@
-"""Who leads when: switches between memories, located within the steps of a solve, and what lies between the steps."""
+"""Switches between memories, located within the steps of a solve, and interpolation between steps."""
 
 import functools
 
@@ -11,8 +11,8 @@ from .._types import Array, Scalar
 
 
 def switches(steps: Steps, start: Array, level: Scalar, margin: Scalar, room: int, *, smooth: bool) -> dict[str, Array]:
-    """Who leads after whom. A memory leads at a step if its |overlap| reaches the level and exceeds all others by the
-    margin; between two leaders, the switch is where the later one's |overlap| last overtook the earlier one's."""
+    """The sequence of leading memories. A memory leads at a step if its |overlap| reaches the level and exceeds all
+    others by the margin. Between two leaders, the switch is where the later |overlap| last exceeded the earlier one."""
     overlap, rate, t = steps.values["overlap"], steps.values["overlap_rate"], steps.times
     index = jnp.arange(len(t))
     size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
@@ -20,7 +20,7 @@ def switches(steps: Steps, start: Array, level: Scalar, margin: Scalar, room: in
     others = jnp.where(jnp.arange(size.shape[1], dtype=start.dtype)[None] == memory[:, None], 0, size)
     top = _take(size, memory)
     leads = (top - jnp.max(others, axis=1) > margin.astype(size.dtype)) & (top >= level.astype(size.dtype))
-    before = jax.lax.cummax(jnp.where(leads, index, -1))  # the last step that had a leader
+    before = jax.lax.cummax(jnp.where(leads, index, -1))  # the last step with a leader
     after = jax.lax.cummin(jnp.where(leads, index, len(t)), reverse=True)
     past = jnp.where(before >= 0, memory[before], start)
     future = jnp.where(after < len(t), memory[jnp.minimum(after, len(t) - 1)], past)
@@ -61,7 +61,7 @@ def switches(steps: Steps, start: Array, level: Scalar, margin: Scalar, room: in
 
 
 def tied(found: dict[str, Array], saliency: Array) -> Array:
-    """Whether at a switch another memory was as salient as the one that followed, to rounding: then chance decided."""
+    """Whether at a switch another memory was as salient as the successor within rounding, which then decided."""
     source, target = found["order"][:-1], found["order"][1:]
     memory = jnp.arange(saliency.shape[1], dtype=source.dtype)[None]
     rivals = jnp.where((memory == source[:, None]) | (memory == target[:, None]), -jnp.inf, saliency)
@@ -80,7 +80,7 @@ def _hermite(x: Array, y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
 
 
 def _root(y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
-    """Where the cubic passes from y0 <= 0 to y1 > 0, by bisection to the last bits; differentiable."""
+    """Root of the cubic between y0 <= 0 and y1 > 0, by bisection to the last bits; differentiable."""
     cubic = functools.partial(_hermite, y0=y0, y1=y1, r0=r0, r1=r1)
     bits = jnp.finfo(y0.dtype).nmant + 2
     ends = bracket(lambda x: cubic(x) > 0, jnp.zeros_like(y0), jnp.ones_like(y0), bits)
@@ -88,7 +88,7 @@ def _root(y0: Array, y1: Array, r0: Array, r1: Array) -> Array:
 
 
 def last_time_above(steps: Steps, level: Scalar, *, smooth: bool) -> tuple[Array, Array]:
-    """The last step at which an |overlap| reached the level, and the time after it at which that overlap fell below."""
+    """The last step at which an |overlap| reached the level, and the later time at which it fell below."""
     overlap, t = steps.values["overlap"], steps.times
     size = jnp.where(jnp.isnan(overlap), 0, jnp.abs(overlap))
     level = level.astype(size.dtype)
@@ -106,13 +106,13 @@ def last_time_above(steps: Steps, level: Scalar, *, smooth: bool) -> tuple[Array
 
 
 def interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tuple[Array, Array]:
-    """Overlaps and saliencies at any times, NaN beyond the end. In a step overlaps are cubic, saliencies what their own
-    equation makes of a drive that changes linearly in time; with noise both are linear."""
+    """Overlaps and saliencies at any times, NaN beyond the end. Within a step overlaps are cubic and saliencies solve
+    their equation for a drive that is linear in time; with noise both are linear."""
     t = steps.times
     times, tau = times.astype(t.dtype), tau.astype(t.dtype)
     last = jnp.maximum(jnp.sum(jnp.isfinite(t)) - 1, 1)
     known = ((times >= t[0]) & (times <= t[last]))[:, None]
-    times = jnp.where(known[:, 0], times, t[0])  # no NaN in what is differentiated
+    times = jnp.where(known[:, 0], times, t[0])  # avoids NaN in the derivative
     i = jnp.searchsorted(jnp.where(jnp.isfinite(t), t, jnp.inf), times, side="right").astype(last.dtype)
     i = jnp.clip(i - 1, 0, last - 1)
     h = (t[i + 1] - t[i])[:, None]
@@ -120,11 +120,11 @@ def interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tup
     (m0, m1), (a0, a1) = ((v[i], v[i + 1]) for v in (steps.values["overlap"], steps.values["saliency"]))
     if smooth:
         p0, p1 = (steps.values["overlap_rate"][k] for k in (i, i + 1))
-        # Slopes that would leave the range of the two ends are cut: units with an edge have none there.
+        # Clips slopes that would leave the range of the two ends, since units with a kink do not.
         p0, p1 = (jnp.clip(h * p, 3 * jnp.minimum(m1 - m0, 0), 3 * jnp.maximum(m1 - m0, 0)) for p in (p0, p1))
         overlap = _hermite(x, m0, m1, p0, p1)
         s, drive = h / tau, a0 + tau * steps.values["saliency_rate"][i]
-        free = lambda x: a0 + (a0 - drive) * jnp.expm1(-x * s)  # with the drive of the step's beginning  # noqa: E731
+        free = lambda x: a0 + (a0 - drive) * jnp.expm1(-x * s)  # with the drive at the start of the step  # noqa: E731
         saliency = free(x) + (a1 - free(1)) * _ramp(x * s) / _ramp(s)
     else:
         overlap, saliency = (1 - x) * m0 + x * m1, (1 - x) * a0 + x * a1

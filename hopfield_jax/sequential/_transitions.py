@@ -1,4 +1,4 @@
-"""Which memory leads to which: matrices of transitions."""
+"""Matrices of transitions between memories."""
 
 from collections.abc import Iterable, Sequence
 
@@ -40,7 +40,7 @@ def cycle(num_patterns: int) -> Transitions:
 
 
 def chain(num_patterns: int) -> Transitions:
-    """Transitions 0 → 1 → … → P − 1, where they end.
+    """Transitions 0 → 1 → … → P − 1, without a successor of the last.
 
         Q'_{νμ} = 1 if ν = μ + 1, 0 otherwise
 
@@ -77,7 +77,7 @@ def transition_matrix(num_patterns: int, edges: Iterable[Sequence]) -> Transitio
 
     **Returns:** the matrix, shape (patterns, patterns): row = target, column = source.
 
-    **Raises:** `ValueError` for an edge that is no such pair or triple, or is given twice.
+    **Raises:** `ValueError` for an invalid or repeated edge.
 
     **Example:**
 
@@ -109,7 +109,7 @@ def transition_matrix(num_patterns: int, edges: Iterable[Sequence]) -> Transitio
 def check_transitions(
     argument: str, matrix: ArrayLike, num_patterns: int | None = None, rules: Rules | None = None
 ) -> Transitions:
-    """The matrix as an array, or a `ValueError` that names the argument: square, finite, not negative."""
+    """Validates that the matrix is square, finite and not negative; returns it as an array."""
     size = (*np.shape(matrix), 1)[0] if num_patterns is None else num_patterns
     rules = rules or Rules()
     return rules.real(argument, matrix, "nonnegative", shape=(size, size), names="(target, source)")
