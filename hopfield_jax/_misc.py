@@ -1,4 +1,4 @@
-"""Small numerical helpers that every floor uses."""
+"""Small numerical helpers for all floors."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from ._types import Array, ArrayLike, PyTree, Scalar
 
 
 def as_inexact(x: ArrayLike, dtype: Any = None) -> Array:
-    """Strongly typed real array: `5`, `5.0` and `np.float64(5)` become the same thing, so they share one trace.
+    """Casts to a strongly typed real array, so that `5`, `5.0` and `np.float64(5)` share one trace.
 
-    Unless `dtype` is given, Python and NumPy numbers and integer or boolean arrays take the default float type; real
-    arrays keep theirs, except that float64 arrays become float32 when 64-bit mode is off. Raises `ValueError` for what
-    is not real and numeric.
+    Unless `dtype` is given, Python and NumPy numbers and integer or boolean arrays are cast to the default float type;
+    real arrays keep theirs, except that float64 becomes float32 when 64-bit mode is off. Raises `ValueError` for
+    anything else.
     """
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating):
         same = x.dtype == (dtype or x.dtype) and not x.weak_type
@@ -48,25 +48,25 @@ def binomial_error(fraction: ArrayLike, number: ArrayLike) -> Array:
 
 
 def alike(*arrays: Array) -> tuple[Array, ...]:
-    """Real arrays in the common one of their types, in which nothing is lost."""
+    """Promotes real arrays to their common type."""
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.result_type(*(x.dtype for x in arrays))
     return tuple(x.astype(dtype) for x in arrays)
 
 
 def widened(tree: PyTree) -> PyTree:
-    """Real arrays of 16 bits as float32, in which verbs compute; all else as it is."""
+    """Casts 16-bit real arrays to float32, in which verbs compute; other leaves are unchanged."""
     small = lambda x: eqx.is_array(x) and jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4  # noqa: E731
     return jtu.tree_map(lambda x: x.astype(jnp.float32) if small(x) else x, tree)
 
 
 def in_type(tree: PyTree, dtype: jnp.dtype) -> PyTree:
-    """Real arrays in another type."""
+    """Casts real arrays to another type."""
     return jtu.tree_map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
 def nan_unless(valid: ArrayLike, tree: PyTree) -> PyTree:
-    """`tree`, its real numbers NaN where something was not valid, and so their derivatives (0 by `jnp.where` alone)."""
+    """`tree` with NaN in its real numbers and their derivatives if not valid (`jnp.where` alone has derivative 0)."""
     return jtu.tree_map(
         lambda x: x * jnp.where(valid, 1, jnp.nan).astype(x.dtype) if eqx.is_inexact_array(x) else x, tree
     )
@@ -75,8 +75,8 @@ def nan_unless(valid: ArrayLike, tree: PyTree) -> PyTree:
 def matmul(a: Array, b: Array) -> Array:
     """Matrix product at full precision of its type.
 
-    A GPU's default float32 product is TF32 and a TPU's bfloat16 (relative error 1e-3 or worse), which ruins energies,
-    overlaps and covariances without being seen on a CPU.
+    A GPU's default float32 product is TF32 and a TPU's bfloat16 (relative error 1e-3 or worse), which is too inaccurate
+    for energies, overlaps and covariances, and does not show on a CPU.
     """
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
@@ -87,6 +87,6 @@ def inner(a: Array, b: Array) -> Scalar:
 
 
 def nondifferentiable(tree: PyTree, message: str) -> PyTree:
-    """`tree` unchanged, but for an error with this message as soon as a derivative through it is asked for."""
+    """`tree` unchanged; differentiating through it raises an error with this message."""
     arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(jtu.tree_map(lambda x: eqxi.nondifferentiable(x, msg=message), arrays), rest)

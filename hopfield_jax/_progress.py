@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, for the verbs that take long; `tqdm` draws it where it is installed."""
+"""A progress bar for long verbs, drawn by `tqdm` if installed."""
 
 import contextlib
 import importlib.util
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress_bar(total: int, unit: str, *, show: bool, done: int = 0) -> Iterator[Callable[[int], object]]:
-    """A function that is told how many more are done; nothing is drawn where standard error is no terminal."""
+    """A function that advances the bar; without effect unless standard error is a terminal."""
     if not (show and importlib.util.find_spec("tqdm")):
         yield lambda more: None
         return

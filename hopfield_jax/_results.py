@@ -1,4 +1,4 @@
-"""How a computation ended, and the trajectory every integration returns."""
+"""Result codes, trajectories and settings."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ class _Named(type(dfx.RESULTS)):
     _index_to_message: list[str]
 
     def __getitem__(cls, item: Any) -> Any:
-        """Name and meaning of a code, or of every code in an array of whole numbers, as a store keeps them."""
+        """Name and meaning of a code, or of every code in an integer array, as in a store."""
         if isinstance(item, cls):
             item = item._value
         if not is_concrete(item):
@@ -32,7 +32,7 @@ class _Named(type(dfx.RESULTS)):
         meanings = [
             f"{name}: {cls._index_to_message[i]}".removesuffix(": ") for i, name in enumerate(cls._name_to_item)
         ]
-        named = np.array([*meanings, "missing"], dtype=object)[numbers.astype(int)]  # the last one is that of -1
+        named = np.array([*meanings, "missing"], dtype=object)[numbers.astype(int)]  # -1 selects the last
         return named if given.ndim else str(named)
 
 
@@ -60,18 +60,17 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
         "room by itself)."
     )
     no_room = (
-        "There was no room left for another occurrence before the end. Give more room, or end earlier; what is there "
-        "is right."
+        "There was no room left for another occurrence before the end. Allow more occurrences, or end earlier; the "
+        "recorded ones are correct."
     )
     no_period = (
-        "No gain or weights were found at which dwell times settle at what is wanted: sequences collapse before they "
-        "are as quick, or settle too slowly for the length of the run (try a larger `num_transitions`). The numbers "
-        "are NaN."
+        "No gain or weights were found with the required dwell times: faster sequences collapse, or dwell times settle "
+        "too slowly for the length of the run (try a larger `num_transitions`). The numbers are NaN."
     )
-    flat = "The objective does not depend on the parameters where the search starts: there is nothing to follow."
+    flat = "The objective does not depend on the parameters near the start of the search."
     num_steps_reached = (
-        "The search took all its steps before it settled. Try a larger `num_steps`, or start nearer: a step is at most "
-        "a tenth of a parameter's scale, which is its first value or its distance from a bound."
+        "The search took all its steps without converging. Try a larger `num_steps`, or start nearer: a step is at "
+        "most a tenth of a parameter's scale, which is its first value or its distance from a bound."
     )
     no_minimum = (
         "The search ended where the gradient vanishes but the objective is lower nearby, a maximum or a saddle. Start "
@@ -79,45 +78,39 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
     )
     wrong_gradient = (
         "The gradient contradicts differences of the objective: it has jumps, or parts without a derivative "
-        "(predicates, comparisons), or other random numbers at every call. The best that was found is returned."
+        "(predicates, comparisons), or other random numbers at every call. The best point found is returned."
     )
     edge_of_domain = (
-        "The search ended beside a region in which the objective is not finite; the best that was found is returned."
+        "The search ended next to a region where the objective is not finite. The best point found is returned."
     )
     cusp = (
-        "The fold at which the retrieval state ends is a cusp within rounding, beside parameters for which there is no "
-        "fold at all: neither the critical load nor its slopes mean anything there."
+        "The fold at which the retrieval state ends is a cusp within rounding, next to parameters without a fold. The "
+        "critical load and its slopes are meaningless there."
     )
     lost_branch = (
-        "The branch of solutions was lost: Newton's method found no next point however short the step, or none at the "
-        "start. What was found before is right. Try a better start, or a smaller `step`."
+        "The branch of solutions was lost: Newton's method found no next point for any step, or none at the start. "
+        "Earlier points are correct. Try a better start, or a smaller `step`."
     )
-    no_fold = (
-        "The branch has fewer folds than it must have, or a fold that was passed could not be located. Try more or "
-        "shorter steps."
-    )
-    no_phase = (
-        "The phase that was asked for does not exist at this load and temperature. The numbers are NaN; no other "
-        "phase is put in its place."
-    )
+    no_fold = "The branch has fewer folds than `min_folds`, or a fold could not be located. Try more or shorter steps."
+    no_phase = "The requested phase does not exist at this load and temperature. The numbers are NaN."
     not_finite = (
-        "A number became infinite or NaN during the computation, or grew beyond all bounds in a finite time. The "
-        "outputs from there on are NaN. Scale the patterns, lower the power, slope or rate, or use float64, so that "
-        "numbers stay within the type's range; or end before that time."
+        "A number became infinite or NaN, or diverged in a finite time. The outputs from there on are NaN. Scale the "
+        "patterns, lower the power, slope or rate, or use float64, so that numbers stay within the type's range; or "
+        "end before that time."
     )
     newton_left = (
-        "The dynamics came to rest within the tolerance, but Newton's method found no steady state near there, nor at "
-        "a hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
+        "The dynamics came to rest within the tolerance, but Newton's method found no steady state nearby, nor at a "
+        "hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
     )
 
 
 def is_okay(result: RESULTS) -> Bool[Array, "*batch"]:
-    """Success, or a stop at an event that was asked for."""
+    """Success, or a stop at a requested event."""
     return (result == RESULTS.successful) | (result == RESULTS.event_occurred)
 
 
 def outcome(*failures: tuple[Bool[Array, ""], RESULTS]) -> RESULTS:
-    """Success unless one of the conditions holds; of several the last one counts."""
+    """Success unless a condition holds; of several the last one takes precedence."""
     result = cast(RESULTS, RESULTS.successful)
     for failed, code in failures:
         result = RESULTS.where(failed, code, result)
@@ -128,19 +121,19 @@ def raise_unless_okay(tree: PyTree, result: RESULTS) -> PyTree:
     """`tree` unchanged, or an `EquinoxRuntimeError` with the result's message."""
     failed = jnp.logical_not(is_okay(result))
     if is_concrete(failed) and not np.any(np.asarray(failed)):
-        return tree  # at once: `error_if` is a program of its own
+        return tree  # `error_if` would compile another program
     return result.error_if(tree, failed)
 
 
 class Occurrences(eqx.Module):
-    """When an `Event` happened, in the order of time; unused room holds NaN.
+    """Occurrences of an `Event` in the order of time, padded with NaN.
 
     **Attributes:**
 
     - `times`: shape (max_occurrences,).
-    - `states`: the state at each of them, a leading axis (max_occurrences,).
-    - `mode`: the event's discrete state after each of them, likewise (`None` where it has none).
-    - `count`: how many there were.
+    - `states`: the states, with a leading axis (max_occurrences,).
+    - `mode`: the event's discrete state after each occurrence, likewise (`None` without one).
+    - `count`: number of occurrences.
     """
 
     times: Float[Array, " occurrences"]
@@ -150,7 +143,7 @@ class Occurrences(eqx.Module):
 
 
 class Steps(eqx.Module):
-    """What was kept at the start and after every step; unused room holds NaN (-1 where the type has none).
+    """Values at the start and after every step, padded with NaN (-1 for integers).
 
     **Attributes:**
 
@@ -163,18 +156,18 @@ class Steps(eqx.Module):
 
 
 class Trajectory(eqx.Module):
-    """What `hopfield_jax.integrate` returns.
+    """Result of `hopfield_jax.integrate`.
 
     **Attributes:**
 
     - `times`: shape (times,).
-    - `values`: statistics (the state itself by default) at those times, a leading axis (times,) on every leaf; NaN
-      after the end when the integration stopped early.
+    - `values`: statistics (the state by default) at those times, a leading axis (times,) on every leaf; NaN after an
+      early end.
     - `final`: state at the end.
     - `final_time`: the time of `final`.
-    - `result`: how it ended.
+    - `result`: the result code.
     - `stats`: numbers of steps.
-    - `occurrences`: of the event, or `None`. `steps`: what `every_step` kept, or `None`.
+    - `occurrences`: of the event, or `None`. `steps`: values of `every_step`, or `None`.
     """
 
     times: Float[Array, " times"]
@@ -197,12 +190,12 @@ class Trajectory(eqx.Module):
 
 
 class Setting(eqx.Module):
-    r"""The conditions under which numbers were found; they travel with every result that depends on more than it shows.
+    r"""The conditions of a computation, stored with its result.
 
     **Attributes:**
 
-    - `source`: what made the numbers.
-    - `parts`: names of model, units and whatever is not a number.
+    - `source`: the kind of computation.
+    - `parts`: names of model, units and other non-numeric parts.
     - `numbers`: every number by its name.
     """
 
@@ -212,8 +205,8 @@ class Setting(eqx.Module):
 
     @staticmethod
     def of(source: str, parts: Iterable[tuple[str, str]], tree: dict[str, PyTree]) -> "Setting":
-        """The setting with all numbers in a dictionary of modules, by their paths; tables over 64 numbers are left
-        out."""
+        """The setting with all numbers of a dictionary of modules, by their paths; arrays of more than 64 numbers are
+        left out."""
         named, _ = jtu.tree_flatten_with_path(tree)
         keys = lambda path: [str(getattr(k, "name", getattr(k, "key", k))) for k in path]  # noqa: E731
         kept = [(path, x) for path, x in named if eqx.is_inexact_array(x) and x.size <= 64]
@@ -225,7 +218,7 @@ class Setting(eqx.Module):
 
 
 def card(result: eqx.Module, probe: ArrayLike, text: Callable[[], str]) -> str:
-    """What `str` of a result prints: `text()` for one instance, told by a scalar `probe`; the shape of a batch."""
+    """The `str` of a result: `text()` for one instance (`probe` is a scalar), otherwise the shape of the batch."""
     title = f"{type(result).__name__}: {memory_of(result)}"
     if not is_concrete(probe):
         return title
@@ -240,7 +233,7 @@ def memory_of(tree: PyTree) -> str:
 
 
 def in_bytes(size: int) -> str:
-    """A number of bytes in the unit that suits it."""
+    """A number of bytes in a suitable unit."""
     power = min(max(size.bit_length() - 1, 0) // 10, 3)
     return f"{size / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB')[power]}"
 
@@ -259,7 +252,7 @@ def describe_result(result: RESULTS) -> str:
 
 
 def with_error(value: Any, error: Any) -> str:
-    """A number to the second digit of its standard error, as 0.138 ± 0.012."""
+    """A number with two digits of its standard error, such as 0.138 ± 0.012."""
     value, error = float(value), float(error)
     if not (math.isfinite(value) and 0 < error < math.inf):
         return f"{value:.4g} ± {error:.2g}"

@@ -1,4 +1,4 @@
-"""Thresholds: where a predicate of one number turns, or a real function changes its sign; bisection of fixed length."""
+"""Thresholds of predicates and roots of real functions by bisection with a fixed number of steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,23 +15,23 @@ from ._roots import Bracket, bracket
 from ._types import Array, Bool, PyTree, Scalar, ScalarLike
 
 _NO_GRADIENT = (
-    "`function`: the threshold of a predicate has no gradient, because a predicate is true or false and says nothing "
-    "of how far the threshold is. Return the real number whose sign decides (such as `overlap - 0.8` instead of "
-    "`overlap > 0.8`), or put `jax.lax.stop_gradient` around what the predicate depends on."
+    "`function`: the threshold of a predicate has no gradient, because a predicate is only true or false. Return a "
+    "real number that changes sign at the threshold (such as `overlap - 0.8` instead of `overlap > 0.8`), or apply "
+    "`jax.lax.stop_gradient` to the variables of the predicate."
 )
 
 
 class Threshold(eqx.Module):
-    """What `hopfield_jax.bisect` returns.
+    """Result of `hopfield_jax.bisect`.
 
     **Attributes:**
 
-    - `value`: middle of a predicate's bracket, of a real function the zero of the chord across it; NaN unless the
-      answers at the two bounds differ.
-    - `lower`, `upper`: the bracket; the true threshold of a function that changes once lies within. If the function
-      has random numbers, it is the threshold for these: others move it, mostly by more than the bracket.
-    - `at_lower`, `at_upper`: the predicate, or whether the function is positive, at the bounds that were given.
-    - `result`: how it ended. `setting`: what it was found for, if the caller said.
+    - `value`: middle of the bracket for a predicate, zero of the chord for a real function; NaN unless the values at
+      the two bounds differ (in sign).
+    - `lower`, `upper`: the bracket, which contains the threshold of a function that changes once. For a function of
+      random numbers it is the threshold of that sample: others differ, mostly by more than the bracket.
+    - `at_lower`, `at_upper`: the predicate, or whether the function is positive, at the given bounds.
+    - `result`: the result code. `setting`: as passed by the caller.
     """
 
     value: Scalar
@@ -64,33 +64,34 @@ def bisect(
     setting: PyTree = None,
     throw: bool = True,
 ) -> Threshold:
-    r"""Finds where a predicate of one number turns, or where a real function f(x; θ) changes its sign.
+    r"""Finds the threshold of a predicate of one number, or the root of a real function f(x; θ), by bisection.
 
-    A loop of fixed length, so that it maps over parameters with `jax.vmap` at no waste. The zero x* of a real function
-    is differentiable by whatever the function closes over, in both modes and to any order, by the implicit function
-    theorem:
+    The loop has a fixed length, so that `jax.vmap` over parameters wastes no steps. The root x* of a real function is
+    differentiable with respect to variables that the function closes over, in both modes and to any order, by the
+    implicit function theorem:
 
         dx*/dθ = −(∂f/∂θ) / (∂f/∂x)    at x*.
 
-    f is differentiated only where a gradient is asked for. The gradient is NaN where it means nothing: where ∂f/∂x
-    vanishes or contradicts the change of sign, or where f changes across the final bracket by more than four times what
-    ∂f/∂x explains (a jump, or too few iterations). A predicate has no derivative, and asking for that of its threshold
-    is an error. The bracket itself is made of fixed numbers and has no derivative either way.
+    f is differentiated only if a gradient is requested. The gradient is NaN if it is meaningless: if ∂f/∂x vanishes or
+    contradicts the change of sign, or if f changes across the final bracket by more than four times the prediction of
+    ∂f/∂x (a jump, or too few iterations). Differentiating the threshold of a predicate raises. Gradients of the bracket
+    are blocked.
 
     **Arguments:**
 
-    - `function`: of one number; its answer should change once between the bounds. The answer is a truth value, or a
-      real number of which it counts whether it is positive. The function may return a pair, the answer and whether it
-      was decided; one that was not, or is NaN, ends the search with a code, never in a number.
+    - `function`: of one number; its value should change once between the bounds. It returns a boolean, or a real number
+      whose sign is used, or a pair of that value and whether it is decided. An undecided value, or NaN, gives a failure
+      code and NaN.
     - `lower`, `upper`: the bounds.
-    - `num_iterations`: each halves the bracket.
-    - `setting`: anything to keep with the result: what a function stands for is not seen in the number.
-    - `throw`: whether an unsuccessful end (the same answer at both bounds, or none) raises; else it is in `result`.
+    - `num_iterations`: number of halvings of the bracket.
+    - `setting`: an object to store with the result, such as the conditions.
+    - `throw`: whether to raise if the values at both bounds agree or a value is undecided; otherwise the code is in
+      `result`.
 
     **Returns:** a `Threshold`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`;
-    `RuntimeError` if the threshold of a predicate is differentiated.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`; `RuntimeError` if the
+    threshold of a predicate is differentiated.
 
     ```python
     import jax
@@ -125,11 +126,11 @@ def _bisect(function, lower, upper, num_iterations: int, setting: PyTree, valid:
         is_predicate = answer.dtype == bool
         if answer.shape or not (is_predicate or jnp.issubdtype(answer.dtype, jnp.floating)):
             fail("function", "a truth value or one real number", f"{answer.dtype} of shape {answer.shape}")
-        # A predicate is a function of values ±1, whose chord is zero in the middle of the bracket.
+        # A predicate becomes a function with values ±1, whose chord vanishes in the middle of the bracket.
         value = jnp.where(answer, 1, -1) if is_predicate else answer
         return jnp.where(decided, value.astype(lower.dtype), jnp.nan)
 
-    closed = eqx.filter_closure_convert(signed, lower)  # what it closes over, as a pytree
+    closed = eqx.filter_closure_convert(signed, lower)  # closed-over variables become a pytree
     if is_predicate:
         closed = nondifferentiable(closed, _NO_GRADIENT)
     value, ends = _search(closed, lower, upper, num_iterations)
@@ -150,7 +151,7 @@ def _bisect(function, lower, upper, num_iterations: int, setting: PyTree, valid:
 
 @eqx.filter_custom_jvp
 def _search(function, lower, upper, num_iterations: int) -> tuple[Scalar, Bracket]:
-    """The zero of the chord across the final bracket, and that bracket."""
+    """The root of the chord across the final bracket, and that bracket."""
     ends = bracket(function, lower, upper, num_iterations)
     share = ends.at_low / (ends.at_low - ends.at_high)
     share = jnp.where(jnp.isfinite(share), share, 0.5)
@@ -160,7 +161,7 @@ def _search(function, lower, upper, num_iterations: int) -> tuple[Scalar, Bracke
 @_search.def_jvp
 def _search_jvp(primals, tangents):
     function, *_ = primals
-    change, *_ = tangents  # the zero does not depend on the bounds
+    change, *_ = tangents  # the root does not depend on the bounds
     x, ends = _search(*primals)
     still = jtu.tree_map(lambda _: None, ends)
     if not jtu.tree_leaves(change):

@@ -17,7 +17,7 @@ Scalar = Float[Array, ""]
 ScalarLike = float | int | Inexact[Any, ""] | Int[Any, ""]
 """Any real number: Python's, NumPy's or JAX's."""
 Patterns = Float[Array, "patterns neurons"]
-"""Stored patterns, one a row."""
+"""Stored patterns, one per row."""
 State = PyTree[Float[Array, "..."]]
 """State of a dynamics: an array, or a pytree of arrays."""
 PRNGKey = Key[Array, ""] | UInt32[Array, "2"]
@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 if TYPE_CHECKING:
 
     class Parameter(Generic[_T]):
-        """For type checkers: a field that reads as an array and that constructors take any numbers for (mypy does not
-        know the converters of fields)."""
+        """For type checkers: a field that is read as an array and accepts any numbers in the constructor (mypy does not
+        support converters of fields)."""
 
         @overload
         def __get__(self, instance: None, owner: Any) -> "Parameter[_T]": ...
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 else:
 
     class Parameter:
-        """A parameter of a model: `Parameter[T]` is T at run time; for type checkers it takes any numbers."""
+        """A parameter of a model: `Parameter[T]` is T at run time; for type checkers it accepts any numbers."""
 
         def __class_getitem__(cls, item: Any) -> Any:
             return item

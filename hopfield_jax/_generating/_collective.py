@@ -1,4 +1,4 @@
-"""Generating functions whose neurons normalise each other along the last axis."""
+"""Generating functions that normalise over the last axis."""
 
 import equinox as eqx
 import jax
@@ -36,7 +36,7 @@ class Spherical(AbstractGeneratingFunction):
 
     **Arguments:**
 
-    - `delta`: $\delta > 0$, keeps the origin smooth.
+    - `delta`: $\delta > 0$, smooths the origin.
     """
 
     delta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1e-6)
@@ -53,8 +53,8 @@ class LayerNorm(AbstractGeneratingFunction):
 
     **Arguments:**
 
-    - `gain`: $\gamma \ge 0$, one number (a gain for each neuron has no generating function).
-    - `shift`: $b$, one number or one for each neuron.
+    - `gain`: $\gamma \ge 0$, a scalar (gains per neuron have no generating function).
+    - `shift`: $b$, a scalar or one number per neuron.
     - `delta`: $\delta > 0$.
     """
 

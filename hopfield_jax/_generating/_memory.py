@@ -13,16 +13,16 @@ class MemoryQuadratic(AbstractGeneratingFunction):
     r"""Hebb's couplings as a generating function: $L(x) = \frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, activation
     $\tilde\beta\,\Xi^\top\Xi x$ (Lotito 2025, section 5.2).
 
-    With `self_coupling=False` the diagonal of $\Xi^\top\Xi$ is taken out (footnote 3): $L(x) = \frac{\tilde\beta}{2}
-    (\lVert\Xi x\rVert^2 - \sum_i x_i^2\sum_\mu (\xi^\mu_i)^2)$. That function is **not** convex, so as the generating
-    function of a *visible* family it gives a dynamics whose energy may rise; as that of a hidden family it is harmless.
-    The couplings are applied as two products with $\Xi$; no neurons × neurons matrix is formed.
+    With `self_coupling=False` the diagonal of $\Xi^\top\Xi$ is removed (footnote 3): $L(x) = \frac{\tilde\beta}{2}
+    (\lVert\Xi x\rVert^2 - \sum_i x_i^2\sum_\mu (\xi^\mu_i)^2)$. This function is **not** convex: as the generating
+    function of a *visible* layer it gives a dynamics whose energy may rise; for a hidden layer it is harmless. The
+    couplings are applied as two products with $\Xi$, without a neurons × neurons matrix.
 
     **Arguments:**
 
     - `patterns`: $\Xi$, shape (patterns, neurons), any number of rows.
     - `strength`: $\tilde\beta$ > 0; β/patterns is the paper's normalisation, β/neurons the one of Hopfield networks.
-    - `self_coupling`: whether the diagonal is kept (part of the structure, not traced).
+    - `self_coupling`: whether the diagonal is kept (static).
 
     **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix.
     """
@@ -35,7 +35,7 @@ class MemoryQuadratic(AbstractGeneratingFunction):
         patterns_fit("MemoryQuadratic.patterns", self.patterns)
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
-        r"""$\frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, less the diagonal part on request; summed over leading axes."""
+        r"""$\frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, without the diagonal if requested; summed over leading axes."""
         if x.shape[-1] != self.patterns.shape[1]:
             fail("y", f"{self.patterns.shape[1]} neurons, as the patterns have", f"shape {x.shape}")
         total = jnp.sum(jnp.square(matmul(x, self.patterns.T)))

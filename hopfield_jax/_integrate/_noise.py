@@ -15,14 +15,14 @@ from .._types import PRNGKey, PyTree
 
 
 class Noise(eqx.Module):
-    r"""Gaussian white noise: $dy = f\,dt + \mathrm{diffusion}(t, y)\,dW$ in the sense of Itô for the default solver.
+    r"""Gaussian white noise: $dy = f\,dt + \mathrm{diffusion}(t, y)\,dW$ (Itô, for the default solver).
 
     **Arguments:**
 
     - `diffusion`: `(t, y, args) -> ` standard deviation per square root of time, in the structure of `y` (independent
       noise for every component).
-    - `key`: the key of the increments. Every step draws afresh from it and the step's starting time; equal keys and
-      steps give equal paths.
+    - `key`: random key. Increments depend on the key and the starting time of the step: equal keys and steps give equal
+      paths.
     """
 
     diffusion: Callable

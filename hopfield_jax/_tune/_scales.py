@@ -1,4 +1,4 @@
-"""Coordinates in which every parameter has a scale of one and bounds are smooth."""
+"""Coordinates with unit scales and smooth bounds."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,8 +13,8 @@ Bounds = Mapping[str, tuple[ScalarLike | None, ScalarLike | None]]
 
 
 class Scales(eqx.Module):
-    """Free coordinates u of the parameters, in which a unit is a change worth noticing and bounds are met at finite u:
-    p = p0 + s (u − 1), l + s(√(1 + u²) − 1), h − s(√(1 + u²) − 1), or (l + h)/2 + (h − l)/2 sin u."""
+    """Unbounded coordinates u of the parameters, in units of their scales s, with bounds at finite u: p = p0 + s (u −
+    1), l + s(√(1 + u²) − 1), h − s(√(1 + u²) − 1), or (l + h)/2 + (h − l)/2 sin u."""
 
     start: Array
     lower: Array
@@ -22,14 +22,14 @@ class Scales(eqx.Module):
 
     @property
     def unit(self) -> Array:
-        """The scale of each."""
+        """The scale of each parameter."""
         below, above = self.start - self.lower, self.upper - self.start
         free = jnp.where(self.start == 0, 1, jnp.abs(self.start))
         return jnp.where(jnp.isfinite(below), below, jnp.where(jnp.isfinite(above), above, free))
 
     def outside(self, u: Array) -> Array:
         unit, low, high = self.unit, jnp.isfinite(self.lower), jnp.isfinite(self.upper)
-        # Double `where`, so that the branches not taken leave no NaN in the gradient.
+        # Double `where`, so that unselected branches give no NaN in the gradient.
         lower, upper = jnp.where(low, self.lower, 0), jnp.where(high, self.upper, 0)
         grown = unit * (jnp.sqrt(1 + u * u) - 1)
         both = 0.5 * (lower + upper) + 0.5 * (upper - lower) * jnp.sin(u)
@@ -37,14 +37,14 @@ class Scales(eqx.Module):
         return jnp.where(low & high, both, one)
 
     def inside(self) -> Array:
-        """u of the start."""
+        """u at the start."""
         low, high = jnp.isfinite(self.lower), jnp.isfinite(self.upper)
         width = jnp.where(low & high, self.upper - self.lower, 1)
         both = jnp.arcsin(jnp.clip(2 * (self.start - jnp.where(low, self.lower, 0)) / width - 1, -1, 1))
         return jnp.where(low & high, both, jnp.where(low | high, jnp.sqrt(3.0).astype(both.dtype), 1))
 
     def at_bound(self, p: Array, gradient: Array) -> Array:
-        """Near a bound, within a thousandth of the scale, that the objective falls towards."""
+        """Whether a parameter is within a thousandth of its scale of a bound towards which the objective falls."""
         near = 1e-3 * jnp.where(jnp.isfinite(self.upper - self.lower), self.upper - self.lower, self.unit)
         return ((p - self.lower < near) & (gradient > 0)) | ((self.upper - p < near) & (gradient < 0))
 

@@ -1,4 +1,4 @@
-"""The search: a log of all that was evaluated, and the two kinds of methods that move it."""
+"""The search: a log of all evaluations, and drivers for the two kinds of methods."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ from .._checks import fail
 from .._types import Array
 from ._scales import Scales
 
-_PATIENCE = 20  # evaluations in a row that are not finite, each halfway back to the last one that was
-_FIRST_STEP = 0.3  # of minimisers of optimistix, in the parameters' scale
-_SMALL_CHANGE = 1e-6  # of the objective in its own scale, at which they are told to stop
+_PATIENCE = 20  # consecutive evaluations that are not finite, each halfway back to the last finite point
+_FIRST_STEP = 0.3  # first step of optimistix minimisers, in units of the scales
+_SMALL_CHANGE = 1e-6  # relative change of the objective at which they stop
 
 
 class Repeats(NamedTuple):
-    """Of every repeat, the value, shape (repeats,), and the gradient, shape (repeats, n)."""
+    """Value, shape (repeats,), and gradient, shape (repeats, n), of every repeat."""
 
     values: Array
     gradients: Array
@@ -31,7 +31,7 @@ class Repeats(NamedTuple):
 
 
 class Log:
-    """Calls objective and gradient, remembers all of it and the best."""
+    """Evaluates objective and gradient, and records all evaluations and the best."""
 
     def __init__(self, repeated: Callable[[Array], Repeats], scales: Scales):
         self.repeated, self.scales = repeated, scales
@@ -41,18 +41,18 @@ class Log:
         self.best: tuple[Array, float, Array] | None = None
         self.last: tuple[Array, float, Array] | None = None
         self.at_edge = False
-        self.steepness = 1.0  # largest slope seen around the start
+        self.steepness = 1.0  # largest slope found near the start
 
     @property
     def end(self) -> tuple[Array, float, Array] | None:
-        """The best, or the last if it is as good but for rounding."""
+        """The best evaluation, or the last one if it is as good within rounding."""
         if self.best is None or self.last is None:
             return self.best
         rounding = 4 * float(jnp.finfo(self.last[0].dtype).eps) * abs(self.best[1])
         return self.last if self.last[1] <= self.best[1] + rounding else self.best
 
     def evaluate(self, u: Array, probe: bool = False) -> tuple[float, Array, bool]:
-        """Value and gradient in u, and whether both are finite; the best so far is kept, but for a probe."""
+        """Value and gradient in u, and whether both are finite; updates the best one, except for a probe."""
         value, gradient = self.repeated(u).mean
         self.count += 1
         fine = bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
@@ -62,7 +62,7 @@ class Log:
         return float(value), gradient, fine
 
     def __call__(self, u: Array) -> bool:
-        """`evaluate`, as a step of the way."""
+        """`evaluate`, recorded as a step of the path."""
         value, _, fine = self.evaluate(u)
         self.values.append(value if fine else float("nan"))
         self.path.append(np.asarray(self.scales.outside(u)))
@@ -70,7 +70,7 @@ class Log:
 
 
 def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
-    """Steps of an optax optimiser; one that leads to where the objective is not finite is halved until it is."""
+    """Steps of an optax optimiser, halved while the objective is not finite."""
     state = method.init(u)
     value, gradient, _ = log.evaluate(u)
     steepest = 0.0
@@ -111,14 +111,14 @@ def _move(method: Any, repeated: Any, u: Array, state: Any, value: Array, gradie
 
 
 def minimise(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, advance: Callable) -> bool:
-    """A minimiser of optimistix, which has its own tolerances; only its end is logged."""
+    """An optimistix minimiser with its own tolerances; only its end is logged."""
     options, first = None, u
-    if type(method).__name__ == "GoldenSearch":  # of one scalar, in an interval
+    if type(method).__name__ == "GoldenSearch":  # for one scalar in an interval
         if u.size != 1 or not bool(jnp.all(jnp.isfinite(log.scales.upper - log.scales.lower))):
             fail("method", "a golden-section search for one parameter between two bounds", f"{u.size} numbers")
         options, first = {"lower": -0.5 * jnp.pi, "upper": 0.5 * jnp.pi}, u[0]
     base = log.repeated(u).mean[0]
-    # As large as makes the first step `_FIRST_STEP`, but not so large that rounding looks like a change.
+    # Scales the first step to `_FIRST_STEP`, but keeps rounding below the smallest change.
     rounding = 4 * jnp.finfo(u.dtype).eps * jnp.abs(base)
     scale = jnp.minimum(_FIRST_STEP / log.steepness, jnp.maximum(_SMALL_CHANGE / jnp.maximum(rounding, 1e-30), 1))
     found = optx.minimise(
@@ -128,13 +128,13 @@ def minimise(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, 
     log(jnp.atleast_1d(found.value))
     if found.result == optx.RESULTS.successful or log.end is None:
         return bool(found.result == optx.RESULTS.successful)
-    return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * log.steepness  # rounding kept it from settling
+    return float(jnp.max(jnp.abs(log.end[2]))) <= tolerance * log.steepness  # if rounding prevented convergence
 
 
-@eqx.filter_custom_jvp  # so that the minimiser's gradient is ours, whichever mode it asks for
+@eqx.filter_custom_jvp  # the minimiser gets this gradient in either mode
 def _scaled(x: Array, args: tuple[Any, Array, Array]) -> Array:
-    """The objective in units in which the first step, the gradient, is a fraction of the parameters' scale: minimisers
-    stop at changes of either that are small as numbers."""
+    """The objective scaled so that the first gradient step is a fraction of the parameters' scales, since minimisers
+    stop at absolute changes of both."""
     repeated, base, scale = args
     return scale * (repeated(jnp.atleast_1d(x)).mean[0] - base)
 

@@ -1,4 +1,4 @@
-"""How far a search can be trusted: its gradient against differences, curvature and standard errors at its end."""
+"""Validation of a search: its gradient against finite differences; curvature and standard errors at its end."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from .._types import Array
 from ._scales import Scales
 from ._search import Log, Repeats
 
-MOST_NUMBERS = 16  # whose slopes and curvatures are taken by differences
-_MOVE = 0.03  # of a parameter's scale, over which differences reach
+MOST_NUMBERS = 16  # largest number of parameters with finite differences of value and gradient
+_MOVE = 0.03  # step of the differences, in units of the scales
 
 
 class Comparison(NamedTuple):
-    """Of the gradient with differences: the largest contradiction; whether the objective is the same all around,
-    whether it is lower on both or either side than the gradient says, and the steepest slope of either."""
+    """Comparison of the gradient with differences: the largest mismatch; whether the objective is constant nearby;
+    whether it is lower on one or both sides than the gradient predicts; the largest slope of either."""
 
     mismatch: float
     flat: bool
@@ -25,8 +25,8 @@ class Comparison(NamedTuple):
 
 
 def compare(log: Log, u: Array) -> Comparison:
-    """Compares the gradient with central differences over two lengths, extrapolated; what rounding and the third
-    derivative make of them (how much the two lengths differ) is no contradiction."""
+    """Compares the gradient with central differences of two step sizes, extrapolated, allowing for rounding and
+    truncation errors (from the difference of the two)."""
     value, gradient, fine = log.evaluate(u, probe=True)
     if not fine:
         return Comparison(float("nan"), False, False, 1.0)
@@ -37,7 +37,7 @@ def compare(log: Log, u: Array) -> Comparison:
             step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
             (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
             flat &= above == value == below
-            # A zero of the objective is rounded as what is around it.
+            # The rounding at a zero of the objective is that of nearby values.
             rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(np.nanmax(np.abs([above, value, below])))
             steepness = float(np.nanmax(np.abs([steepness, (above - value) / length, (below - value) / length])))
             lower |= min(above, below) < value - 2 * abs(here) * length - rounding
@@ -52,7 +52,7 @@ def compare(log: Log, u: Array) -> Comparison:
 
 
 def curvature_of(inner: Callable, scales: Scales, p: Array) -> Array:
-    """By differences of the gradient, within the bounds."""
+    """The curvature by differences of the gradient, within the bounds."""
     rows = []
     for axis in range(p.size):
         step = _MOVE * scales.unit * jnp.eye(p.size, dtype=p.dtype)[axis]
@@ -63,7 +63,7 @@ def curvature_of(inner: Callable, scales: Scales, p: Array) -> Array:
 
 
 def standard_errors(repeats: Repeats, curvature: Array | None, at_bound: Array) -> tuple[Array, Array]:
-    """Standard errors of the value and of its place: a minimum moves by H⁻¹ times what is added to the gradient."""
+    """Standard errors of the minimum's value and location, which moves by H⁻¹ times a perturbation of the gradient."""
     values, gradients = (np.asarray(x, np.float64) for x in repeats)
     number, size = gradients.shape
     error, errors = np.full((), np.inf), np.full(size, np.inf)
