@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def key() -> jax.Array:
-    """The same key for every test, so that one failing alone sees the numbers it saw in the suite."""
+    """The same key for every test, so that a test run alone uses the same numbers as in the suite."""
     return jr.key(0)
 
 
@@ -53,8 +53,8 @@ def x64():
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs() -> Iterator[None]:
-    """Forgets compiled programs before there are too many: each takes some of the 65530 memory maps that Linux gives a
-    process, and XLA crashes without any left."""
+    """Clears caches of compiled programs: each uses some of the 65530 memory maps per process of Linux, and XLA crashes
+    when they run out."""
     yield
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:

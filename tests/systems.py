@@ -42,7 +42,7 @@ class Generating(NamedTuple):
         return self.kind(**self.parameters, **self.static)
 
     def exact(self, function: Callable[..., Any], fn: hj.AbstractGeneratingFunction, x: Any) -> Any:
-        """A closed form at the numbers that `fn` and `x` really hold, in float64."""
+        """The closed form in float64 at the rounded numbers of `fn` and `x`."""
         parameters = {name: np.asarray(getattr(fn, name), np.float64) for name in self.parameters}
         return function(np.asarray(x, np.float64), **parameters)
 
@@ -168,7 +168,7 @@ class Decay(hj.AbstractDynamics):
 
 
 class Oscillator(hj.AbstractDynamics):
-    """ẋ = ωp, ṗ = -ωx for the state (x, p): it never rests, and is no energy network."""
+    """ẋ = ωp, ṗ = -ωx for the state (x, p): never at rest, and not an energy network."""
 
     frequency: Array = eqx.field(converter=as_inexact, default=1.0)
 

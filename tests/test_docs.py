@@ -61,7 +61,7 @@ def public_objects() -> dict[str, object]:
 
 
 def documentation(value: object) -> str:
-    """A docstring of its own; dataclasses without one carry their signature there, which does not count."""
+    """The docstring, except the signature that dataclasses without a docstring have there."""
     doc = getattr(value, "__doc__", None) or ""
     return "" if inspect.isclass(value) and doc.startswith(f"{value.__name__}(") else inspect.cleandoc(doc)
 
@@ -92,7 +92,7 @@ def test_everything_public_is_documented():
 
 
 def _attributes_of_datasets(code: str, dataset: type) -> Iterator[str]:
-    """What code reads from a sweep's dataset by a dot: what not every dataset has, or a method that is not called."""
+    """Attributes of a sweep's dataset used in code: unknown ones, and methods that are not called."""
     nodes = list(ast.walk(ast.parse(code)))
     made = {"sweep.run", "sweep.boundary", "sweep.open"}
     names = {

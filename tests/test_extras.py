@@ -1,4 +1,4 @@
-"""Without the libraries of an extra the rest works, and what needs them says what to install."""
+"""Without the libraries of an extra everything else works, and functions that need them say what to install."""
 
 import sys
 

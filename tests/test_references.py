@@ -105,7 +105,7 @@ def test_arxiv_numbers_stand_behind_their_authors_year_and_title(name, before, n
 
 
 def test_authors_years_and_journals_are_those_of_the_list():
-    """And nothing stands in the list that is cited nowhere."""
+    """And every entry of the list is cited somewhere."""
     name = r"[A-ZÀ-Ž][\w'’-]+"
     cited = re.compile(rf"({name}(?:, {name})*(?:,? and {name})?(?: et al\.)??)(?:'s [a-z]+)?,?\s\(?((?:19|20)\d\d)\b")
     place = re.compile(r"((?:[A-Z][\w.]* )+\d+, L?\d+) \((\d{4})\)|(in [A-Z][\w ]+) \([\w ]+, (\d{4})\), (p\. \d+)")

@@ -1,4 +1,4 @@
-"""How a code explains itself."""
+"""Names and messages of result codes."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The documentation's site: builds without a warning, says everything public, loads nothing from elsewhere."""
+"""The documentation's site builds without warnings, covers every public name, and loads nothing from other hosts."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Linear stability against matrices built by hand, for every kind of network."""
+"""Linear stability against explicit matrices, for every kind of network."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Tuning: known minima, bounds, and objectives whose gradients are not what they seem."""
+"""Tuning: known minima, bounds, and objectives with wrong gradients."""
 
 import functools
 from typing import Any

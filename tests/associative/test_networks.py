@@ -1,6 +1,6 @@
-"""Energy networks of every kind: energy and dynamics belong together, and the papers' special cases come out.
+"""Energy networks of every kind: consistency of energy and dynamics, and the papers' special cases.
 
-All networks are compiled side by side, once a precision, and looked at one by one.
+All networks are compiled together, once per precision, and tested one by one.
 """
 
 import functools

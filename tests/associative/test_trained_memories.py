@@ -1,4 +1,4 @@
-"""Memories and slopes that are trained: gradients at rest, an optimiser's steps, a layer of someone's model."""
+"""Trained memories and slopes: gradients at fixed points, steps of an optimiser, a layer in a larger model."""
 
 import dataclasses
 from collections.abc import Callable

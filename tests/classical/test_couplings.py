@@ -1,4 +1,4 @@
-"""Couplings and learning rules: without a matrix, as a matrix and sparse are the same; what the rules promise."""
+"""Couplings and learning rules: matrix-free, dense and sparse couplings agree; properties of the rules."""
 
 from typing import Any
 

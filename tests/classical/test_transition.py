@@ -1,4 +1,4 @@
-"""Capacity and basins: the fits on made-up runs whose answer is known, and the rules in their order."""
+"""Capacity and basins: fits of synthetic runs with known answers, and the order of the learning rules."""
 
 import jax
 import jax.numpy as jnp

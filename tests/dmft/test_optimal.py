@@ -1,4 +1,4 @@
-"""The best strength of plasticity, by gradient, and what the gradient costs."""
+"""The optimal strength of plasticity by gradients, and the memory of gradients."""
 
 import functools
 from typing import Any
@@ -75,7 +75,7 @@ def test_other_measures_and_bounds():
 
 
 def test_a_gradient_that_misses_jumps_is_brought_back_and_told():
-    """A parabola whose derivative is said to be zero, and one that is right."""
+    """A parabola with a wrong derivative of zero, and one with the right derivative."""
     parabola = lambda run, model, cue: -((model.kernel.strength - 0.3) ** 2)  # noqa: E731
     blind = lambda run, model, cue: parabola(run, jax.lax.stop_gradient(model), cue)  # noqa: E731
     run: Any = theory

@@ -1,4 +1,4 @@
-"""The panel of closed theory: what applies to which model, whose number it is otherwise, and why."""
+"""The panel of closed theories: which apply to which model, and the reasons given."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The pass of mean-field theory: kernels, schemes, error bars, and the program that an accelerator gets."""
+"""The pass of mean-field theory: kernels, schemes, error bars, and the lowered program."""
 
 import re
 from typing import Any
@@ -31,7 +31,7 @@ def solve(model: Any, cue: Any = HALF, num_steps=6, num_samples=1024, **options:
 
 
 class PowerLaw(D.AbstractPlasticityKernel):
-    """A kernel of one's own, whose `tau` is no time constant of a leak."""
+    """A custom kernel whose `tau` is not the time constant of a leak."""
 
     strength: jax.Array
     tau: jax.Array
@@ -51,7 +51,7 @@ def test_parameters_of_kernels_have_no_magic_names():
 
 
 def test_a_table_that_is_not_causal_is_refused():
-    """It was taken, and m = 0.940 came out."""
+    """Regression: it was accepted and gave m = 0.940."""
     with pytest.raises(ValueError, match="`PowerLaw.table`: expected a causal kernel, zero unless s < t"):
         network(PowerLaw(jnp.array(0.5), jnp.array(2.0), causal=False))
 
@@ -88,7 +88,7 @@ def test_kernels_add_up():
 
 @pytest.mark.parametrize("trapezoid", [False, True])
 def test_recursions_are_their_tables(trapezoid):
-    """A memory that forgets at one rate, λK_ts by hand, and Σ_s λK_ts X_s by its recursion."""
+    """An exponential kernel: λK_ts explicitly, and Σ_s λK_ts X_s by its recursion."""
     with enable_x64(True):
         dt, times = jnp.asarray(0.25), 0.25 * np.arange(9)
         lag = times[:, None] - times[None, :]
@@ -159,7 +159,7 @@ def test_simulation_takes_the_same_steps():
 
 def test_error_bars_are_the_spread_over_keys():
     """Over 64 keys, of overlaps, correlations and sums of feedback. A ratio of 64 spreads to mean errors of four shifts
-    scatters by 9 % at one time, and less over several; the issue is a factor."""
+    scatters by 9 % at one time, and less over several; the test is for a factor."""
     model = network(D.LeakyHebbian(0.5, 5.0))
     run = jax.jit(
         lambda key: _numbers(solve(model, num_steps=12, num_samples=1024, num_shifts=4, key=key, throw=False))

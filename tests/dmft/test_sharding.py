@@ -30,7 +30,7 @@ ENVIRONMENT = {
 
 
 def mesh(shape: tuple[int, ...] = (1,)) -> Mesh:
-    """A mesh on paper: one device, as often as it takes."""
+    """A mesh that repeats one device."""
     return Mesh(np.broadcast_to(np.array(jax.devices()[:1]), shape), tuple("ab"[: len(shape)]))
 
 

@@ -1,4 +1,4 @@
-"""Direct simulation: against dense matrices, against the theory, and its own accounts."""
+"""Direct simulation: against dense matrices and the theory; its settings and memory."""
 
 import dataclasses
 import itertools

@@ -262,7 +262,7 @@ def test_the_response_to_the_first_field_is_a_gaussian_average():
 
 
 def test_directions_stay_orthonormal_in_single_precision():
-    """Orthogonalised once, float32 loses them silently: the rank runs away and m comes out as .839 for .995."""
+    """With a single orthogonalisation in float32 the rank grows silently and m is .839 instead of .995."""
     got = solve(network(), 0.5, 59, num_samples=16384)
     assert got.orthogonality < 1e-4 and got.rank < 32 and got.dropped < 1e-3
     np.testing.assert_allclose(got.overlap[59], 0.9952, atol=4 * float(got.overlap_error[59]) + 1e-4)
@@ -287,14 +287,14 @@ def test_the_room_is_used_up_with_a_code():
 
 
 def test_room_grows_until_it_is_enough():
-    """Sign units far from rest: 40 steps span more directions than the 32 that the room begins with."""
+    """Sign units far from rest: 40 steps span more directions than the initial `max_rank` of 32."""
     got = solve(network(0.2, D.Sign(), 0.0), 0.4, 40, num_samples=1024, num_shifts=1)
     assert got.result == hj.RESULTS.successful and got.rank > 32
 
 
 def test_small_and_large_outputs_are_solved_alike():
-    """The tolerance is a fraction of their size: an absolute one dropped all of a cue of 1e-5, which came out as .0026
-    for .0325 after 50 steps, and took the rounding of large ones for new directions."""
+    """The tolerance is relative to the size of the outputs: an absolute one dropped a cue of 1e-5 entirely (.0026
+    instead of .0325 after 50 steps) and treated the rounding of large outputs as new directions."""
     small = D.PlasticNetwork(0.1, hj.LogCosh(2.0), dt=0.1)
     cue = D.GaussianCue(1e-5, 3e-5)
     rough, fine = (solve(small, cue, 50, 4096, num_shifts=2, tolerance=x) for x in (1e-3, 1e-5))
@@ -309,7 +309,7 @@ def test_small_and_large_outputs_are_solved_alike():
 
 
 def test_a_program_in_which_nothing_is_traced():
-    """Model, cue and key are known, the result is not: the room of a transformation is taken."""
+    """Concrete model, cue and key, but a traced result: uses the `max_rank` of a transformation."""
     run = lambda: solve(network(), 0.5, 40, 256, num_shifts=1, throw=False).overlap[-1]  # noqa: E731
     np.testing.assert_allclose(jax.jit(run)(), run(), atol=2e-3)  # of another room, so with other normals at the end
 
@@ -352,8 +352,8 @@ def test_gradients_equal_differences(units, beta, tolerance):
 
 
 def test_derivatives_in_single_precision_are_those_in_double():
-    """Tangents of directions are orthogonalised twice as the directions are: once, they run away in float32, and the
-    slope of m_19 here came out as .04 to -3 for -.015."""
+    """Tangents of directions are orthogonalised twice, like the directions: with a single pass they diverge in float32
+    and the slope of m_19 was .04 to -3 instead of -.015."""
 
     def slope(strength):
         run = lambda s: solve(network(strength=s), 0.5, num_shifts=1, throw=False).overlap[-1]  # noqa: E731
@@ -407,7 +407,7 @@ def test_the_residual_is_a_few_standard_errors():
 
 
 def test_driven_paths_follow_what_drives_them():
-    """What the residual rests on: paths driven by given rows answer those, not their own."""
+    """Basis of the residual: paths driven by imposed rows respond to those, not to their own."""
     from hopfield_jax.dmft._pass import run_pass
 
     run = functools.partial(run_pass, network(), D.SpinCue(0.5), jnp.asarray(1e-3))
@@ -561,7 +561,7 @@ def test_overflow_in_mid_run_is_a_code_and_nan_from_there_on():
 
 
 def test_noise_below_rounding_measures_no_response(key):
-    """At load 1e-30 the estimator divided rounding by nothing, and said 1e18."""
+    """Regression: at load 1e-30 the estimator divided rounding by zero and gave 1e18."""
     model = D.PlasticNetwork(load=1e-30, units=hj.LogCosh(beta=4.0))
     found = D.solve(model, D.SpinCue(0.5), num_steps=2, num_samples=64, num_shifts=1, key=key)
     assert np.all(np.isnan(np.asarray(found.response))) and found.overlap[1] == pytest.approx(np.tanh(2.0), abs=1e-5)

@@ -1,7 +1,6 @@
-"""Calls everything public with wrong and odd arguments: `python -m reliability.fuzz AREA [--share 0.1] [--out FILE]`.
+"""Calls everything public with invalid arguments: `python -m reliability.fuzz AREA [--share 0.1] [--out FILE]`.
 
-Run as a program of its own, so that the package is as its users have it: without the tests' run-time checks of types
-and without their strict promotion of types.
+Runs in a separate process without the tests' run-time type checks and strict type promotion, as for users.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from .perturb import Case, stack
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """An input and what became of it."""
+    """An input and its outcome."""
 
     callable: str
     label: str
@@ -34,8 +33,7 @@ class Finding:
 
 
 def fuzz(recipe: Recipe, share: float = 1.0, pairs: int = 0, rng: np.random.Generator | None = None) -> list[Finding]:
-    """What becomes of every case of every argument (or a share of them), of random pairs, and of traced ones in one
-    batch."""
+    """Outcomes of all cases of all arguments (or a share), of random pairs, and of traced ones in one batch."""
     rng = np.random.default_rng(0) if rng is None else rng
     usual = recipe.answer(recipe.defaults())
     if recipe.flag(usual) or not np.all(usual.okay):
@@ -128,7 +126,7 @@ def _batch(recipe: Recipe, usual: Answer) -> Iterator[Finding]:
 
 
 def _unlike_eager(recipe: Recipe, arguments: dict[str, Any], traced: Answer) -> str:
-    """Where the answer for a traced number differs from that for the number itself; refusing it is no difference."""
+    """Differences between the answers for a traced and a concrete number; refusing it is no difference."""
     try:
         eager = recipe.answer(arguments)
     except Exception:
@@ -137,7 +135,7 @@ def _unlike_eager(recipe: Recipe, arguments: dict[str, Any], traced: Answer) -> 
 
 
 def forget_programs() -> None:
-    """Before they use up the memory maps that Linux gives a process."""
+    """Clears compiled programs before they exhaust the memory maps of the process."""
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 15_000:
         jax.clear_caches()

@@ -1,4 +1,4 @@
-"""What became of an input: a clear or an obscure error, a flag, a verified answer, or a wrong one without a word."""
+"""Classifies outcomes: a clear or an obscure error, a flag, a verified answer, or a silent wrong answer."""
 
 import dataclasses
 import enum
@@ -41,7 +41,7 @@ def _is_fine(code: Any) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a call returned, as arrays by their paths, and whether all its codes say success."""
+    """The arrays of an answer by their paths, and whether all its codes are successful."""
 
     arrays: dict[str, np.ndarray]
     okay: np.ndarray
@@ -77,7 +77,7 @@ class Answer:
         return not np.all(self.okay) or (bool(floats) and all(not np.all(np.isfinite(x)) for x in floats))
 
     def spoiled(self, usual: "Answer") -> bool:
-        """Whether something is not finite that is so in a usual answer."""
+        """Whether a number is not finite that is finite in a usual answer."""
         bad = lambda x: not np.all(np.isfinite(x))  # noqa: E731
         known = {k for k, x in usual.floats.items() if bad(x)}
         return any(bad(x) for k, x in self.floats.items() if k not in known)
@@ -121,7 +121,7 @@ def names_argument(message: str, names: Iterable[str]) -> bool:
 
 
 def of_error(error: BaseException, names: Iterable[str]) -> Verdict:
-    """A `ValueError` or `TypeError` that names an argument is clear; what `throw=True` makes of a code is a flag."""
+    """A `ValueError` or `TypeError` that names an argument is clear; an error from `throw=True` is a flag."""
     if isinstance(error, eqx.EquinoxRuntimeError):
         return Verdict.flagged
     plain = isinstance(error, ValueError | TypeError) and not type(error).__module__.startswith("jax")
@@ -132,8 +132,8 @@ def of_error(error: BaseException, names: Iterable[str]) -> Verdict:
 class Recipe:
     """A callable with valid arguments.
 
-    `use` makes numbers of what it returns, for an object. `check` of the arguments and the answer says what must hold,
-    and what was violated (empty: nothing). `flag` says whether an answer without codes and NaN is a flag.
+    `use` computes numbers from a returned object. `check(arguments, answer)` returns the violated invariant, or an
+    empty string. `flag` says whether an answer without codes and NaN is a flag.
     """
 
     call: Callable[..., Any]

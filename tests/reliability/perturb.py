@@ -1,7 +1,7 @@
-"""What is put in an argument's place: kinds of arguments, their documented domains, and the cases made of them.
+"""Perturbations of arguments: kinds of arguments, their documented domains, and the cases generated from them.
 
-A case is a value and what is known of it beforehand: whether it lies in the documented domain, and whether it is the
-same as some plain value in another form, so that its answer must be the same too.
+A case is a value with its expectation: whether it lies in the documented domain, and whether it equals a plain value in
+another form, so that the answers must agree.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ SUBNORMAL = 1e-40  # in float32
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """`same`: `value` is `plain` in another form. `either`: refusing it is as right as answering."""
+    """`same`: `value` is `plain` in another form. `either`: both refusing and answering are correct."""
 
     label: str
     value: Any
@@ -44,7 +44,7 @@ class Interval:
         return bool(np.all(above & below))
 
     def numbers(self) -> list[float]:
-        """Numbers worth a try: the usual suspects, and the ends with what lies next to them."""
+        """Test numbers: special values, and the ends of the domain with their neighbours."""
         ends = [x for x in map(float, re.split(", *", self.text[1:-1])) if np.isfinite(x)]
         beside = [e + d for e in ends for d in (-0.25, 0.25)]
         usual = [np.nan, np.inf, -np.inf, 0.0, -1.0, 2.0, 1e30, -1e30, 1e-30, SUBNORMAL]
@@ -297,7 +297,7 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True)
 class Fixed:
-    """What is not perturbed."""
+    """An argument that is not perturbed."""
 
     value: Any
 

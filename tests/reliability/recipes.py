@@ -1,4 +1,4 @@
-"""Everything public with valid arguments, the domains that its documentation gives them, and what must always hold.
+"""Every public callable with valid arguments, their documented domains, and invariants of the answer.
 
 `AREAS` has a function a namespace, which makes its recipes. `test_fuzz.EXEMPT` says what is not called, and why.
 """
@@ -263,7 +263,7 @@ def foundations() -> list[Recipe]:
 
 
 def _euler(network: Any, y0: Any, **options: Any) -> Any:
-    """The shortest run that asks whether the parameters are what they must be."""
+    """The shortest run that validates the parameters."""
     path = hj.integrate(network, y0, t1=0.5, dt0=0.25, solver=dfx.Euler(), max_steps=4, throw=False, **options)
     return path.final, path.result
 

@@ -1,5 +1,5 @@
-"""What breaks beside the arguments: damaged stores, full disks, closed pipes, odd environments. Other faults are tested
-where the code is that survives them; all bear the mark `fault`."""
+"""Faults of the environment: damaged stores, full disks, closed pipes, unusual environments. Other faults are tested
+next to the code that handles them; all have the mark `fault`."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def same(found: Any, wanted: Any) -> bool:
 @pytest.mark.fault("a damaged store")
 @pytest.mark.parametrize("count", [20, pytest.param(300, marks=pytest.mark.slow)])
 def test_no_damaged_byte_is_read_as_a_result(count, whole, tmp_path, record_property):
-    """Bits flipped and files cut anywhere, chunks, marks and metadata alike: it is said, or computed again."""
+    """Flipped bits and truncated files anywhere (chunks, marks, metadata) are reported or recomputed."""
     wanted, rng, computed_again = hj.sweep.open(whole).load(), np.random.default_rng(count), 0
     record_property("faults", count)
     for i in range(count):

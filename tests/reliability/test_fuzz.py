@@ -1,4 +1,4 @@
-"""Every public callable with wrong and odd arguments: no finite answer without a flag outside the documented domain."""
+"""Every public callable with invalid and unusual arguments: no finite answer without a flag outside its domain."""
 
 import collections
 import inspect
@@ -38,7 +38,7 @@ EXEMPT = {
 
 
 def run_alone(folder: Path, *options: str) -> dict[str, list[dict[str, str]]]:
-    """The findings of the fuzzer in a process of its own, where nothing is stricter than it is for users."""
+    """The findings of the fuzzer in a separate process, without the strict settings of the tests."""
     out = folder / "findings.json"
     here = Path(__file__).parent.parent
     paths = os.pathsep.join([str(here), str(Path(hj.__file__).parent.parent)])
@@ -92,7 +92,7 @@ def test_everything_public_is_tried(area):
 
 
 def broken(x: Any, *, weights: Any = (1.0, 2.0)) -> Any:
-    """Takes NaN for zero, whatever it is asked, and never says so."""
+    """A faulty function: treats NaN as zero, silently."""
     return jnp.nan_to_num(jnp.asarray(x, float), posinf=0.0, neginf=0.0) * jnp.nansum(jnp.asarray(weights, float))
 
 

@@ -1,4 +1,4 @@
-"""The verbs that raise under `jax_debug_nans`, since NaN is among what they answer: docs/sharp-bits.md lists them."""
+"""The verbs that raise under `jax_debug_nans`, because their results may contain NaN: listed in docs/sharp-bits.md."""
 
 import os
 import subprocess

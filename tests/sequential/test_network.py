@@ -1,4 +1,4 @@
-"""The network itself: its equations, what it retrieves, when it switches and why it stops."""
+"""Input-driven networks: equations, retrieval, switch times and endings."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Gains and weights tuned to wanted times, against longer runs with another solver, closed forms and differences."""
+"""Gains and weights for given dwell times, against longer runs with another solver, closed forms and differences."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sweeps by executors: workers that are lost, and those of the standard library and Dask."""
+"""Sweeps on executors: lost workers, pools of the standard library, and Dask."""
 
 import concurrent.futures as cf
 import multiprocessing
@@ -101,7 +101,7 @@ def test_a_worker_that_would_compute_something_else_says_so(tmp_path):
 
 
 def pool_of(method: str) -> cf.ProcessPoolExecutor:
-    """A pool that starts nothing before something is submitted."""
+    """A pool that starts no process before a submission."""
     return cf.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method))
 
 

@@ -1,4 +1,4 @@
-"""Axes of a sweep, and how its grid is cut into blocks."""
+"""Axes of a sweep, and the division of its grid into blocks."""
 
 import math
 from typing import Any
@@ -95,7 +95,7 @@ def test_blocks_cover_every_point_once(shape, largest, data):
     flat = np.arange(grid.size).reshape(grid.shape)
     for block in tiling.blocks():
         count[tiling.slices(block)] += 1
-        at = flat[tiling.indices(block)]  # what stands over repeats points of the block
+        at = flat[tiling.indices(block)]  # padding repeats points of the block
         assert at.shape == (tiling.block_size,)
         np.testing.assert_array_equal(tiling.inside(block, at), flat[tiling.slices(block)])
     assert np.all(count == 1)

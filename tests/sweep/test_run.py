@@ -1,4 +1,4 @@
-"""Sweeps: the numbers, what does not change them, and what is said of points and functions that fail."""
+"""Sweeps: results, their invariance under blocks and devices, and errors of points and functions."""
 
 import subprocess
 import sys

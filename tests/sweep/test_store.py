@@ -1,4 +1,4 @@
-"""Stores of sweeps: what is kept, what goes on where it was stopped, and what is refused."""
+"""Stores of sweeps: contents, resumption, and refused stores."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ R: Any = hj.RESULTS
 R: Any = hj.RESULTS
 GRID = Grid(
     x=np.linspace(0, 1, 7), draw=5
-)  # at most four at once: blocks of (4, 1), ten of them, half of which stand over
+)  # at most four points per block: ten blocks of (4, 1), half of them with padding
 
 
 def point(key, x, draw):
@@ -105,7 +105,7 @@ def test_a_damaged_block_is_found_and_done_again(tmp_path, wanted, written, name
     if damage == "gone":
         path.unlink()
     else:
-        content[9] ^= 0x55  # the first byte after the header: further ones may stand over the grid
+        content[9] ^= 0x55  # the first byte after the header: later ones may be padding
         path.write_bytes({"flipped": bytes(content), "cut": bytes(content[:10]), "empty": b""}[damage])
     same(run(point, GRID, key=KEY, store=store), wanted)
     assert written == [block[:2]]

@@ -1,4 +1,4 @@
-"""Published and independently computed numbers that the closed theory is held against, one test a line.
+"""Closed theory against published and independently computed numbers, one test per line.
 
 Elsewhere: Amit, Gutfreund and Sompolinsky's at T = 0 and the first steps in `test_scsna.py`, the saliency map in
 `tests/sequential`, the learning curve of memories in `tests/associative`.

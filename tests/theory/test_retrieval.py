@@ -1,5 +1,5 @@
-"""Theories of retrieval beside the self-consistent one: dynamics order by order, sequences, dilution, palimpsests, the
-covariance rule. Each against its equations solved in another way."""
+"""Further theories of retrieval: Okada's hierarchy, sequences, dilution, palimpsests, the covariance rule. Each is
+tested against an independent solution of its equations."""
 
 import math
 
