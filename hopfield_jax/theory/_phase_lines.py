@@ -18,18 +18,18 @@ MIXTURE = Mixture(3)
 
 
 class PhaseLines(eqx.Module):
-    r"""What `hopfield_jax.theory.phase_lines` returns: loads at one temperature; NaN where a line does not come.
+    r"""Result of `hopfield_jax.theory.phase_lines`: loads at one temperature; NaN for lines that do not exist there.
 
     **Attributes:**
 
     - `temperature`: T.
     - `retrieval`: below it there are retrieval states (the line T_M of Amit, Gutfreund and Sompolinsky).
     - `equilibrium`: below it they are lower in free energy than the spin glass (T_c).
-    - `replica_symmetry`: below it the retrieval states are stable against its breaking (T_R), which meets T_M at load
-      0.138186 and T = 0.0251; NaN at temperatures where all of them are, and at zero, where none is.
-    - `mixture`: below it symmetric mixtures are stable, up to their fold or until their overlaps part.
-    - `spin_glass`: above it there is the spin glass, (T − 1)², zero up to T = 1 (T_g = 1 + √α).
-    - `result`: how it ended.
+    - `replica_symmetry`: below it replica symmetry of the retrieval states is stable (T_R); meets T_M at load 0.138186
+      and T = 0.0251. NaN at temperatures where all retrieval states are stable, and at zero, where none is.
+    - `mixture`: below it symmetric mixtures are stable, up to their fold or to the instability of equal overlaps.
+    - `spin_glass`: above it the spin glass exists, (T − 1)², zero up to T = 1 (T_g = 1 + √α).
+    - `result`: the result code.
     """
 
     temperature: Scalar
@@ -53,18 +53,18 @@ class PhaseLines(eqx.Module):
 
 
 def phase_lines(temperature: ScalarLike, *, mixture: AbstractPhase = MIXTURE) -> PhaseLines:
-    r"""The loads at which the phases of the Hopfield model end or exchange their order, at one temperature.
+    r"""The loads of the phase transitions of the Hopfield model at one temperature.
 
-    In the theory of `replica_state` the solutions of one temperature are a curve on which the load is explicit. Its
-    largest load is a fold. On the way there from load zero are the points at which the free energy of retrieval is that
-    of the spin glass, at which αβ²⟨sech⁴βh⟩ = (1 − C)², and at which β⟨ξ¹(ξ¹ − ξ²)sech²βh⟩ = 1 for a mixture. Each is
-    found by Newton's method on these equations, and differentiable with respect to the temperature, zero included.
-    Lines over temperatures: `jax.vmap(phase_lines)(temperatures)`.
+    In the theory of `replica_state` the solutions at one temperature form a curve on which the load is explicit. Its
+    largest load is a fold. Between load zero and the fold are the points where the free energy of retrieval equals that
+    of the spin glass, where αβ²⟨sech⁴βh⟩ = (1 − C)², and where β⟨ξ¹(ξ¹ − ξ²)sech²βh⟩ = 1 for a mixture. Each is found
+    by Newton's method and differentiable with respect to the temperature, zero included. For lines over temperatures
+    use `jax.vmap(phase_lines)(temperatures)`.
 
     **Arguments:**
 
     - `temperature`: T, not negative; may be traced.
-    - `mixture`: whose limit is wanted, `Mixture(n)`.
+    - `mixture`: the mixture whose limit is computed, `Mixture(n)`.
 
     **Returns:** a `PhaseLines`.
 
@@ -79,7 +79,7 @@ def phase_lines(temperature: ScalarLike, *, mixture: AbstractPhase = MIXTURE) ->
     assert abs(lines.retrieval - 0.1379056) < 1e-6 and abs(lines.equilibrium - 0.0518543) < 1e-5
     ```
 
-    In float32 free energies near T = 1 differ by rounding only, and `equilibrium` loses its digits there.
+    In float32 free energies near T = 1 differ only by rounding, and `equilibrium` is inaccurate there.
 
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987).
     """
@@ -101,7 +101,7 @@ def _phase_lines(temperature: Scalar, mixture: Mixture) -> PhaseLines:
         return jnp.stack([1 - average.transverse])
 
     def lower(x, average, load):
-        """By how much retrieval is lower in free energy than the spin glass, and the equation for the latter."""
+        """Free energy of the spin glass minus that of retrieval, and the equation for the spin glass."""
         none = jnp.zeros_like(load)
         other = site_averages(0, none, x[2], temperature)
         energy, entropy = energy_and_entropy(1, x[0], average, load)
@@ -129,8 +129,8 @@ def _phase_lines(temperature: Scalar, mixture: Mixture) -> PhaseLines:
 
 
 def _crossing(ridge: Ridge, conditions: Callable, points: Float[Array, "ratios unknowns"]):
-    """The load at which the first of the conditions, positive at load zero, becomes negative on the way to the fold,
-    the others being equations for unknowns beside m and δ; and whether it stays positive."""
+    """The load between zero and the fold at which the first condition, positive at load zero, changes sign, and whether
+    it stays positive. The other conditions are equations for unknowns besides m and δ."""
     n, temperature = ridge.num_condensed, ridge.temperature
 
     def evaluate(x):
@@ -144,7 +144,7 @@ def _crossing(ridge: Ridge, conditions: Callable, points: Float[Array, "ratios u
     i = jnp.argmax(turns)
     share = values[i] / jnp.where(turns[i], values[i] - values[i + 1], 1)
     guess = jax.lax.stop_gradient(points[i] + share * (points[i + 1] - points[i]))
-    # Where nothing turns, a system whose derivatives are numbers: none of it is used.
+    # Without a change of sign, a dummy system with finite derivatives, whose result is not used.
     x = newton(lambda x: jnp.where(turns[i], evaluate(x)[0], x - guess), guess)
     rest, load = evaluate(x)
     moved, apart = (jnp.max(jnp.abs(jax.lax.stop_gradient(d))) for d in (x - guess, points[i + 1] - points[i]))

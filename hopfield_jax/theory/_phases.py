@@ -1,4 +1,4 @@
-"""Phases of the Hopfield model in replica-symmetric theory: where each of them is found."""
+"""Phases of the Hopfield model in replica-symmetric theory, and how each is solved for."""
 
 import abc
 import math
@@ -35,18 +35,18 @@ class Retrieval(AbstractPhase):
     num_condensed: int = eqx.field(default=1, init=False, static=True)
 
     def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
-        """The solution that goes on to the Curie–Weiss magnetisation at load zero."""
+        """The solution that continues to the Curie–Weiss magnetisation at load zero."""
         return find_on(branch(1, temperature), load)
 
 
 class Mixture(AbstractPhase):
-    r"""Several patterns are retrieved to the same degree.
+    r"""Several patterns have the same overlap.
 
     **Arguments:**
 
-    - `num_condensed`: how many, at least 1 (which is `Retrieval()`). At sites where an even number
-      cancels there is noise only: such mixtures are saddles at all temperatures (`pattern_stability`), those of an odd
-      number at high ones.
+    - `num_condensed`: number of patterns, at least 1 (which is `Retrieval()`). Mixtures of an even number are saddles
+      at all temperatures (`pattern_stability`), since the signal cancels at some sites; those of an odd number at high
+      ones.
 
     **Raises:** `ValueError` for another number.
     """
@@ -57,12 +57,12 @@ class Mixture(AbstractPhase):
         at_least("Mixture.num_condensed", self.num_condensed, 1)
 
     def find(self, load: Scalar, temperature: Scalar) -> tuple[Float[Array, "2"], Bool[Array, ""]]:
-        """The symmetric solution that goes on to small loads."""
+        """The symmetric solution that continues to small loads."""
         return find_on(branch(self.num_condensed, temperature), load)
 
 
 class SpinGlass(AbstractPhase):
-    """Spins are frozen in a state that is like no pattern."""
+    """Frozen spins without overlap with any pattern."""
 
     num_condensed: int = eqx.field(default=0, init=False, static=True)
 
@@ -74,7 +74,7 @@ class SpinGlass(AbstractPhase):
 
 
 class Paramagnet(AbstractPhase):
-    """Nothing is frozen, at temperatures above 1 (below 1 + √α unstable against the spin glass)."""
+    """No frozen spins, at temperatures above 1 (below 1 + √α unstable against the spin glass)."""
 
     num_condensed: int = eqx.field(default=0, init=False, static=True)
 
@@ -93,7 +93,7 @@ def sites(num_condensed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def glass_deviation(load: Scalar, temperature: Scalar) -> Scalar:
-    """√(αr) of the spin glass, without a derivative."""
+    """√(αr) of the spin glass; gradients are blocked."""
 
     def reach(deviation):
         average = site_averages(0, jnp.zeros_like(deviation), deviation, temperature)
@@ -114,11 +114,11 @@ class SiteAverages(eqx.Module):
     susceptibility: Scalar
     """C = β⟨1 − φ²⟩"""
     entropy: Scalar
-    """of a spin in its field"""
+    """entropy of a spin in its field"""
     curvature: Scalar
     """T⟨(∂φ/∂h)²⟩"""
     transverse: Scalar
-    """β⟨ξ¹(ξ¹ − ξ²)(1 − φ²)⟩, with which a difference between two overlaps answers itself"""
+    """β⟨ξ¹(ξ¹ − ξ²)(1 − φ²)⟩, the linear response of a difference between two overlaps"""
 
 
 def site_averages(num_condensed: int, overlap: Scalar, deviation: Scalar, temperature: Scalar) -> SiteAverages:
@@ -136,13 +136,13 @@ def imbalance(num_condensed: int, x: Float[Array, "2"], load: Scalar, temperatur
 
 
 def unbalanced(x: Float[Array, "2"], average: SiteAverages, load: Scalar) -> Float[Array, "2"]:
-    """m' − m, and √(αq) + δC − δ, which is δ = √(αr) with r = q/(1 − C)² and no denominator."""
+    """m' − m, and √(αq) + δC − δ, which is δ = √(αr) with r = q/(1 − C)² without denominators."""
     deviation = jnp.sqrt(load * average.square) + x[1] * average.susceptibility
     return jnp.stack([average.output - x[0], deviation - x[1]])
 
 
 def root_load(deviation: Scalar, average: SiteAverages) -> Scalar:
-    """The √α that the second equation needs."""
+    """√α from the second equation."""
     return deviation * (1 - average.susceptibility) / jnp.sqrt(average.square)
 
 
@@ -161,7 +161,7 @@ class Ridge(eqx.Module):
     exists: Bool[Array, ""]
 
     def down_to_fold(self) -> Float[Array, "ratios 2"]:
-        """Overlaps and deviations along the curve, in which the fold stands in for what lies beyond."""
+        """Overlaps and deviations along the curve; points beyond the fold are replaced by the fold."""
         points = jnp.stack([self.overlap, self.overlap / self.ratio], axis=1)
         return jnp.where((self.ratio > self.fold[0] / self.fold[1])[:, None], points, self.fold)
 
@@ -212,7 +212,7 @@ def find_on(ridge: Ridge, load: Scalar) -> tuple[Float[Array, "2"], Bool[Array, 
     """The solution at a load, between the fold and load zero."""
     largest, eps = jnp.square(ridge.top), jnp.finfo(load.dtype).eps
     x = _polished(ridge.num_condensed, _guess(ridge, jnp.sqrt(load)), load, ridge.temperature, 5)
-    # At the fold itself, within rounding, Newton's method has nothing to divide by.
+    # At the fold, within rounding, Newton's method is singular.
     x = jnp.where(load >= largest * (1 - 32 * eps), ridge.fold, x)
     beyond = x[0] / x[1] < ridge.fold[0] / ridge.fold[1] * (1 - eps**0.4)
     return x, ridge.exists & (load <= largest) & ~beyond
@@ -223,7 +223,7 @@ def _guess(ridge: Ridge, a: Scalar) -> Float[Array, "2"]:
     as √(a_c − a) at the fold."""
     fold_ratio = ridge.fold[0] / ridge.fold[1]
     distance = lambda a: jnp.sqrt(jnp.maximum(jnp.square(ridge.top) - jnp.square(a), 0)) / a  # noqa: E731
-    # Beyond the fold it stands in itself; where there is no load (even mixtures at small noise), nothing is near.
+    # Points beyond the fold are replaced by it; points without a load (even mixtures at small noise) are far away.
     beyond, none = ridge.ratio <= fold_ratio, ridge.root_load <= 0
     place = jnp.where(none, jnp.finfo(a.dtype).max ** 0.5, distance(jnp.where(none, 1, ridge.root_load)))
     place = jnp.where(beyond, 0, place)[::-1]
