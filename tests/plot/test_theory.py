@@ -10,6 +10,7 @@ import pytest
 
 import hopfield_jax as hj
 from hopfield_jax import plot
+from plot.drawn import legend
 
 TEMPERATURES = jnp.array([0.0, 0.5, 1.0, 1.5])
 
@@ -38,9 +39,8 @@ def test_lines_and_map_of_the_replica_phases():
     np.testing.assert_allclose(retrieval, [[0.14, 0], [0.06, 0.5]], rtol=1e-6)
     (glass,) = (points for name, points in drawn.items() if "spin glass" in name)
     np.testing.assert_allclose(glass, [[0, 1], [0.25, 1.5]])
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    texts = legend(axes)
     assert texts[:4] == ["paramagnet", "spin glass", "retrieval, metastable", "retrieval, in equilibrium"]
-    plt.close("all")
 
 
 def test_arguments_of_the_replica_phases_are_checked():
@@ -75,7 +75,6 @@ def test_predictions_lie_on_the_trajectory():
     below.plot([0, 2], [0.5, 0.9], label="theory")
     below.set_xlabel("time")
     assert len(plot.predictions(some, ax=below).lines) == 4 and below.get_xlabel() == "time"
-    plt.close("all")
 
 
 def test_overlaps_at_rest_end_at_the_critical_load():
@@ -86,4 +85,3 @@ def test_overlaps_at_rest_end_at_the_critical_load():
     np.testing.assert_allclose(axes.lines[1].get_xdata(), float(end.load))
     with pytest.raises(ValueError, match="`states`: expected states at several loads"):
         plot.stationary(end)
-    plt.close("all")

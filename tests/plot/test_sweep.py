@@ -11,14 +11,9 @@ from matplotlib.colors import to_rgba
 import hopfield_jax as hj
 from hopfield_jax import plot
 from hopfield_jax.plot._sweep import _BLANK
+from plot.drawn import legend, texts
 
 LOADS, STRENGTHS = np.array([0.1, 0.2, 0.4]), np.array([0.0, 1.0, 2.0, 3.0])
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -45,10 +40,6 @@ def shown(axes):
     return np.ma.filled(axes.collections[0].get_array().astype(float), np.nan)
 
 
-def facts(axes):
-    return " ".join(axes.texts[0].get_text().split())
-
-
 def curve(dataset, along="load", over="strength"):
     at = dataset[over].values
     value = np.linspace(0.15, 0.3, len(at))
@@ -65,7 +56,7 @@ def test_a_phase_diagram_draws_means_and_blanks(dataset):
     np.testing.assert_allclose(shown(axes), expected)
     mesh = axes.collections[0]
     assert mesh.cmap(np.ma.masked_array([0.5], [True]))[0].tolist() == pytest.approx(to_rgba(_BLANK))
-    assert facts(axes) == "N = 7, $m_0$ = 0.5, mean over 2 replicates, 2 points without a number (grey)"
+    assert texts(axes)[0] == "N = 7, $m_0$ = 0.5, mean over 2 replicates, 2 points without a number (grey)"
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("strength", "load α", "Final overlap")
     assert mesh.colorbar.ax.get_ylabel() == "final overlap m" and axes.get_legend() is None
     # Cells end half-way between their values.
@@ -118,12 +109,12 @@ def test_a_boundary_that_was_not_found_is_not_drawn(dataset):
 def test_an_empty_map_is_grey(dataset):
     dataset["point_status"][:] = 0
     axes = plot.phase_diagram(dataset, "m", x="strength", y="load")
-    assert np.all(np.isnan(shown(axes))) and "12 points without a number" in facts(axes)
+    assert np.all(np.isnan(shown(axes))) and "12 points without a number" in texts(axes)[0]
 
 
 def test_a_profile_draws_means_with_errors(dataset):
     axes = plot.profile(dataset, "m", x="strength", each="load")
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["α = 0.1", "α = 0.2", "α = 0.4"]
+    assert legend(axes) == ["α = 0.1", "α = 0.2", "α = 0.4"]
     lines = [c.lines[0] for c in axes.containers]
     np.testing.assert_allclose(lines[0].get_xdata(), STRENGTHS[1:])
     np.testing.assert_allclose(lines[0].get_ydata(), STRENGTHS[1:] + 1.5)
@@ -131,24 +122,24 @@ def test_a_profile_draws_means_with_errors(dataset):
     sizes = [np.ptp(bar[:, 1]) for bar in axes.containers[1].lines[2][0].get_segments()]
     np.testing.assert_allclose(sizes, [1.0, 0.0, 1.0, 1.0])  # of 0 and 1 the standard error is 1/2
     said = "mean ± standard error over 2 replicates, 2 points without a number (not drawn)"
-    assert facts(axes) == f"N = 7, $m_0$ = 0.5, {said}"
+    assert texts(axes)[0] == f"N = 7, $m_0$ = 0.5, {said}"
 
 
 def test_a_profile_over_all_others_has_one_curve(dataset):
     axes = plot.profile(dataset.isel(load=[1], replicate=[1]), "m", x="strength")
     assert axes.get_legend() is None and len(axes.containers) == 1
     np.testing.assert_allclose(axes.containers[0].lines[0].get_ydata(), STRENGTHS + 3)
-    assert axes.containers[0].has_yerr is False and facts(axes).endswith("α = 0.2, replicate = 1")
+    assert axes.containers[0].has_yerr is False and texts(axes)[0].endswith("α = 0.2, replicate = 1")
 
 
 def test_a_profile_has_a_curve_for_every_value_of_every_axis_that_is_no_replicate(dataset):
     axes = plot.profile(dataset, "m", x="strength")  # loads are no replicates
     assert [c.get_label() for c in axes.containers] == ["α = 0.1", "α = 0.2", "α = 0.4"]
     np.testing.assert_allclose(axes.containers[2].lines[0].get_ydata(), (STRENGTHS + 4.5)[[0, 1, 3]])
-    assert "over 2 replicates" in facts(axes) and "load" not in facts(axes)
+    assert "over 2 replicates" in texts(axes)[0] and "load" not in texts(axes)[0]
     axes = plot.profile(dataset, "m", x="replicate", each="load")
     labels = [f"α = {load}, strength = {strength}" for load in ("0.1", "0.2", "0.4") for strength in range(4)]
-    assert [c.get_label() for c in axes.containers] == labels and "mean" not in facts(axes)
+    assert [c.get_label() for c in axes.containers] == labels and "mean" not in texts(axes)[0]
     assert len({c.lines[0].get_color() for c in axes.containers}) == 12  # colours do not come back
     named = plot.profile(dataset.assign_coords(load=["a", "b", "c"]), "m", x="strength")
     assert [c.get_label() for c in named.containers] == ["load = a", "load = b", "load = c"]
@@ -159,7 +150,7 @@ def test_a_phase_diagram_averages_over_replicates_alone(dataset, loads):
     given = dataset.expand_dims(gain=[4.0, 5.0]).assign_coords(load=loads)
     with pytest.raises(ValueError, match=r"one value of load, such as dataset.sel\(load=...\)"):
         plot.phase_diagram(given, "m", x="strength", y="gain")
-    assert "load = " in facts(plot.phase_diagram(given.isel(load=[1]), "m", x="strength", y="gain"))
+    assert "load = " in texts(plot.phase_diagram(given.isel(load=[1]), "m", x="strength", y="gain"))[0]
 
 
 def test_replicates_of_a_boundary_are_drawn_with_their_error(dataset):

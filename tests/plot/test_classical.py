@@ -9,6 +9,7 @@ import pytest
 
 import hopfield_jax as hj
 from hopfield_jax import plot
+from plot.drawn import legend
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,10 @@ def test_transition_draws_fractions_fits_and_limit(found):
     for curve, half, width in zip(curves, found.half, found.width, strict=True):
         x, y = np.asarray(curve.get_xydata()).T
         np.testing.assert_allclose(y, 1 / (1 + np.exp(-(x - float(half)) / float(width))), atol=1e-6)
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = legend(axes)
     limit, error = next(label for label in labels if "→" in label).removeprefix("N → ∞: ").split(" ± ")
     assert abs(float(error) / found.fit.limit_error - 1) < 0.06  # two digits of the error, and the value as far
     assert abs(float(limit) - found.fit.limit) < 0.06 * float(error) and axes.get_xlabel() == "cue overlap $m_0$"
-    plt.close("all")
 
 
 def test_finite_size_draws_the_line_to_the_limit(found):
@@ -44,4 +44,3 @@ def test_finite_size_draws_the_line_to_the_limit(found):
     np.testing.assert_allclose(y, found.fit.limit + found.fit.slope * x, rtol=1e-5)
     points = axes.containers[0][0]
     np.testing.assert_allclose(points.get_xydata(), np.stack([[0.2, 0.1], found.half], axis=1), rtol=1e-6)
-    plt.close("all")
