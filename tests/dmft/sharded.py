@@ -16,7 +16,7 @@ from typing import Any, cast
 
 DISTRIBUTED = len(sys.argv) > 3
 if not DISTRIBUTED:
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
 
 import jax
 import jax.numpy as jnp
