@@ -60,7 +60,7 @@ class Grid:
     - an integer n: n replicates, numbered from 0, that differ in their random numbers (`hopfield_jax.sweep.run`);
     - a list of other objects, or a dictionary from names to objects: static choices, such as units, kernels or `True`
       and `False`. A program is compiled for each choice. The names are labels in the result; in a list they are
-      `str(x)` of strings and booleans, and the name of a function or class.
+      `str(x)` of strings and booleans, otherwise the name of the function or of the object's class.
 
     **Raises:** `ValueError` that names the axis, for axes that are empty, unordered, duplicate or not finite, and for
     choices with equal names.
