@@ -50,7 +50,7 @@ class Bench:
 
     `count`: what a time is divided by to be the time of one `unit`, for the row's text and for curves. `work`: a model
     of what must be done at least. `wide`: in float64. `marginal`: the first baseline is a smaller problem, whose time
-    is taken off that of ours.
+    is subtracted from ours.
     """
 
     name: str

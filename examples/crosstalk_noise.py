@@ -48,6 +48,6 @@ left.set(xlabel="step", ylabel="excess kurtosis of the noise")
 right.set(xlabel="step", ylabel="variance of the noise / theory")
 left.legend(fontsize="small")
 figure.suptitle(
-    f"Crosstalk noise, feedback taken off: α = {load}, $m_0$ = {cue}, {num_trials} networks of {num_neurons}"
+    f"Crosstalk noise, feedback subtracted: α = {load}, $m_0$ = {cue}, {num_trials} networks of {num_neurons}"
 )
 figure.savefig(options.output, dpi=150)
