@@ -1,31 +1,17 @@
 """Strictness for every test, and the few fixtures that all share."""
 
+import os
+
+os.environ["MPLBACKEND"] = "Agg"
+# Nearly all the time of the fast ring is XLA's; without its costly passes, and with the older of its two code
+# generators (below), it takes a third. Set it to 0 to test the programs that users run (docs/contributing.md).
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import gc
 import mmap
-import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-
-# Nearly all the time of the fast ring is XLA's; without its costly passes, and with the older of its two code
-# generators, it takes a third. Set the first to 0 to test the programs that users run (docs/contributing.md).
-os.environ["MPLBACKEND"] = "Agg"
-OLDER = "--xla_cpu_use_fusion_emitters=false"
-
-
-def xla_knows(flag: str) -> bool:
-    """Whether XLA's library holds the flag's name: a flag that it does not know ends the process."""
-    jaxlib = find_spec("jaxlib")
-    for path in Path(jaxlib.origin).parent.glob("libjax_common.*") if jaxlib and jaxlib.origin else ():
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
-            if library.find(flag.strip("-").partition("=")[0].encode()) >= 0:
-                return True
-    return False
-
-
-flags = os.environ.get("XLA_FLAGS", "")
-if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") != "0" and OLDER not in flags and xla_knows(OLDER):
-    os.environ["XLA_FLAGS"] = f"{flags} {OLDER}"
 
 import hypothesis
 import jax
@@ -43,6 +29,9 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+OLDER_GENERATOR = "--xla_cpu_use_fusion_emitters=false"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow tests as well")
     parser.addoption("--reliability-report", metavar="FILE", help="write the tables of the reliability report there")
@@ -52,7 +41,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.slow and config.option.markexpr == "not slow and not gpu":  # as pyproject.toml has it
         config.option.markexpr = "not gpu"
     config.pluginmanager.register(Report(config))
+    flags = os.environ.get("XLA_FLAGS", "")  # which XLA reads when it starts
+    if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] != "0" and OLDER_GENERATOR not in flags and xla_knows_generators():
+        os.environ["XLA_FLAGS"] = f"{flags} {OLDER_GENERATOR}".strip()
     gc.set_threshold(50_000, 20, 20)  # traces make many objects: a tenth of the time goes into looking for cycles
+
+
+def xla_knows_generators() -> bool:
+    """Whether XLA's library contains the flag's name: an unknown flag ends the process."""
+    name = OLDER_GENERATOR.strip("-").partition("=")[0].encode()
+    jaxlib = find_spec("jaxlib")
+    for path in Path(jaxlib.origin).parent.glob("libjax_common.*") if jaxlib and jaxlib.origin else ():
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
+            if library.find(name) >= 0:
+                return True
+    return False
 
 
 @pytest.fixture
