@@ -16,10 +16,10 @@ from .._types import Array, ArrayLike, Float, Int, PyTree, Scalar
 
 
 class AbstractCouplings(Checked):
-    r"""What dynamics needs to know of $J$, whose entry $J_{ij}$ is the weight of neuron $j$ in the field of neuron $i$.
+    r"""Couplings $J$, where $J_{ij}$ is the weight of neuron $j$ in the field of neuron $i$.
 
-    Updates of one neuron after the other keep a cache of the state, from which the fields of a few `sites` follow
-    quickly and which is cheap to bring up to date when these change.
+    Asynchronous updates use a cache of the state, from which the fields of a few `sites` are computed cheaply, and
+    which is updated cheaply when these change.
     """
 
     symmetric: eqx.AbstractVar[bool]
@@ -66,12 +66,12 @@ class OuterProducts(AbstractCouplings):
     $$J_{ij} = \frac{1}{N}\sum_{r} u_{ir} w_r v_{jr}, \qquad J_{ii} = 0 \text{ unless } \texttt{self_coupling}.$$
 
     A field costs $2NR$ multiplications for $R$ terms, that of a single neuron $R$. Where terms and state are whole
-    numbers, so are the sums before they are divided by $N$: ties are exact.
+    numbers, so are the sums before the division by $N$: ties are exact.
 
     **Arguments:**
 
     - `left`: $u$, shape (neurons, terms). `right`: $v$, of the same shape; by default `left` (then $J$ is symmetric).
-    - `weights`: $w$, shape (terms,); by default one each.
+    - `weights`: $w$, shape (terms,); by default ones.
     - `self_coupling`: whether the diagonal is kept.
 
     ```python
@@ -136,19 +136,19 @@ class OuterProducts(AbstractCouplings):
     def local(
         self, cache: Float[Array, " terms"], state: Float[Array, " neurons"], sites: Int[Array, " sites"]
     ) -> Float[Array, " sites"]:
-        """From the sums."""
+        """The fields from the cached sums."""
         sums = matmul(self.left[sites], self.weights * cache)
         return (sums if self.own is None else sums - self.own[sites] * state[sites]) / self.num_neurons
 
     def moved(
         self, cache: Float[Array, " terms"], sites: Int[Array, " sites"], change: Float[Array, " sites"]
     ) -> Float[Array, " terms"]:
-        """The sums, brought up to date."""
+        """The updated sums."""
         return cache + matmul(change, self._right[sites])
 
 
 class DenseCouplings(AbstractCouplings):
-    r"""Couplings as a matrix, whose diagonal counts as it is.
+    r"""Couplings as a matrix, including its diagonal.
 
     **Arguments:**
 
@@ -184,7 +184,7 @@ class DenseCouplings(AbstractCouplings):
         return matmul(self.weights, state)
 
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
-        """Looked up."""
+        """Entries of the matrix."""
         return self.weights[i, others]
 
     def start(self, state: Float[Array, " neurons"]) -> None:
