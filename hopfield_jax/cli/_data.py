@@ -37,12 +37,12 @@ def load(sources: Sequence[Path], size: int | None) -> Images:
     **Raises:** `ValueError` that names the source, what was expected and what was got.
     """
     if size is not None:
-        at_least("--size", size, 2)
+        at_least("size", size, 2)
     arrays = [path for path in sources if path.suffix.lower() == ".npy"]
     if size is not None and (arrays or not sources):
-        fail("--size", "image files to resize (arrays and the digits keep their size)", size)
+        fail("size", "image files to resize (arrays and the digits keep their size)", size)
     if arrays and len(sources) > 1:
-        fail("SOURCES", "one .npy array, or images and folders only", f"{len(sources)} sources with {arrays[0]}")
+        fail("sources", "one .npy array, or images and folders only", f"{len(sources)} sources with {arrays[0]}")
     if not sources:
         stack, source, ink = _digits(), "scikit-learn's scanned digits", True
     elif arrays:
@@ -73,16 +73,16 @@ def _array(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             values = np.load(file, allow_pickle=False)
     except OSError as error:
-        fail("SOURCES", "a .npy array of numbers", f"{path} ({_reason(error)})")
+        fail("sources", "a .npy array of numbers", f"{path} ({_reason(error)})")
     except (ValueError, EOFError):
-        fail("SOURCES", "a .npy array of numbers, as `numpy.save` writes it", f"{path}, which is something else")
+        fail("sources", "a .npy array of numbers, as `numpy.save` writes it", f"{path}, which is something else")
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
-        fail("SOURCES", "a .npy array of real numbers", f"{path} of {getattr(values, 'dtype', kind(values))}")
+        fail("sources", "a .npy array of real numbers", f"{path} of {getattr(values, 'dtype', kind(values))}")
     if values.ndim not in (2, 3) or 0 in values.shape:
-        fail("SOURCES", "shape (patterns, neurons) or (patterns, height, width)", f"{path} of shape {values.shape}")
+        fail("sources", "shape (patterns, neurons) or (patterns, height, width)", f"{path} of shape {values.shape}")
     values = values.astype(np.float64)
     if not np.all(np.isfinite(values)):
-        fail("SOURCES", "finite numbers", f"{path}, {describe(values)}")
+        fail("sources", "finite numbers", f"{path}, {describe(values)}")
     return values
 
 
@@ -108,7 +108,7 @@ def _image_files(folder: Path) -> tuple[list[Path], int]:
     if not found:
         arrays = [path.name for path in there if path.suffix.lower() == ".npy"]
         has = f"which has none, but {arrays[0]}" if arrays else "which has none"
-        fail("SOURCES", "a folder with images in it (or one .npy array with a pattern a row)", f"{folder}, {has}")
+        fail("sources", "a folder with images in it (or one .npy array with a pattern a row)", f"{folder}, {has}")
     return found, len(there) - len(found)
 
 
@@ -125,10 +125,10 @@ def _read_images(sources: Sequence[Path], size: int | None) -> tuple[np.ndarray,
             files += [(path, False) for path in found]
             num_skipped += others
         elif not source.exists():
-            fail("SOURCES", "images, folders of images or a .npy array", f"{source}, which does not exist")
+            fail("sources", "images, folders of images or a .npy array", f"{source}, which does not exist")
         elif source.suffix.lower() == ".npz":
             fail(
-                "SOURCES", "images, or one .npy array (`numpy.save` of one of them)", f"{source}, an archive of several"
+                "sources", "images, or one .npy array (`numpy.save` of one of them)", f"{source}, an archive of several"
             )
         else:
             files.append((source, True))
@@ -141,12 +141,12 @@ def _read_images(sources: Sequence[Path], size: int | None) -> tuple[np.ndarray,
             if isinstance(error, Image.UnidentifiedImageError) and not is_named:
                 num_skipped += 1
                 continue
-            fail("SOURCES", "an image that can be read", f"{path} ({_reason(error)})")
+            fail("sources", "an image that can be read", f"{path} ({_reason(error)})")
         sizes.add(grey.size)
         keep = size is None and max(grey.size) <= LARGEST_KEPT
         pictures.append(grey if keep else _square(grey, side))
     if not pictures:
-        fail("SOURCES", "images", f"{num_skipped} files that are none")
+        fail("sources", "images", f"{num_skipped} files that are none")
     if len(sizes) > 1:
         pictures = [_square(picture, side) for picture in pictures]
     return np.stack([np.asarray(picture, np.float64) for picture in pictures]), num_skipped

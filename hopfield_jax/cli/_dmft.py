@@ -1,197 +1,271 @@
-"""`hopfield-jax dmft`: retrieval while synapses are plastic, by theory and by simulation; `_present_dmft` shows it."""
+"""`hopfield-jax dmft`: retrieval while synapses are plastic, by theory and by simulation."""
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
-import jax
 import jax.random as jr
+import numpy as np
+import typer
 
-from .._checks import at_least, fail
-from .._generating import Erf, HardTanh, LogCosh
+from .. import plot
+from .._checks import at_least
 from .._misc import as_inexact
+from .._results import describe_result
 from ..dmft import (
     AccumulatingHebbian,
-    Glauber,
-    LeakyHebbian,
     OrderParameters,
     Panel,
     PlasticNetwork,
-    Sign,
     SpinCue,
+    agreement,
     memory_needed,
     panel,
+    retrieved,
     simulate,
     simulation_memory_needed,
     solve,
 )
-from ._report import BAR, named_as_options, writable_folder
+from ._command import Output, Seed, default_of
+from ._plastic import (
+    AbstractPlastic,
+    CueOverlap,
+    Load,
+    NumSamples,
+    SelfCoupling,
+    Strength,
+    fits,
+    power_of_two,
+)
+from ._report import arrays_of, compiled, number, plus_minus, progress, table, timed, wrapped
 
-# Of each kind of units how they are made, and what they do.
-UNITS: dict[str, tuple[Callable[[float], Any], str]] = {
-    "logcosh": (LogCosh, "φ(x) = tanh(βx), β = {beta:g}"),
-    "hardtanh": (HardTanh, "φ(x) = βx clipped to [-1, 1], β = {beta:g}"),
-    "erf": (Erf, "φ(x) = erf(βx), β = {beta:g}"),
-    "sign": (lambda beta: Sign(), "φ(x) = sign(x)"),
-    "glauber": (Glauber, "φ = ±1 with mean tanh(βx), β = {beta:g}"),
-}
-_MEMORY = 24 * 2.0**30
-# The library's names of what the options set: its messages are shown with the latter.
-_OPTIONS = {"overlap": "--cue", "num_steps": "--steps", "num_samples": "--samples"}
-_OPTIONS |= {name: f"--{name}" for name in ("load", "beta", "strength", "tau", "dt")}
-
-
-# --- the request ---
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Everything that decides the numbers, checked; `model` and `cue` have the load and overlap of a real network,
-    `units` says what the units do."""
-
-    model: PlasticNetwork
-    cue: SpinCue
-    units: str
-    steps: int
-    samples: int
-    shifts: int
-    neurons: int
-    networks: int
-    simulation: bool
-    seed: int
-    output: Path
-    closed_theory: bool = False
-
-    @property
-    def num_patterns(self) -> int:
-        return int(self.model.num_patterns(self.neurons))
-
-
-def prepare(
-    *,
-    output: Path,
-    load: float = 0.12,
-    cue: float = 0.4,
-    units: str = "logcosh",
-    beta: float = 4.0,
-    strength: float = 0.3,
-    tau: float = 5.0,
-    accumulating: bool = False,
-    dt: float = 1.0,
-    steps: int = 19,
-    samples: int = 16384,
-    shifts: int = 4,
-    neurons: int = 4000,
-    networks: int = 6,
-    simulation: bool = True,
-    self_coupling: bool = False,
-    closed_theory: bool = False,
-    seed: int = 0,
-) -> Request:
-    """Checks the options and the folder before anything long begins.
-
-    **Raises:** `ValueError` that names the option, what was expected and what was got.
-    """
-    for name, value, smallest in (
-        ("--steps", steps, 1),
-        ("--shifts", shifts, 2),
-        ("--neurons", neurons, 2),
-        ("--networks", networks, 2),
-        ("--seed", seed, 0),
-    ):
-        at_least(name, value, smallest)
-    if samples < 2 or samples & (samples - 1):
-        fail("--samples", "a power of two, at least 2", samples)
-    with named_as_options(_OPTIONS):
-        kernel = AccumulatingHebbian(strength) if accumulating else LeakyHebbian(strength, tau)
-        model = PlasticNetwork(
-            load=load, units=UNITS[units][0](beta), kernel=kernel, dt=dt, self_coupling=self_coupling
-        )
-        clamped = SpinCue(cue)
-    if simulation:
-        # Whole patterns and whole spins: theory and simulation are compared at what a network of this size has.
-        count = int(model.num_patterns(neurons))
-        model = eqx.tree_at(lambda m: m.load, model, as_inexact(count / neurons))
-        clamped = SpinCue(2 * round((1 + cue) / 2 * neurons) / neurons - 1)
-        needed = simulation_memory_needed(model, clamped, num_steps=steps, num_neurons=neurons)
-        if needed > _MEMORY:
-            fail("--neurons", f"a network within {_MEMORY / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
-    needed = memory_needed(model, clamped, num_steps=steps, num_samples=samples, num_shifts=shifts)
-    if needed > _MEMORY:
-        fail("--samples", f"paths within {_MEMORY / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
-    writable_folder("--output", output)
-    return Request(
-        model,
-        clamped,
-        UNITS[units][1].format(beta=beta),
-        steps,
-        samples,
-        shifts,
-        neurons,
-        networks,
-        simulation,
-        seed,
-        output,
-        closed_theory,
-    )
-
-
-# --- the computation ---
+_ROWS = 8
+_SHOWN = ("overlap", "cue_overlap")
+MATRICES = ("correlation", "response", "noise_covariance", "crosstalk_feedback", "plastic_feedback")
+LARGEST_MATRICES = 2000
+"""Steps: matrices of longer runs, hundreds of MiB, are not written."""
+LEGEND = "± standard errors, between randomisations or networks; apart: difference in combined standard errors."
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Mean-field theory and, if asked for, simulation and closed theory of one request, and the seconds they ran."""
+    """Mean-field theory and, if asked for, simulation and closed theory, and the seconds of each."""
 
     theory: OrderParameters
     network: OrderParameters | None
     closed: Panel | None
-    theory_s: float
-    network_s: float
+    seconds: dict[str, float]
+
+    @property
+    def results(self) -> dict[str, OrderParameters]:
+        return {"theory": self.theory} | ({} if self.network is None else {"simulation": self.network})
 
 
-def run(requests: Sequence[Request]) -> tuple[list[Outcome], float]:
-    """Theory and simulation of requests that differ in numbers of model and cue only, and the seconds of compiling,
-    which is done once for all."""
-    from tqdm import tqdm
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dmft(AbstractPlastic):
+    """A network that stores α N random patterns starts with overlap m₀ with one of them, while Hebbian plasticity of
+    strength λ imprints what it does. Theory follows one neuron in the limit N → ∞; simulation runs whole networks.
 
-    first = requests[0]
-    verbs: dict[str, Any] = {
-        "theory": functools.partial(solve, num_samples=first.samples, num_shifts=first.shifts),
-    }
+    Prints a table with errors and writes figures (trajectory.png, correlation.png) and numbers (dmft.json, dmft.npz).
+
+    \b
+    Examples
+      hopfield-jax dmft
+      hopfield-jax dmft --strength 0        the same with fixed synapses: the pattern fades
+      hopfield-jax dmft --units glauber --beta 3 --load 0.05
+      hopfield-jax dmft --strength 2 --accumulating --no-simulation
+    """
+
+    load: Load = 0.12
+    cue_overlap: CueOverlap = 0.4
+    strength: Strength = 0.3
+    accumulating: Annotated[
+        bool, typer.Option("--accumulating", help="Synapses that never forget; --tau is not used.")
+    ] = False
+    dt: Annotated[float, typer.Option(help="Length of a step in (0, 1]; 1: the synchronous map.")] = default_of(
+        PlasticNetwork, "dt"
+    )
+    num_samples: NumSamples = default_of(solve, "num_samples")
+    num_shifts: Annotated[int, typer.Option(help="Randomisations, whose spread is the theory's error.", min=2)] = (
+        default_of(solve, "num_shifts")
+    )
+    num_neurons: Annotated[int, typer.Option(help="Neurons N of a simulated network.")] = 4000
+    num_trials: Annotated[int, typer.Option(help="Networks, whose spread is the simulation's error.", min=2)] = 6
+    simulation: Annotated[bool, typer.Option(help="Simulate networks as well.")] = True
+    self_coupling: SelfCoupling = default_of(PlasticNetwork, "self_coupling")
+    theory: Annotated[
+        bool, typer.Option("--theory", help="Print what closed theories say as well, and draw those that apply.")
+    ] = False
+    seed: Seed = 0
+    output: Output = Path("hopfield-dmft")
+
+    def __post_init__(self) -> None:
+        power_of_two(self.num_samples)
+        model, cue = self.model_and_cue
+        if self.simulation:
+            needed = simulation_memory_needed(model, cue, num_steps=self.num_steps, num_neurons=self.num_neurons)
+            fits("num_neurons", "a network within", needed)
+        sizes: dict[str, Any] = {
+            "num_steps": self.num_steps,
+            "num_samples": self.num_samples,
+            "num_shifts": self.num_shifts,
+        }
+        fits("num_samples", "paths within", memory_needed(model, cue, **sizes))
+
+    @functools.cached_property
+    def model_and_cue(self) -> tuple[PlasticNetwork, SpinCue]:
+        """Those that are compared with a simulation have whole patterns and whole spins, as a network of its size."""
+        kernel = AccumulatingHebbian(self.strength) if self.accumulating else None
+        model = self.network(self.load, self.strength, kernel=kernel, dt=self.dt, self_coupling=self.self_coupling)
+        cue = self.cue
+        if self.simulation:
+            at_least("num_neurons", self.num_neurons, 2)
+            count = int(model.num_patterns(self.num_neurons))
+            model = eqx.tree_at(lambda m: m.load, model, as_inexact(count / self.num_neurons))
+            cue = SpinCue(2 * round((1 + self.cue_overlap) / 2 * self.num_neurons) / self.num_neurons - 1)
+        return model, cue
+
+    @property
+    def num_patterns(self) -> int:
+        return int(self.model_and_cue[0].num_patterns(self.num_neurons))
+
+    def about(self) -> Iterator[str]:
+        model, cue = self.model_and_cue
+        yield (
+            f"Retrieval from a cue of overlap m₀ = {float(cue.overlap):g} at load α = P/N = {float(model.load):g}, "
+            f"{self.num_steps} steps of dt = {self.dt:g}, seed {self.seed}."
+        )
+        yield f"  units      x(t+dt) = (1 - dt) x + dt [J φ + A(t) φ], {self.said_units}"
+        couplings = "with" if self.self_coupling else "without"
+        yield f"  stored     J = (1/N) Σ ξξᵀ over P random ±1 patterns, {couplings} self-couplings"
+        if self.accumulating:
+            yield f"  plastic    A(t+dt) = A(t) + dt (λ/N) φφᵀ, λ = {self.strength:g}"
+        else:
+            kept = f"λ = {self.strength:g}, τ = {self.tau:g}"
+            yield f"  plastic    A(t+dt) = (1 - dt/τ) A(t) + (dt/τ) (λ/N) φφᵀ, {kept}"
+        yield f"  theory     {self.num_shifts} randomisations of {self.num_samples} paths"
+        if self.simulation:
+            yield (
+                f"  simulation {self.num_trials} networks of N = {self.num_neurons} neurons, P = {self.num_patterns}; "
+                "theory at the same P/N and cue"
+            )
+
+    def compute(self) -> Outcome:
+        return run((self,))[0]
+
+    def describe(self, found: Outcome) -> Iterator[str]:
+        """The table at a handful of steps, how it ended, how well the two agree, and the conventions."""
+        theory, network = found.theory, found.network
+        header = ["step", "time"]
+        for said in ("overlap m: theory", "with the cue: theory"):
+            header += [said] + ([] if network is None else ["simulation", "apart"])
+        # Closer to each other at the beginning, where most happens.
+        late = np.geomspace(1, len(theory.times) - 1, _ROWS - 1)
+        steps = np.unique(np.round([0, *late]).astype(int)).tolist()
+        yield from table(header, ([f"{t}", f"{float(theory.times[t]):g}", *cells(found, t)] for t in steps))
+        if network is not None:
+            compared = agreement(theory, network)
+            known = np.isfinite(compared.squared_difference)
+            said = " ".join(str(compared).splitlines()[1:]).strip() if known else "unknown, as one of them ended early"
+            yield from (LEGEND, f"Agreement: {said}.")
+        if np.isfinite(last := float(theory.overlap[-1])):
+            closer = "pattern" if last >= float(theory.cue_overlap[-1]) else "cue"
+            level, verdict = default_of(retrieved, "threshold"), "" if bool(retrieved(theory)) else "not "
+            how = f"{verdict}retrieved (final overlap of at least {level:g}, above the cue's)"
+            yield f"Theory ends closer to the {closer}; {how}."
+        for name, order in found.results.items():
+            if (said := describe_result(order.result)) != "ok":
+                yield f"{name}: {said}"
+        if found.closed is not None:
+            yield from ("Closed theory", *str(found.closed).splitlines()[1:], "")
+        yield from ("Conventions", *wrapped(f"  {theory.setting}"))
+        if network is not None:
+            yield f"  {network.setting.source} of the same"
+        yield "Seconds: " + ", ".join(f"{name} {s:.1f}" for name, s in found.seconds.items()) + "."
+
+    def files(self, found: Outcome) -> Iterator[tuple[str, Any]]:
+        from matplotlib.figure import Figure
+
+        figure = Figure((10.0, 4.2), layout="constrained")
+        trajectory, memory = figure.subplots(1, 2)
+        plot.order_parameters(found.theory, found.network, ax=trajectory)
+        if found.closed is not None:
+            plot.predictions(found.closed, ax=trajectory)
+        plot.feedback(found.theory, ax=memory)
+        yield "trajectory.png", figure
+        figure = Figure((5.2, 4.6), layout="constrained")
+        plot.two_times(found.theory, ax=figure.subplots())
+        yield "correlation.png", figure
+        realised = {"num_patterns": self.num_patterns} if self.simulation else {"num_neurons": None, "num_trials": None}
+        per_step = [f"{name}{e}" for name in (*_SHOWN, "energy", "error_fraction") for e in ("", "_error")]
+        compared = None if found.network is None else agreement(found.theory, found.network)
+        yield (
+            "dmft.json",
+            {
+                "parameters": dict(found.theory.setting.parts) | found.theory.setting.numbers | realised,
+                "times": found.theory.times,
+                "results": {
+                    name: {"setting": str(order.setting), "result": describe_result(order.result)}
+                    | {field: getattr(order, field) for field in per_step}
+                    for name, order in found.results.items()
+                },
+                "agreement": compared
+                and {field.name: getattr(compared, field.name) for field in dataclasses.fields(compared)},
+                "closed_theory": found.closed and found.closed.as_dict(),
+                "seconds": found.seconds,
+            },
+        )
+        fields = [field.name for field in dataclasses.fields(found.theory)]
+        if self.num_steps <= LARGEST_MATRICES:
+            fields += [f"{matrix}{error}" for matrix in MATRICES for error in ("", "_error")]
+        kept = (arrays_of(order, f"{name}.", fields) for name, order in found.results.items())
+        yield "dmft.npz", functools.reduce(dict.__or__, kept)
+
+
+def run(requests: Sequence[Dmft]) -> list[Outcome]:
+    """Theory and simulation of requests that differ in numbers of model and cue only; each program is compiled once."""
+    first, sizes = requests[0], {}
+    sizes["theory"] = solve, {"num_samples": first.num_samples, "num_shifts": first.num_shifts}
     if first.simulation:
         # The load is an argument of the compiled program; the number of patterns, a shape, is not.
-        verbs["simulation"] = functools.partial(
-            simulate, num_neurons=first.neurons, num_trials=first.networks, max_patterns=first.num_patterns
-        )
-    found, seconds, compile_s = {}, {}, 0.0
-    bar = {"total": len(verbs) * (1 + len(requests)), "delay": 2, "leave": False, "disable": None, "bar_format": BAR}
-    with tqdm(**bar) as progress:
-        for n, (name, verb) in enumerate(verbs.items()):
-            progress.set_description(f"{name}: compiling")
-            started, key = time.perf_counter(), jr.fold_in(jr.key(first.seed), n)
-            jitted: Any = eqx.filter_jit(functools.partial(verb, num_steps=first.steps, throw=False))
-            compiled = jitted.lower(first.model, first.cue, key=key).compile()
-            compile_s += time.perf_counter() - started
-            progress.update()
+        trials = {"num_neurons": first.num_neurons, "num_trials": first.num_trials}
+        sizes["simulation"] = simulate, trials | {"max_patterns": first.num_patterns}
+    found, seconds = [{} for _ in requests], [{"compile": 0.0} for _ in requests]
+    with progress(len(sizes) * (1 + len(requests)), delay=2) as bar:
+        for n, (name, (verb, given)) in enumerate(sizes.items()):
+            bar.set_description(f"{name}: compiling")
+            key = jr.fold_in(jr.key(first.seed), n)
+            verb = functools.partial(verb, num_steps=first.num_steps, throw=False, **given)
+            program, compile_s = compiled(verb, *first.model_and_cue, key=key)
+            seconds[0]["compile"] += compile_s
+            bar.update()
+            bar.set_description(name)
             for i, request in enumerate(requests):
-                progress.set_description(name)
-                started = time.perf_counter()
-                found[name, i] = jax.block_until_ready(compiled(request.model, request.cue, key=key))
-                seconds[name, i] = time.perf_counter() - started
-                progress.update()
-    outcomes = [
-        Outcome(
-            found["theory", i],
-            found.get(("simulation", i)),
-            panel(request.model, request.cue, num_steps=request.steps) if request.closed_theory else None,
-            seconds["theory", i],
-            seconds.get(("simulation", i), 0.0),
-        )
-        for i, request in enumerate(requests)
+                found[i][name], seconds[i][name] = timed(program, *request.model_and_cue, key=key)
+                bar.update()
+    closed = [panel(*one.model_and_cue, num_steps=one.num_steps) if one.theory else None for one in requests]
+    return [
+        Outcome(x["theory"], x.get("simulation"), known, s) for x, known, s in zip(found, closed, seconds, strict=True)
     ]
-    return outcomes, compile_s
+
+
+def cells(found: Outcome, step: int) -> list[str]:
+    """Of a row of the table: either overlap by theory and by simulation, and how far apart they are in standard
+    errors."""
+    said = []
+    for name in _SHOWN:
+        pairs = [_at(order, name, step) for order in found.results.values()]
+        said += [plus_minus(*pair, 4) for pair in pairs]
+        if len(pairs) == 2:
+            error = np.hypot(pairs[0][1], pairs[1][1])
+            said.append(number(abs(pairs[0][0] - pairs[1][0]) / error, ".1f") if error > 0 else "-")
+    return said
+
+
+def _at(order: OrderParameters, name: str, step: int) -> tuple[float, float]:
+    """A value with its standard error, which is zero where there is nothing but rounding."""
+    error = getattr(order, f"{name}_error")[step]
+    return float(getattr(order, name)[step]), float(error) * bool(error > 16 * np.finfo(error.dtype).eps)

@@ -1,5 +1,6 @@
 """What a report of a problem should contain: versions, devices, precision, memory, compilation cache."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -12,6 +13,21 @@ import jax.numpy as jnp
 
 _PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "optimistix", "lineax", "optax", "jaxtyping")
 _LIBRARIES = ("numpy", "scipy", "matplotlib", "xarray", "zarr", "typer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor:
+    """Versions, devices, precision, memory and the state of the compilation cache: what a report of a problem needs.
+
+    \b
+    Example
+      hopfield-jax doctor
+    """
+
+    def run(self, echo: Callable[[str], None]) -> list[Path]:
+        for line in doctor_lines():
+            echo(line)
+        return []
 
 
 def doctor_lines() -> list[str]:

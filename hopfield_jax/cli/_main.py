@@ -1,18 +1,51 @@
-"""The commands. Each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands. Each is imported when it is called, so that `--help` is quick."""
 
-import time
-from pathlib import Path
-from typing import Annotated
+import importlib
+import inspect
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
-from . import _main_retrieval, _main_sequential, _main_sweep, _main_tune
-from ._options import Output, PlainGroup, plain_errors, say_where
+COMMANDS = {
+    "retrieve": "Store images, corrupt them, retrieve them.",
+    "dmft": "Retrieve with plastic synapses, in theory and simulation.",
+    "theory": "Say what closed theories predict, and which of them apply.",
+    "sequence": "Let memories follow each other; see when and how it ends.",
+    "gains": "Find the gains at which memories follow each other for ever.",
+    "show": "Describe the store of a sweep and draw it.",
+    "demo": "Run a tour of everything; leaves figures.",
+    "doctor": "Describe this machine and installation.",
+    "sweep load": "Map how much is retrieved over load and strength of plasticity.",
+    "sweep gains": "Find periods and collapses over the gain.",
+    "sweep sequence": "Find how many random memories can follow each other.",
+    "tune gain": "Find the gain that gives a wanted interval.",
+    "tune strength": "Find the strength of plasticity with which a cue retrieves most.",
+}
+"""The first line of each one's help. `tune gain` is `TuneGain` of `_tune_gain`, whose docstring is the rest."""
 
 # Plain messages: without rich's boxes they can be copied, searched and read by scripts.
-app = typer.Typer(
-    cls=PlainGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-)
+_PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands of which only the first line of their help is known until one is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        path = " ".join([*ctx.command_path.split()[1:], str(name)])
+        return name, load(path) if path in COMMANDS else command, rest
+
+
+def load(path: str) -> Any:
+    """The command with its options."""
+    from ._command import as_function
+
+    module = importlib.import_module(f".{'_'.join(['', *path.split()])}", __package__)
+    command = getattr(module, path.title().replace(" ", ""))
+    one = typer.Typer(**_PLAIN)
+    one.command(path.split()[-1], help=f"{COMMANDS[path]}\n\n{inspect.getdoc(command)}")(as_function(command))
+    return typer.main.get_command(one)
 
 
 def _show_version(wanted: bool) -> bool:
@@ -22,6 +55,14 @@ def _show_version(wanted: bool) -> bool:
         typer.echo(f"hopfield-jax {versions()['hopfield-jax']}")
         raise typer.Exit()
     return wanted
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, **_PLAIN)
+sweep = typer.Typer(cls=Commands, no_args_is_help=True, **_PLAIN)
+tune = typer.Typer(cls=Commands, no_args_is_help=True, **_PLAIN)
+for _path, _line in COMMANDS.items():
+    _group = {"sweep": sweep, "tune": tune}.get(_path.split()[0], app)
+    _group.command(_path.split()[-1], help=_line)(lambda: None)
 
 
 @app.callback()
@@ -38,53 +79,28 @@ def hopfield_jax(
     """
 
 
-for commands in (_main_retrieval, _main_sequential, _main_sweep, _main_tune):
-    commands.add_to(app)
+@sweep.callback()
+def about_sweeps() -> None:
+    """Compute a model at every point of a grid.
 
-
-@app.command()
-def demo(
-    output: Output = Path("hopfield-demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer draws: larger errors, sooner done.")] = False,
-) -> None:
-    """Run a tour of everything; leaves figures.
-
-    Stored digits come back from corrupted ones while the energies fall; mean-field theory meets simulation, with fixed
-    and with plastic synapses; memories follow each other, for ever or until they collapse; a map says how much is
-    retrieved at any load and strength of plasticity, and gradients say which strength is best.
-
-    It takes about a minute on two cores, most of it for compilation.
+    Finished blocks are kept; a command that was stopped goes on where it was when it is given again.
 
     \b
-    Example
-      hopfield-jax demo --quick
+    Begin with
+      hopfield-jax sweep load
     """
-    from . import _demo
-    from ._report import writable_folder
-
-    started = time.perf_counter()
-    files: list[Path] = []
-    with plain_errors():
-        for step in _demo.STEPS:
-            writable_folder("--output", output / step.name)
-    for number, step in enumerate(_demo.STEPS, 1):
-        typer.echo(f"[{number}/{len(_demo.STEPS)}] {step.title}\n")
-        files += step.run(output / step.name, quick, typer.echo)
-    say_where(files)
-    typer.echo(f"The demo took {time.perf_counter() - started:.0f} s.")
 
 
-@app.command()
-def doctor() -> None:
-    """Describe this machine and installation.
-
-    Versions, devices, precision, memory and the state of the compilation cache: what a report of a problem needs.
+@tune.callback()
+def about_tuning() -> None:
+    """Find parameters by gradients.
 
     \b
-    Example
-      hopfield-jax doctor
+    Begin with
+      hopfield-jax tune gain
+      hopfield-jax tune strength
     """
-    from ._doctor import doctor_lines
 
-    for line in doctor_lines():
-        typer.echo(line)
+
+app.add_typer(sweep, name="sweep")
+app.add_typer(tune, name="tune")

@@ -1,77 +1,90 @@
-"""What every command does with its results: check the folder, lay out a table, save the numbers."""
+"""What every command does with its results: lay out a table, save the numbers."""
 
-import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import math
 import platform
-import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import equinox as eqx
+import jax
 
-from .._checks import at_least, fail, in_domain
-from .._misc import default_float
-
-BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"
-"""How `tqdm` draws progress."""
 _PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 
 
-@contextlib.contextmanager
-def named_as_options(options: Mapping[str, str]) -> Iterator[None]:
-    """Errors of the library that name an argument name the command's option for it."""
-    try:
-        yield
-    except ValueError as error:
-        argument = r"^`(?:\w+\.)*(\w+)`"
-        named = re.sub(argument, lambda m: f"`{options.get(m[1], m[1])}`", str(error))
-        raise ValueError(named) from None
+def progress(total: int, **options: Any) -> Any:
+    """A progress bar of `tqdm`, on terminals, that is gone at the end."""
+    from tqdm import tqdm
+
+    style = {"leave": False, "disable": None, "bar_format": "{desc} |{bar}| {n_fmt}/{total_fmt}, {elapsed}"}
+    return tqdm(total=total, **style | options)
 
 
-def writable_folder(argument: str, folder: Path) -> None:
-    """Makes the folder where it is not there; raises `ValueError` where nothing can be written into it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        fail(argument, "a folder that can be written", f"{folder} ({error.strerror or error})")
+def compiled(verb: Any, *arguments: Any, **options: Any) -> tuple[Any, float]:
+    """A program for arguments of these shapes, and the seconds that its compilation took."""
+    started = time.perf_counter()
+    jitted: Any = eqx.filter_jit(verb)
+    return jitted.lower(*arguments, **options).compile(), time.perf_counter() - started
 
 
-def evenly_spaced(
-    ends: tuple[str, str], count_option: str, first: float, last: float, count: int, domain: str = "positive"
-) -> np.ndarray:
-    """`count` numbers from `first` to `last`; `ValueError` in the names of the options otherwise."""
-    for option, value in zip(ends, (first, last), strict=True):
-        in_domain(option, value, domain)
-    if last <= first:
-        fail(ends[1], f"a number above {ends[0]} = {first:g}", f"{last:g}")
-    at_least(count_option, count, 2)
-    return np.linspace(first, last, count, dtype=default_float())
+def timed(program: Any, *arguments: Any, **options: Any) -> tuple[Any, float]:
+    """What a program computes, and the seconds that it took."""
+    started = time.perf_counter()
+    return jax.block_until_ready(program(*arguments, **options)), time.perf_counter() - started
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], num_names: int = 1) -> list[str]:
-    """Lines of aligned columns: the first `num_names` to the left, numbers to the right."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int = 0) -> list[str]:
+    """Lines of aligned columns and an empty one: the first `num_names` to the left, numbers to the right."""
+    rows = list(rows)
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     pad = [str.ljust] * num_names + [str.rjust] * (len(widths) - num_names)
 
     def line(cells: Sequence[str]) -> str:
         return "  " + "  ".join(p(cell, w) for p, cell, w in zip(pad, cells, widths, strict=True)).rstrip()
 
-    return [line(header), "  " + "-" * (len(line(["-" * w for w in widths])) - 2), *map(line, rows)]
+    return [line(header), "  " + "-" * (len(line(["-" * w for w in widths])) - 2), *map(line, rows), ""]
 
 
-def plus_minus(value: float, error: float, digits: int) -> str:
+def wrapped(text: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(text, 110, subsequent_indent=indent)
+
+
+def card(result: Any) -> list[str]:
+    """A result's card, in lines of at most 110."""
+    lines = str(result).splitlines()
+    return [lines[0], *(part for line in lines[1:] for part in wrapped(f"  {line.strip()}", "    "))]
+
+
+def number(x: Any, format: str = ".4f") -> str:
+    """A number; - where there is none."""
+    return f"{float(x):z{format}}" if math.isfinite(float(x)) else "-"
+
+
+def plus_minus(value: Any, error: Any, digits: int) -> str:
     """A number with its standard error to at least `digits` digits, more if the error would vanish; - for none."""
+    value, error = float(value), float(error)
     if not math.isfinite(value):
         return "-"
     if math.isfinite(error) and error > 0:
         digits = max(digits, min(5, -math.floor(math.log10(error))))
     return f"{value:z.{digits}f} ± {error:.{digits}f}" if math.isfinite(error) else f"{value:z.{digits}f}"
+
+
+def some(indices: Any, count: int) -> list[int]:
+    """At most `count` of them, evenly, with the first and the last."""
+    last = len(indices) - 1
+    return [int(indices[i]) for i in sorted({round(last * k / (count - 1)) for k in range(count)})]
+
+
+def arrays_of(result: Any, prefix: str = "", fields: Iterable[str] | None = None) -> dict[str, Any]:
+    """The arrays among the fields of a result, by name."""
+    names = [field.name for field in dataclasses.fields(result)] if fields is None else fields
+    return {prefix + name: x for name in names if isinstance(x := getattr(result, name, None), jax.Array)}
 
 
 def versions() -> dict[str, str]:
@@ -98,5 +111,5 @@ def _plain(x: Any) -> Any:
     if isinstance(x, list | tuple):
         return [_plain(v) for v in x]
     if hasattr(x, "tolist"):
-        return _plain(np.asarray(x).tolist())
+        return _plain(x.tolist())
     return None if isinstance(x, float) and not math.isfinite(x) else x

@@ -1,10 +1,10 @@
-"""`hopfield-jax retrieve`: stored images, corrupted, and what each network makes of them; `_present` shows it."""
+"""`hopfield-jax retrieve`: stored images, corrupted, and what each network makes of them."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import diffrax as dfx
 import equinox as eqx
@@ -13,189 +13,24 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
+import typer
 
-from .._checks import at_least, fail, in_domain
-from .._dynamics import AbstractEnergyDynamics
-from .._generating import LogSumExp, RectifiedPower, Spherical
+from .. import plot
+from .._checks import fail, in_domain
 from .._misc import as_inexact, default_float
-from .._patterns import add_noise, flip, mask
-from .._types import Array, Float, Patterns, PRNGKey, Scalar
-from ..associative import AdiabaticNetwork, MemoryMap, Retrieval, RetrievalScore, graded_network, retrieve, score
+from .._types import Array, Float, Scalar
+from ..associative import Retrieval, RetrievalScore, retrieve, score
+from ._command import AbstractCommand, Output, Seed, default_of, local_path
 from ._data import Images, load
-from ._report import BAR, writable_folder
+from ._images import CORRUPTIONS, NETWORKS, REACH, CorruptionName, NetworkName, corrupt
+from ._report import compiled, plus_minus, progress, table, timed
 
 DURATION = 30.0
 """How long a network runs, in units of τ."""
 _NUM_TIMES = 201
-REACH = 1.25
-"""The dense network's memories have this norm, so that activations of norm 1 excite the right one to at most this."""
 _BUDGET = 256 * 2**20
 """Bytes that the cues integrated at the same time may take."""
-
-
-# --- networks: a builder, what is read out, and a sentence ---
-
-
-def _hebb(patterns: Patterns, beta: Scalar, power: int) -> AbstractEnergyDynamics:
-    return graded_network(patterns, beta=beta)
-
-
-def _dense(patterns: Patterns, beta: Scalar, power: int) -> AbstractEnergyDynamics:
-    memories = patterns * (REACH / patterns.shape[1] ** 0.5)
-    return AdiabaticNetwork(MemoryMap(memories), visible=Spherical(), hidden=RectifiedPower(power))
-
-
-def _softmax(patterns: Patterns, beta: Scalar, power: int) -> AbstractEnergyDynamics:
-    return AdiabaticNetwork(MemoryMap(patterns), hidden=LogSumExp(beta))
-
-
-def _as_it_is(g: Array) -> Array:
-    return g
-
-
-def _from_the_sphere(g: Array) -> Array:
-    """From norm 1 to the patterns' norm √N, so that overlaps compare."""
-    return g * g.size**0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class _Network:
-    build: Callable
-    read: Callable
-    about: str
-
-
-NETWORKS = {
-    "hebb": _Network(_hebb, _as_it_is, "Hebb's couplings ΞᵀΞ/N, no diagonal, graded neurons tanh(βv), β = {beta:g}"),
-    "dense": _Network(
-        _dense, _from_the_sphere, f"rectified power n = {{power}}, neurons on a sphere, memories of norm {REACH:g}"
-    ),
-    "softmax": _Network(_softmax, _as_it_is, "LogSumExp memories of β = {beta:g}, linear neurons"),
-}
-
-
-# --- corruptions ---
-
-
-@dataclasses.dataclass(frozen=True)
-class _Corruption:
-    default: float
-    domain: str
-    about: str
-    hides: bool
-
-
-CORRUPTIONS = {
-    "half": _Corruption(0.5, "probability", "{amount:.0%} of the pixels hidden at random", True),
-    "top": _Corruption(0.5, "probability", "the top {amount:.0%} of the rows hidden", True),
-    "flip": _Corruption(0.2, "probability", "{amount:.0%} of the pixels change sign", False),
-    "noise": _Corruption(1.0, "nonnegative", "Gaussian noise, {amount:g} times the pixels' root mean square", False),
-}
-
-
-@eqx.filter_jit
-def corrupt(kind: str, patterns: Patterns, amount: Scalar, shape: tuple[int, int], key: PRNGKey) -> Patterns:
-    """A cue from each pattern; what is hidden is set to zero, the mean image."""
-    if kind == "top":
-        height, width = shape if shape[0] > 1 else (shape[1], 1)  # of a strip, the first part
-        rows = jnp.arange(height * width) // width
-        return jnp.where(rows[None] < jnp.round(amount * height).astype(rows.dtype), 0, patterns)
-    one = {"half": mask, "flip": flip, "noise": add_noise}[kind]
-    return jax.vmap(lambda x, k: one(x, amount, key=k))(patterns, jr.split(key, len(patterns)))
-
-
-# --- the request ---
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Everything that decides the numbers, checked; `amounts` has one entry a corruption."""
-
-    images: Images
-    num_patterns: int
-    amounts: Mapping[str, float]
-    networks: Sequence[str]
-    beta: float
-    power: int
-    draws: int
-    seed: int
-    threshold: float
-    output: Path
-
-    def draws_of(self, corruption: str) -> int:
-        """One where every draw would be the same: all images stored, nothing random in the cue."""
-        return 1 if corruption == "top" and self.num_patterns == len(self.images.rows) else self.draws
-
-    def stored(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Patterns of a draw, of mean zero over the patterns and norm √N; the mean image; the norms before scaling."""
-        key = jr.fold_in(jr.fold_in(jr.key(self.seed), draw), 0)
-        chosen = np.asarray(jr.permutation(key, len(self.images.rows)))[: self.num_patterns]
-        first = self.images.rows[chosen[0]]
-        rows = self.images.rows[chosen] - first  # an offset that all have in common costs no digits
-        mean = rows.mean(0)
-        norms = np.linalg.norm(rows - mean, axis=1)
-        if not np.all(norms > 1e-6 * norms.max()):
-            fail("SOURCES", "images that differ from the mean of the stored ones", "one that equals it")
-        return (rows - mean) * (rows.shape[1] ** 0.5 / norms)[:, None], first + mean, norms
-
-    def sign_cosine(self) -> float:
-        """Mean cosine between the stored patterns of the first draw and their signs."""
-        patterns = self.stored(0)[0]
-        sizes = np.linalg.norm(patterns, axis=1) * np.sqrt(np.count_nonzero(patterns, axis=1))
-        return float((np.abs(patterns).sum(1) / sizes).mean())
-
-    def cue_key(self, draw: int, corruption: str) -> Array:
-        """The same for all networks, so that they meet the same cues."""
-        return jr.fold_in(jr.fold_in(jr.key(self.seed), draw), 1 + list(CORRUPTIONS).index(corruption))
-
-
-def prepare(
-    sources: Sequence[Path],
-    *,
-    output: Path,
-    size: int | None = None,
-    num_patterns: int | None = None,
-    corruptions: Sequence[str] = ("half", "top"),
-    amount: float | None = None,
-    networks: Sequence[str] = tuple(NETWORKS),
-    beta: float = 4.0,
-    power: int = 20,
-    draws: int = 20,
-    seed: int = 0,
-    threshold: float = 0.9,
-) -> Request:
-    """Checks the options, the folder and the images before anything long begins.
-
-    **Raises:** `ValueError` that names the option, what was expected and what was got.
-    """
-    for name, value, smallest in (("--power", power, 2), ("--draws", draws, 1), ("--seed", seed, 0)):
-        at_least(name, value, smallest)
-    if num_patterns is not None and num_patterns < 2:
-        fail("--num-patterns", "at least 2 (patterns are centred by their mean: one alone would vanish)", num_patterns)
-    in_domain("--beta", beta, "positive")
-    if not -1 <= threshold <= 1:
-        fail("--threshold", "a cosine, within [-1, 1]", threshold)
-    amounts = {name: CORRUPTIONS[name].default if amount is None else amount for name in corruptions}
-    for name, value in amounts.items():
-        in_domain(f"--amount (of {name})", value, CORRUPTIONS[name].domain)
-    writable_folder("--output", output)
-
-    images = load(sources, size)
-    available = len(images.rows)
-    if available < 2:
-        fail("SOURCES", "at least 2 different images (patterns are centred by their mean)", f"{available}")
-    if num_patterns is not None and num_patterns > available:
-        fail("--num-patterns", f"at most {available}, as many different images as there are", num_patterns)
-    count = min(64, available) if num_patterns is None else num_patterns
-    request = Request(
-        images, count, amounts, tuple(dict.fromkeys(networks)), beta, power, draws, seed, threshold, output
-    )
-    for draw in range(draws):
-        request.stored(draw)
-    return request
-
-
-# --- the computation ---
+_NUM_SHOWN = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,8 +41,8 @@ class Outcome:
     first draw; `compile_s`: of the network, once for all its rows; `run_s`.
     """
 
-    network: str
-    corruption: str
+    network: NetworkName
+    corruption: CorruptionName
     score: RetrievalScore
     by_draw: np.ndarray
     first: Retrieval
@@ -215,42 +50,337 @@ class Outcome:
     run_s: float
 
 
-def run(request: Request) -> list[Outcome]:
-    """Retrieves every cue with every network, compiling once a network."""
-    from tqdm import tqdm
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Retrieve(AbstractCommand):
+    """Prints a table with errors and writes figures (images.png, energy.png, scores.png) and numbers (retrieve.json,
+    retrieve.npz).
 
-    num_cues, num_neurons = request.num_patterns, request.images.rows.shape[1]
-    chunk = _chunk(num_cues, num_neurons)
-    beta = as_inexact(request.beta)
-    blank = jnp.zeros((num_cues, num_neurons), default_float())
-    total = len(request.networks) * (1 + sum(map(request.draws_of, request.amounts)))
-    outcomes = []
-    with tqdm(total=total, delay=2, leave=False, disable=None, bar_format=BAR) as progress:
-        for name in request.networks:
-            progress.set_description(f"{name}: compiling")
-            network, started = NETWORKS[name], time.perf_counter()
-            arguments = (network.build, network.read, request.power, chunk, request.threshold)
-            jitted: Any = eqx.filter_jit(_retrieve_cues)
-            compiled = jitted.lower(*arguments, beta, blank, blank).compile()
-            compile_s = time.perf_counter() - started
-            progress.update()
-            for corruption, amount in request.amounts.items():
-                progress.set_description(f"{name}: {corruption}")
-                scores, firsts, run_s = [], [], 0.0
-                for draw in range(request.draws_of(corruption)):
-                    patterns = as_inexact(request.stored(draw)[0])
-                    key = request.cue_key(draw, corruption)
-                    cues = corrupt(corruption, patterns, as_inexact(amount), request.images.shape, key)
-                    started = time.perf_counter()
-                    found, scored = jax.block_until_ready(compiled(*arguments, beta, patterns, cues))
-                    run_s += time.perf_counter() - started
-                    scores.append(scored)
-                    firsts = firsts or [found]
-                    progress.update()
-                together = jtu.tree_map(lambda *x: jnp.concatenate(x) if x[0].ndim else x[0], *scores)
-                by_draw = np.array([float(s.fraction) for s in scores])
-                outcomes.append(Outcome(name, corruption, together, by_draw, firsts[0], compile_s, run_s))
-    return outcomes
+    \b
+    Examples
+      hopfield-jax retrieve
+      hopfield-jax retrieve photos/ --size 48 --corruption top --amount 0.7
+      hopfield-jax retrieve patterns.npy -p 30 -c flip -c noise -n hebb -n softmax
+    """
+
+    sources: Annotated[
+        tuple[Path, ...],
+        typer.Argument(
+            metavar="SOURCES",
+            parser=local_path,
+            help="Image files, folders of images (other files in them are skipped), or one .npy array of shape "
+            "(patterns, neurons) or (patterns, height, width). Without any: the scanned digits that come with "
+            "scikit-learn.",
+            show_default=False,
+        ),
+    ] = ()
+    num_patterns: Annotated[
+        int | None, typer.Option("--num-patterns", "-p", help="Images stored at a time. Default: 64, or all if fewer.")
+    ] = None
+    corruption: Annotated[
+        tuple[CorruptionName, ...],
+        typer.Option(
+            "--corruption",
+            "-c",
+            help="half: pixels hidden at random; top: upper rows hidden; flip: signs changed; noise: Gaussian noise "
+            "added. May be repeated.",
+        ),
+    ] = ("half", "top")
+    amount: Annotated[
+        float | None,
+        typer.Option(
+            "--amount",
+            "-a",
+            help="Fraction hidden or flipped, or strength of the noise in units of the pixels' root mean square. "
+            f"Default: {', '.join(f'{name} {x.default:g}' for name, x in CORRUPTIONS.items())}.",
+        ),
+    ] = None
+    network: Annotated[
+        tuple[NetworkName, ...],
+        typer.Option(
+            "--network",
+            "-n",
+            help="hebb: classical Hebbian; dense: rectified power; softmax: LogSumExp. May be repeated.",
+        ),
+    ] = tuple(NETWORKS)
+    beta: Annotated[float, typer.Option(help="Slope β of hebb, inverse temperature β of softmax.")] = 4.0
+    power: Annotated[int, typer.Option(help="Power n of the dense network.", min=2)] = 20
+    num_draws: Annotated[int, typer.Option(help="How often images and corruption are drawn.", min=1)] = 20
+    threshold: Annotated[float, typer.Option(help="Final cosine that counts as retrieved.")] = default_of(
+        score, "threshold"
+    )
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels that image files are resized to. Default: pictures of one size keep it, up to 64; "
+            "others are resized to 32."
+        ),
+    ] = None
+    seed: Seed = 0
+    output: Output = Path("hopfield-retrieve")
+
+    def __post_init__(self) -> None:
+        if self.num_patterns is not None and self.num_patterns < 2:
+            fail(
+                "num_patterns",
+                "at least 2 (patterns are centred by their mean: one alone would vanish)",
+                self.num_patterns,
+            )
+        in_domain("beta", self.beta, "positive")
+        if not -1 <= self.threshold <= 1:
+            fail("threshold", "a cosine, within [-1, 1]", self.threshold)
+        for name, amount in self.amounts.items():
+            in_domain(f"amount (of {name})", amount, CORRUPTIONS[name].domain)
+        available = len(self.images.rows)
+        if available < 2:
+            fail("sources", "at least 2 different images (patterns are centred by their mean)", f"{available}")
+        if self.count > available:
+            fail("num_patterns", f"at most {available}, as many different images as there are", self.count)
+        for draw in range(self.num_draws):
+            self.stored(draw)
+
+    @functools.cached_property
+    def images(self) -> Images:
+        return load(self.sources, self.size)
+
+    @property
+    def count(self) -> int:
+        """Patterns stored at a time."""
+        return min(64, len(self.images.rows)) if self.num_patterns is None else self.num_patterns
+
+    @property
+    def amounts(self) -> dict[CorruptionName, float]:
+        return {name: CORRUPTIONS[name].default if self.amount is None else self.amount for name in self.corruption}
+
+    def draws_of(self, corruption: str) -> int:
+        """One where every draw would be the same: all images stored, nothing random in the cue."""
+        return 1 if corruption == "top" and self.count == len(self.images.rows) else self.num_draws
+
+    def stored(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Patterns of a draw, of mean zero over the patterns and norm √N; the mean image; the norms before scaling."""
+        key = jr.fold_in(jr.fold_in(jr.key(self.seed), draw), 0)
+        chosen = np.asarray(jr.permutation(key, len(self.images.rows)))[: self.count]
+        first = self.images.rows[chosen[0]]
+        rows = self.images.rows[chosen] - first  # an offset that all have in common costs no digits
+        mean = rows.mean(0)
+        norms = np.linalg.norm(rows - mean, axis=1)
+        if not np.all(norms > 1e-6 * norms.max()):
+            fail("sources", "images that differ from the mean of the stored ones", "one that equals it")
+        return (rows - mean) * (rows.shape[1] ** 0.5 / norms)[:, None], first + mean, norms
+
+    def sign_cosine(self) -> float:
+        """Mean cosine between the stored patterns of the first draw and their signs."""
+        patterns = self.stored(0)[0]
+        sizes = np.linalg.norm(patterns, axis=1) * np.sqrt(np.count_nonzero(patterns, axis=1))
+        return float((np.abs(patterns).sum(1) / sizes).mean())
+
+    def cues(self, draw: int, corruption: CorruptionName, patterns: Any) -> Array:
+        """The same for all networks."""
+        key = jr.fold_in(jr.fold_in(jr.key(self.seed), draw), 1 + list(CORRUPTIONS).index(corruption))
+        return corrupt(corruption, as_inexact(patterns), as_inexact(self.amounts[corruption]), self.images.shape, key)
+
+    def about(self) -> Iterator[str]:
+        images, (height, width) = self.images, self.images.shape
+        num_neurons = images.rows.shape[1]
+        copies = f" ({images.num_copies} copies left out)" if images.num_copies else ""
+        yield (
+            f"Storing P = {self.count} of {len(images.rows)} images from {images.source}{copies}, "
+            f"{height} × {width} pixels: N = {num_neurons} neurons, load P/N = {self.count / num_neurons:.3g}."
+        )
+        yield (
+            f"{self.num_draws} draws, seed {self.seed}; patterns centred by their mean image, norm √N; "
+            f"each network runs for {DURATION:g} τ."
+        )
+        if self.count == len(images.rows):
+            yield "Every draw stores all images: draws differ by the corruption alone."
+        yield from ("", "Networks")
+        for name in dict.fromkeys(self.network):
+            yield f"  {name:8}{NETWORKS[name].about.format(beta=self.beta, power=self.power)}"
+        yield "Corruptions"
+        for name, amount in self.amounts.items():
+            yield f"  {name:8}{CORRUPTIONS[name].about.format(amount=amount)}"
+
+    def compute(self) -> list[Outcome]:
+        """Retrieves every cue with every network, compiling once a network."""
+        networks, chunk = dict.fromkeys(self.network), self.chunk()
+        beta, blank = as_inexact(self.beta), jnp.zeros((self.count, self.images.rows.shape[1]), default_float())
+        outcomes = []
+        with progress(len(networks) * (1 + sum(map(self.draws_of, self.amounts))), delay=2) as bar:
+            for name in networks:
+                bar.set_description(f"{name}: compiling")
+                given = (NETWORKS[name].build, NETWORKS[name].read, self.power, chunk, self.threshold, beta)
+                program, compile_s = compiled(_retrieve_cues, *given, blank, blank)
+                bar.update()
+                for corruption in self.amounts:
+                    bar.set_description(f"{name}: {corruption}")
+                    found, run_s = [], 0.0
+                    for draw in range(self.draws_of(corruption)):
+                        patterns = as_inexact(self.stored(draw)[0])
+                        one, seconds = timed(program, *given, patterns, self.cues(draw, corruption, patterns))
+                        found.append(one)
+                        run_s += seconds
+                        bar.update()
+                    scores = [scored for _, scored in found]
+                    together = jtu.tree_map(lambda *x: jnp.concatenate(x) if x[0].ndim else x[0], *scores)
+                    by_draw = np.array([float(s.fraction) for s in scores])
+                    outcomes.append(Outcome(name, corruption, together, by_draw, found[0][0], compile_s, run_s))
+        return outcomes
+
+    def chunk(self) -> int:
+        """Cues at a time: the solver holds about 40 states of each, and two numbers a pattern at every kept time."""
+        numbers = 40 * self.images.rows.shape[1] + 2 * _NUM_TIMES * self.count
+        rounds = -(-self.count * np.dtype(default_float()).itemsize * numbers // _BUDGET)
+        return -(-self.count // rounds)
+
+    def describe(self, found: list[Outcome]) -> Iterator[str]:
+        """The table, and what its columns mean."""
+        header = ("corruption", "network", "retrieved %", "right winner %", "similarity", "overlap", "steps")
+        header += ("energy drop", "moving", "failed", "run s")
+        rows = []
+        for o in sorted(found, key=lambda o: self.corruption.index(o.corruption)):
+            s = o.score
+            row = [f"{o.corruption} {self.amounts[o.corruption]:g}", o.network]
+            row += [plus_minus(100 * s.fraction, 100 * s.fraction_error, 1)]
+            row += [plus_minus(100 * s.recognised_fraction, 100 * s.recognised_error, 1)]
+            row += [
+                plus_minus(s.mean_similarity, s.similarity_error, 3),
+                plus_minus(s.mean_overlap, s.overlap_error, 3),
+            ]
+            row += [f"{s.mean_steps:.0f}", f"{s.mean_energy_drop:.3g}", f"{s.num_unsettled}", f"{s.num_failed}"]
+            rows.append([*row, f"{o.run_s:.2f}"])
+        yield from table(header, rows, num_names=2)
+        yield (
+            f"retrieved: the winner is the right image and its final cosine is at least {self.threshold:g}; ± binomial "
+            "standard error (Wilson)."
+        )
+        cues = " or ".join(str(n) for n in sorted({o.score.retrieved.size for o in found}))
+        yield (
+            f"similarity, overlap: means over {cues} cues a row ± standard error. Energies are in each network's own "
+            "unit."
+        )
+        compile_s = ", ".join(f"{name} {s:.1f} s" for name, s in {o.network: o.compile_s for o in found}.items())
+        yield f"moving: not yet at rest after {DURATION:g} τ. Compilation: {compile_s}."
+        if "hebb" in self.network:
+            said = f"have a cosine of {self.sign_cosine():.2f} with it on average: compare right winners."
+            yield f"hebb: its neurons saturate, and the signs of a stored image {said}"
+
+    def files(self, found: list[Outcome]) -> Iterator[tuple[str, Any]]:
+        of = {(o.corruption, o.network): o for o in found}
+        num_neurons = self.images.rows.shape[1]
+        setting = f"P = {self.count}, N = {num_neurons}, β = {self.beta:g}, n = {self.power}"
+        yield "images.png", self._draw_images(of, setting)
+        yield "energy.png", self._draw_energies(of, setting)
+        yield "scores.png", self._draw_scores(of, setting)
+        parameters = {
+            "num_patterns": self.count,
+            "num_neurons": num_neurons,
+            "load": self.count / num_neurons,
+            "shape": self.images.shape,
+            "source": self.images.source,
+            "num_images": len(self.images.rows),
+            "num_copies_left_out": self.images.num_copies,
+            "amounts": self.amounts,
+            "dense_memory_norm": REACH,
+            "mean_cosine_with_signs": self.sign_cosine(),
+            "duration": DURATION,
+        }
+        yield "retrieve.json", {"parameters": parameters, "results": [self._result(o) for o in found]}
+        kept = {"times": found[0].first.times[0]}
+        for o in found:
+            per_cue = {f.name: getattr(o.score, f.name) for f in dataclasses.fields(o.score) if f.name != "threshold"}
+            per_cue["first_draw_energy"] = o.first.energy
+            kept |= {f"{o.corruption}.{o.network}.{name}": x for name, x in per_cue.items()}
+        yield "retrieve.npz", kept
+
+    def _result(self, o: Outcome) -> dict[str, Any]:
+        s = o.score
+        spread = float(np.std(o.by_draw, ddof=1) / len(o.by_draw) ** 0.5) if len(o.by_draw) > 1 else None
+        return {
+            "network": o.network,
+            "corruption": o.corruption,
+            "amount": self.amounts[o.corruption],
+            "num_cues": s.retrieved.size,
+            "num_retrieved": int(jnp.sum(s.retrieved)),
+            "retrieved": s.fraction,
+            "retrieved_error": s.fraction_error,
+            "retrieved_error_between_draws": spread,
+            "retrieved_by_draw": o.by_draw,
+            "right_winner": s.recognised_fraction,
+            "right_winner_error": s.recognised_error,
+            "similarity": s.mean_similarity,
+            "similarity_error": s.similarity_error,
+            "overlap": s.mean_overlap,
+            "overlap_error": s.overlap_error,
+            "num_steps": s.mean_steps,
+            "energy_drop": s.mean_energy_drop,
+            "largest_energy_rise": np.nanmax(s.energy_rise, initial=0.0),
+            "num_moving": s.num_unsettled,
+            "num_failed": s.num_failed,
+            "compile_s": o.compile_s,
+            "run_s": o.run_s,
+        }
+
+    def _draw_images(self, of: Any, setting: str) -> Any:
+        from matplotlib.figure import Figure
+
+        patterns, mean, norms = self.stored(0)
+        names, (height, width) = dict.fromkeys(self.network), self.images.shape
+        shown = slice(0, min(_NUM_SHOWN, len(patterns)))
+        tall = 0.72 * (len(names) + 2) * (max(height / width, 0.3) + 0.3) + 0.4
+        figure = Figure((0.8 * shown.stop + 1.2, tall * len(self.amounts) + 0.3), layout="compressed")
+        panels = figure.subplots(len(self.amounts), 1, squeeze=False)[:, 0]
+        for ax, (corruption, amount) in zip(panels, self.amounts.items(), strict=True):
+            cues = np.asarray(self.cues(0, corruption, patterns))
+            if CORRUPTIONS[corruption].hides:
+                cues = np.where(self.cues(0, corruption, np.ones_like(patterns)) == 0, np.nan, cues)
+            plot.images(
+                patterns[shown],
+                cues[shown],
+                {name: np.asarray(of[corruption, name].first.output)[shown] for name in names},
+                self.images.shape,
+                ax,
+                offset=mean,
+                scale=norms[shown] / patterns.shape[1] ** 0.5,
+                threshold=self.threshold,
+                cmap="gray_r" if self.images.ink else "gray",
+            )
+            ax.set_title(CORRUPTIONS[corruption].about.format(amount=amount), fontsize="medium")
+        figure.suptitle(f"{setting}; below: cosine with the original", fontsize="medium")
+        return figure
+
+    def _draw_energies(self, of: Any, setting: str) -> Any:
+        from matplotlib.figure import Figure
+
+        names = dict.fromkeys(self.network)
+        figure = Figure((3.3 * len(names) + 0.3, 2.5 * len(self.amounts) + 0.4), layout="constrained")
+        panels = figure.subplots(len(self.amounts), len(names), squeeze=False)
+        last = max(_settling_time(o.first) for o in of.values())
+        for row, (corruption, amount) in zip(panels, self.amounts.items(), strict=True):
+            for n, (ax, name) in enumerate(zip(row, names, strict=True)):
+                plot.energy(of[corruption, name].first, ax=ax, color=plot.COLOURS[n])
+                ax.set(xlim=(0, last), title=f"{name}, {corruption} {amount:g}")
+                ax.title.set_fontsize("medium")
+        title = f"Energy along the {self.count} retrievals of the first draw, median thick; {setting}"
+        figure.suptitle(title, fontsize="medium")
+        return figure
+
+    def _draw_scores(self, of: Any, setting: str) -> Any:
+        from matplotlib.figure import Figure
+
+        figure = Figure((3.0 + 0.65 * len(of), 3.8), layout="constrained")
+        labelled = {
+            f"{corruption} {amount:g}": {name: of[corruption, name].score for name in self.network}
+            for corruption, amount in self.amounts.items()
+        }
+        plot.scores(labelled, ax=figure.subplots())
+        figure.suptitle(f"{setting}, {self.num_draws} draws", fontsize="medium")
+        return figure
+
+
+def _settling_time(found: Retrieval) -> float:
+    """When the median energy has come within a thousandth of its fall, and half as long again."""
+    times, median = np.asarray(found.times[0]), np.nanmedian(np.asarray(found.energy), axis=0)
+    moving = np.nonzero(np.abs(median - median[-1]) > 1e-3 * abs(median[0] - median[-1]))[0]
+    return float(min(times[-1], max(4.0, 1.5 * times[moving[-1]] if len(moving) else 0)))
 
 
 def _retrieve_cues(
@@ -285,10 +415,3 @@ def _retrieve_cues(
     found = jax.lax.map(jax.vmap(one), padded.reshape(rounds, chunk, -1))
     found = jtu.tree_map(lambda x: x.reshape(rounds * chunk, *x.shape[2:])[:num_cues], found)
     return found, score(found, jnp.arange(num_cues), threshold=threshold)
-
-
-def _chunk(num_patterns: int, num_neurons: int) -> int:
-    """Cues at a time: the solver holds about 40 states of each, and two numbers a pattern at every kept time."""
-    size = np.dtype(default_float()).itemsize * (40 * num_neurons + 2 * _NUM_TIMES * num_patterns)
-    rounds = -(-num_patterns * size // _BUDGET)
-    return -(-num_patterns // rounds)

@@ -1,224 +1,312 @@
-"""The options of `hopfield-jax sweep load`, `gains` and `sequence`, checked before anything long begins."""
+"""What the commands of sweeps share: stores, devices and executors, and how a sweep is run and described."""
 
-from collections.abc import Sequence
-from typing import Any
+import abc
+import concurrent.futures as cf
+import contextlib
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
+import jax
+import jax.random as jr
 import numpy as np
+import typer
 
 from .. import sweep
-from .._checks import at_least, fail, in_domain
-from .._misc import default_float
-from .._patterns import hadamard_patterns
-from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, memory_needed, simulation_memory_needed
-from ..sequential import InputDrivenNetwork, cycle
-from . import _dmft, _sequential
-from ._report import evenly_spaced, named_as_options
-from ._sweep_points import LEAST_ROOM, AtGain, Cycles, Margin, RandomSequence, Retrieval
-from ._sweep_request import OPTIONS, Request, Stage, Ways, check_ways, request_of, store_of
+from .._checks import at_least, fail
+from .._types import PRNGKey
+from ..sweep._store import Store
+from ._command import AbstractCommand, Output, Seed, local_path, name_of
+from ._report import wrapped
 
-_MEMORY = 8 * 2.0**30
-_HALVINGS = 10  # of the range of loads: the zero lies in a bracket of a thousandth, on a chord across it
+# Points at once on a CPU, and blocks if there are fewer; the same on any number of devices, which then give the same
+# numbers.
+_BLOCK, _BLOCKS = 32, 8
 
 
-def prepare_load(
-    ways: Ways,
-    *,
-    strengths: tuple[float, float, int] = (0.0, 1.0, 32),
-    loads: tuple[float, float, int] = (0.01, 0.4, 32),
-    cue: float = 0.7,
-    units: str = "logcosh",
-    beta: float = 4.0,
-    tau: float = 5.0,
-    steps: int = 60,
-    samples: int = 2048,
-    threshold: float = 0.8,
-    simulation: bool = False,
-    neurons: int = 1000,
-    networks: int = 1,
-    repeats: int = 4,
-) -> Request:
-    """Checks the options of `sweep load` before anything long begins.
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One sweep. `along`: the axis, both bounds and the halvings where it is one for a boundary; `point` is then the
+    predicate."""
 
-    **Raises:** `ValueError` that names the option, what was expected and what was got.
-    """
-    devices = check_ways(ways)
-    for name, value, smallest in (
-        ("--steps", steps, 1),
-        ("--neurons", neurons, 2),
-        ("--networks", networks, 1),
-        ("--repeats", repeats, 2),
-    ):
-        at_least(name, value, smallest)
-    if samples < 2 or samples & (samples - 1):
-        fail("--samples", "a power of two, at least 2", samples)
-    in_domain("--threshold", threshold, "probability")
-    strength = evenly_spaced(("--strength-from", "--strength-to"), "--strengths", *strengths, domain="finite")
-    load = evenly_spaced(("--load-from", "--load-to"), "--loads", *loads)
-    count = round(neurons * loads[1])
-    point = Retrieval(units, beta, cue, tau, steps, samples, neurons, networks if simulation else 0, count)
-    with named_as_options(OPTIONS):
-        made = _dmft.UNITS[units][0](beta)
-        model = PlasticNetwork(load=loads[1], units=made, kernel=LeakyHebbian(strengths[1], tau))
-        SpinCue(cue)
-    if simulation:
-        sizes: dict[str, Any] = {"num_steps": steps, "num_neurons": neurons, "max_patterns": max(count, 1)}
-        needed = simulation_memory_needed(model, SpinCue(cue), **sizes)
-    else:
-        needed = memory_needed(model, SpinCue(cue), num_steps=steps, num_samples=samples, num_shifts=1)
-    if needed > _MEMORY:
-        which = "--neurons" if simulation else "--samples"
-        fail(which, f"a point within {_MEMORY / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
-    how = f"simulation, N = {neurons}" if simulation else f"mean-field theory (N → ∞), {samples} paths"
-    how += f", {networks} networks" if simulation and networks > 1 else ""
-    said = _dmft.UNITS[units][1].format(beta=beta)
-    lowest = max(loads[0], 0.5 / neurons if simulation else 1e-3)
-    if not lowest < loads[1] or (simulation and count < 1):
-        fail("--load-to", f"a load above {max(lowest, 1 / neurons if simulation else 0):g}", f"{loads[1]:g}")
-    shown = {"strength": {"long_name": "strength of plasticity", "symbol": "λ"}}
-    shown |= {"load": {"long_name": "load", "symbol": "α = P/N"}}
-    overlap = {"overlap": {"long_name": "final overlap with the pattern", "symbol": f"$m_{{{steps}}}$"}}
-    said_of = f"$m ≥ {threshold:g}$ up to $α_{{max}}$(λ), ± standard error of {repeats} repeats"
-    limit = {"load": {"long_name": said_of, "symbol": "α"}, "replicate": {"long_name": "repeat"}}
-    store = store_of(ways, "load")
-    stages = (
-        Stage("overlaps", point, sweep.Grid(strength=strength, load=load), store, shown | overlap),
-        Stage(
-            "boundary",
-            Margin(point, threshold),
-            sweep.Grid(strength=strength, replicate=repeats),
-            store.with_name(f"{store.stem}-boundary{store.suffix}"),
-            {"strength": shown["strength"]} | limit,
-            ("load", lowest, loads[1], _HALVINGS),
+    title: str
+    point: Callable[..., Any]
+    grid: sweep.Grid
+    describe: Mapping[str, Mapping[str, Any]]
+    store: Path
+    along: tuple[str, float, float, int] | None = None
+
+    @property
+    def num_finished(self) -> int:
+        """How many of its points the store holds."""
+        try:
+            return int((sweep.open(self.store)["point_status"] > 0).sum())
+        except ValueError:
+            return 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AbstractSweep(AbstractCommand):
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of the store. Default: one inside --output.", parser=local_path)
+    ] = None
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Start over, or go on with what the store holds.")
+    ] = False  # fmt: skip
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take (one block is run), store nothing.")
+    ] = False
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="Local devices to use; a CPU is split into as many. Each compiles for itself, which pays in long "
+            "sweeps. Default: all, a CPU as one.",
+            min=1,
         ),
-    )
-    parameters = {"strengths": strengths, "loads": loads, "cue": cue, "units": units, "beta": beta, "tau": tau}
-    parameters |= {"steps": steps, "threshold": threshold, "repeats": repeats, "simulation": simulation}
-    parameters |= {"seed": ways.seed}
-    parameters |= {"neurons": neurons, "networks": networks} if simulation else {"samples": samples}
-    facts = (f"$m_0$ = {cue:g}", f"{steps} steps", f"$τ_A$ = {tau:g}", said, *how.split(", "))
-    about = (
-        f"Overlap after {steps} steps from a cue of m₀ = {cue:g}, at {len(strength)} strengths λ of plasticity from "
-        f"{strengths[0]:g} to {strengths[1]:g} and {len(load)} loads α from {loads[0]:g} to {loads[1]:g}; and by "
-        f"bisection the load up to which it is retrieved (m ≥ {threshold:g}), {repeats} times with other random "
-        f"numbers.\n"
-        f"  network    {said}, synapses forget in τ_A = {tau:g}\n  by         {how}"
-    )
-    return request_of("load", ways, devices, about, stages, parameters, facts, random=True, units=made)
+    ] = None
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes instead: processes:N, as many processes here; dask:ADDRESS, a Dask scheduler's workers."
+        ),
+    ] = None
+    seed: Seed = 0
+    output: Output = Path("hopfield-sweep")
+
+    not_recorded = ("output", "store", "fresh", "dry_run", "devices", "executor")
+    random: ClassVar[bool] = True
+    random_axes: ClassVar[tuple[str, ...] | None] = None  # the replicates
+
+    def __post_init__(self) -> None:
+        kind, _, where = (self.executor or "processes:1").partition(":")
+        if kind not in ("processes", "dask") or not where or (kind == "processes" and not where.isdecimal()):
+            fail("executor", "processes:N or dask:ADDRESS", self.executor)
+        if kind == "processes":
+            at_least("executor", int(where), 1)
+        use_devices(self.devices)
+        self.check()
+        for stage in self.stages():
+            self._check_store(stage)
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Raises for options with which no point can be computed."""
+
+    @abc.abstractmethod
+    def what(self) -> tuple[str, ...]:
+        """A paragraph on what is computed, and facts about it, for people."""
+
+    @abc.abstractmethod
+    def stages(self) -> tuple[Stage, ...]:
+        """The sweeps; raises for grids that cannot be made."""
+
+    @abc.abstractmethod
+    def attributes(self) -> dict[str, Any]:
+        """What the stores say of themselves: `conditions`, which are the facts below a figure's title, and more."""
+
+    @abc.abstractmethod
+    def unused(self) -> tuple[str, ...]:
+        """The options that play no part in this sweep."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def draw(found: Sequence[Any]) -> Any:
+        """The figure of what the stores hold."""
+
+    @abc.abstractmethod
+    def summarise(self, found: Sequence[Any]) -> dict[str, Any]:
+        """The findings as numbers."""
+
+    @abc.abstractmethod
+    def say(self, numbers: dict[str, Any]) -> Iterator[str]:
+        """The findings for people."""
+
+    @property
+    def command(self) -> str:
+        return name_of(type(self))
+
+    @property
+    def place(self) -> Path:
+        return self.output / f"{self.command.split()[1]}.zarr" if self.store is None else self.store
+
+    @property
+    def key(self) -> PRNGKey | None:
+        return jr.key(self.seed) if self.random else None
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What stores of the same sweep have in common."""
+        found = {name: x for name, x in self.parameters.items() if name not in self.unused()}
+        return {"command": self.command} | json.loads(json.dumps(found))
+
+    def _check_store(self, stage: Stage) -> None:
+        """Raises unless the store is new or that of this sweep, with the differences; to start over, that of any
+        sweep."""
+        kept = Store.find(stage.store)
+        if kept is None or self.fresh:
+            return
+        wanted, there = self.recorded, json.loads(kept.group.attrs.get("parameters") or "{}")
+        differing = [
+            f"{name.replace('_', ' ')} {wanted.get(name, 'none')}, in the store {there.get(name, 'none')}"
+            for name in {**wanted, **there}
+            if wanted.get(name) != there.get(name)
+        ]
+        if differing:
+            place = f"a new folder or the store of this sweep (or --fresh) in {stage.store}"
+            fail("store", place, "; ".join(differing))
+
+    def about(self) -> Iterator[str]:
+        first, *facts = self.what()
+        yield from wrapped(first, "")
+        yield from (f"  {fact}" for fact in facts)
+        devices = use_devices(self.devices)
+        where = self.executor or f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
+        yield f"  on         {where}" + (f"; random seed {self.seed}" if self.random else "")
+        for stage in self.stages():
+            done = 0 if self.fresh else stage.num_finished
+            said = f", {done} of {stage.grid.size} points are there" if done else ""
+            yield f"  store      {stage.store} ({stage.title}{said})"
+
+    def compute(self) -> list[Any]:
+        """The datasets of all sweeps; what is in the stores is not computed again. A dry run and an interruption end
+        the command, which says how to go on."""
+        if self.dry_run:
+            for line in self._plan():
+                typer.echo(line)
+            raise typer.Exit()
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            for line in self._interrupted():
+                typer.echo(line, err=True)
+            raise typer.Exit(130) from None
+
+    def _run(self) -> list[Any]:
+        stages, found = self.stages(), []
+        about = {
+            "title": f"hopfield-jax {self.command}",
+            "command": self.command,
+            "parameters": json.dumps(self.recorded),
+        }
+        about |= self.attributes()
+        with _executor(self.executor) as executor:
+            for stage in stages:
+                beside = [other.store.name for other in stages if other.along and not stage.along]
+                ways = self._ways(stage) | {"store": stage.store, "fresh": self.fresh, "executor": executor}
+                ways |= {"describe": stage.describe, "attributes": about | ({"boundary": beside[0]} if beside else {})}
+                if stage.along is None:
+                    found.append(sweep.run(stage.point, stage.grid, **ways))
+                else:
+                    along, lower, upper, count = stage.along
+                    bounds: dict[str, Any] = {"along": along, "lower": lower, "upper": upper, "num_iterations": count}
+                    found.append(sweep.boundary(stage.point, stage.grid, **bounds, **ways))
+        return found
+
+    def _plan(self) -> Iterator[str]:
+        """What the sweeps would take: a compiled program and one block of each, of which nothing is kept."""
+        for stage in self.stages():
+            point = stage.point if stage.along is None else sweep.Bisection(stage.point, *stage.along)
+            first, *rest = str(sweep.plan(point, stage.grid, **self._ways(stage))).splitlines()
+            yield from (f"{stage.title}: {first}", *rest)
+            if not self.fresh and stage.num_finished:
+                yield f"  {stage.num_finished} of {stage.grid.size} points are in {stage.store} already"
+        yield from ("", "Nothing was stored.")
+
+    def _interrupted(self) -> Iterator[str]:
+        yield "Interrupted."
+        for stage in self.stages():
+            yield f"  {stage.num_finished} of {stage.grid.size} points are in {stage.store}"
+        yield f"The same command{' without --fresh' if self.fresh else ''} goes on from there."
+
+    def _ways(self, stage: Stage) -> dict[str, Any]:
+        """What decides a sweep's numbers beside its points, and its blocks."""
+        devices, size = use_devices(self.devices), None
+        if devices[0].platform == "cpu":
+            alike = stage.grid.size // math.prod(len(axis) for axis in stage.grid.axes if axis.is_choice)
+            size = min(_BLOCK, -(-alike // _BLOCKS))
+        return {"key": self.key, "random_axes": self.random_axes, "devices": devices, "block_size": size}
+
+    def describe(self, found: Sequence[Any]) -> Iterator[str]:
+        """Points, failures by code, and what was found."""
+        yield from (*describe_points(found[0]), "", *self.say(self.summarise(found)), "")
+
+    def files(self, found: Sequence[Any]) -> Iterator[tuple[str | Path, Any]]:
+        first, name = found[0], self.command.split()[1]
+        yield f"{name}.png", self.draw(found)
+        known = [x for x in ("point_status", "result", "ending") if x in first]
+        points = {x.replace("point_status", "points"): counts(first[x], first) for x in known}
+        stores = [stage.store for stage in self.stages()]
+        yield f"{name}.json", {"results": points | self.summarise(found), "stores": stores}
+        yield from ((store, None) for store in stores)
 
 
-def prepare_gains(
-    ways: Ways,
-    *,
-    gains: tuple[float, float, int] = (3.0, 6.0, 128),
-    ratios: Sequence[float] = (0.01, 0.02, 0.05),
-    memories: int = 8,
-    neurons: int = 64,
-    input_coupling: float = 0.01,
-    t1: float = 20.0,
-    units: str = "hardtanh",
-    beta: float | None = None,
-) -> Request:
-    """Checks the options of `sweep gains`, as `prepare_load`."""
-    devices = check_ways(ways)
-    at_least("--memories", memories, 2)
-    at_least("--neurons", neurons, 2)
-    gain = evenly_spaced(("--from", "--to"), "--points", *gains)
-    ratio = np.array(sorted(ratios), default_float())
-    common, said = _sequence(units, beta, neurons, input_coupling, t1, ratio)
-    with named_as_options(OPTIONS | {"tau_fast": "--ratio"}):
-        _network(common, hadamard_patterns(memories, neurons), ratio)
-        grid = sweep.Grid(ratio=ratio, gain=gain)
-    _check_steps(common, memories)
-    shown = {
-        "ratio": {"long_name": "ratio of time constants", "symbol": r"$τ_f/τ_s$"},
-        "gain": {"long_name": "gain", "symbol": "κ"},
-        "period": {"long_name": "settled period", "symbol": "$T$", "units": r"$τ_s$"},
-        "transitions": {"long_name": "transitions until the end"},
-    }
-    stage = Stage("gains", AtGain(common, memories), grid, store_of(ways, "gains"), shown)
-    parameters = {"gains": gains, "ratios": [float(x) for x in sorted(ratios)], "memories": memories}
-    parameters |= {"neurons": neurons, "input_coupling": input_coupling, "t1": t1, "units": units, "beta": common.beta}
-    facts = (f"P = {memories} orthogonal memories in a cycle", f"N = {neurons}", f"ε = {input_coupling:g}")
-    facts += (said, "$Z_0$ = κ", rf"until t = {t1:g} $τ_s$")
-    about = (
-        f"Cycles of P = {memories} memories in N = {neurons} neurons until t = {t1:g} τ_s, at {len(gain)} gains κ from "
-        f"{gains[0]:g} to {gains[1]:g} and τ_f/τ_s = {', '.join(f'{x:g}' for x in ratio)}; the first memory starts "
-        f"with saliency κ.\n  network    {said}, input coupling ε = {input_coupling:g}"
-    )
-    return request_of("gains", ways, devices, about, (stage,), parameters, facts, random=False)
+def use_devices(count: int | None) -> tuple[Any, ...]:
+    """The local devices to compute on; a CPU is split into as many as are asked for, before JAX uses it."""
+    if count is not None and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # JAX has begun: there are as many as there are
+            jax.config.update("jax_num_cpu_devices", count)
+    found = jax.local_devices()
+    if count is not None and count > len(found):
+        fail("devices", f"at most {len(found)}, the devices that JAX sees", count)
+    return tuple(found[:count])
 
 
-def prepare_sequence(
-    ways: Ways,
-    *,
-    gains: tuple[float, float, int] = (2.5, 6.0, 8),
-    memories: Sequence[int] = (8, 16, 32, 64),
-    draws: int = 10,
-    neurons: int = 128,
-    tau_fast: float = 0.02,
-    input_coupling: float = 0.2,
-    t1: float = 10.0,
-    units: str = "hardtanh",
-    beta: float | None = None,
-) -> Request:
-    """Checks the options of `sweep sequence`, as `prepare_load`."""
-    devices = check_ways(ways)
-    at_least("--draws", draws, 1)
-    at_least("--neurons", neurons, 2)
-    for count in memories:
-        at_least("--memories", count, 2)
-    gain = evenly_spaced(("--from", "--to"), "--points", *gains)
-    common, said = _sequence(units, beta, neurons, input_coupling, t1, np.array([tau_fast]))
-    with named_as_options(OPTIONS):
-        _network(common, hadamard_patterns(2, 2), np.array([tau_fast], default_float()))
-        grid = sweep.Grid(memories={str(p): int(p) for p in sorted(memories)}, gain=gain, draw=draws)
-    _check_steps(common, max(memories))
-    shown = {
-        "memories": {"long_name": "random memories", "symbol": "P"},
-        "gain": {"long_name": "gain", "symbol": "κ"},
-        "draw": {"long_name": "draw of the memories"},
-        "success": {"long_name": "share of sequences without an error"},
-        "correct": {"long_name": "right transitions before the first error"},
-    }
-    stage = Stage("sequences", RandomSequence(common, tau_fast), grid, store_of(ways, "sequence"), shown)
-    parameters = {"gains": gains, "memories": sorted(memories), "draws": draws, "neurons": neurons}
-    parameters |= {"tau_fast": tau_fast, "input_coupling": input_coupling, "t1": t1, "units": units}
-    parameters |= {"beta": common.beta, "seed": ways.seed}
-    facts = (f"N = {neurons}", rf"$τ_f/τ_s$ = {tau_fast:g}", f"ε = {input_coupling:g}", said, "$Z_0$ = κ")
-    facts += (rf"until t = {t1:g} $τ_s$",)
-    about = (
-        f"Cycles of P = {', '.join(str(p) for p in sorted(memories))} random memories in N = {neurons} neurons until "
-        f"t = {t1:g} τ_s, at {len(gain)} gains κ from {gains[0]:g} to {gains[1]:g}, {draws} draws each, the same at "
-        f"all gains. A sequence succeeds if every transition goes to the right memory, with the right sign.\n"
-        f"  network    {said}, τ_f/τ_s = {tau_fast:g}, input coupling ε = {input_coupling:g}"
-    )
-    return request_of(
-        "sequence", ways, devices, about, (stage,), parameters, facts, random=True, random_axes=("memories", "draw")
-    )
+@contextlib.contextmanager
+def _executor(asked: str | None) -> Iterator[Any]:
+    """What is named by --executor: a pool of processes, or a Dask scheduler's client."""
+    if asked is None:
+        yield None
+        return
+    kind, _, where = asked.partition(":")
+    if kind == "processes":
+        spawn = multiprocessing.get_context("spawn")
+        pool = cf.ProcessPoolExecutor(int(where), mp_context=spawn, initializer=_leave_interrupts)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return
+    try:
+        import distributed
+    except ModuleNotFoundError:
+        fail("executor", "Dask to be installed (pip install 'dask[distributed]')", asked)
+    try:
+        client = distributed.Client(where, timeout="10s")
+    except (OSError, ValueError) as error:
+        fail("executor", "the address of a Dask scheduler", f"{where} ({error})")
+    with client:
+        yield client
 
 
-def _sequence(
-    units: str, beta: float | None, neurons: int, coupling: float, t1: float, ratios: np.ndarray
-) -> tuple[Cycles, str]:
-    if beta is not None and units == "hardtanh":
-        fail("--beta", "units whose slope can be set (tanh, erf)", f"{beta:g} with hardtanh")
-    in_domain("--t1", t1, "positive")
-    slope = 1.0 if beta is None else beta
-    made = Cycles(units, slope, neurons, coupling, t1, float(ratios.min()))
-    return made, _sequential.UNITS[units][1].format(beta=slope)
+def _leave_interrupts() -> None:
+    """Of a worker process: Ctrl-C is for the one that it works for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _network(common: Cycles, patterns: Any, ratios: np.ndarray) -> None:
-    """Has the library check the numbers of a network."""
-    made = _sequential.UNITS[common.units][0](common.beta)
-    InputDrivenNetwork(
-        patterns, 1.0, cycle(len(patterns)), units=made, tau_fast=ratios.min(), input_coupling=common.input_coupling
-    )
+# --- any sweep, also one that no command made ---
 
 
-def _check_steps(common: Cycles, memories: int) -> None:
-    steps = max(LEAST_ROOM * 30.0, common.t1 / (2.2 * common.smallest_ratio))
-    needed = np.dtype(default_float()).itemsize * 8.0 * memories * steps
-    if needed > _MEMORY:
-        said = f"{common.t1:g}, whose {steps:.3g} steps need {needed / 2**30:.3g} GiB"
-        fail("--t1", f"a time whose steps fit into {_MEMORY / 2**30:g} GiB of memory", said)
+def describe_points(dataset: Any) -> Iterator[str]:
+    """How many points there are, which are not, and the codes of results that are no success."""
+    status = counts(dataset["point_status"], dataset)
+    said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in status.items())
+    yield f"{sum(status.values())} points: {said}."
+    for name in dataset.data_vars:
+        if name != "point_status" and "flag_meanings" in dataset[name].attrs:
+            found = counts(dataset[name], dataset)
+            yield f"  {name}: " + (", ".join(f"{n} {code}" for code, n in found.items()) or "none")
+
+
+def counts(variable: Any, dataset: Any) -> dict[str, int]:
+    """How often each name of a flag occurs, among the points that were computed."""
+    names = dict(zip(variable.attrs["flag_values"], variable.attrs["flag_meanings"].split(), strict=True))
+    values = np.asarray(variable.values)
+    if variable.name != "point_status":
+        values = values[np.isin(np.asarray(dataset["point_status"].values), (1, 2))]
+    return {name: int(n) for value, name in names.items() if (n := np.sum(values == value))}

@@ -1,20 +1,19 @@
 """`hopfield-jax theory`: what closed theories say of a network, without simulating it."""
 
 import dataclasses
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import typer
 
 from .. import plot, theory
-from .._misc import default_float
 from .._results import is_okay
-from ..dmft import Glauber, Panel, panel
-from ._dmft import Request
-from ._report import save_json, versions
+from ..dmft import Glauber, Panel, PlasticNetwork, memory_needed, panel
+from ._command import Output, default_of
+from ._plastic import AbstractPlastic, Load, SelfCoupling, Strength, Units
 
 _LOADS = 41
 
@@ -25,74 +24,73 @@ class Outcome:
 
     panel: Panel
     curve: tuple[theory.StationaryState, theory.StationaryState]
-    seconds: float
 
 
-def run(request: Request, asynchronous: bool) -> Outcome:
-    """The panel and the curve."""
-    started = time.perf_counter()
-    found = panel(request.model, request.cue, num_steps=request.steps, asynchronous=asynchronous)
-    return Outcome(found, _curve(request), time.perf_counter() - started)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Theory(AbstractPlastic):
+    """For whoever simulates an associative memory and wonders whether a difference is finite size, a convention or a
+    mistake: the exact first step (with either convention of the self-couplings), approximate trajectories, the state at
+    rest with its critical load, and whether it is the global minimum. Theories that do not apply say why.
 
+    Prints a table and writes a figure (theory.png) and numbers (theory.json).
 
-def _curve(request: Request) -> tuple[theory.StationaryState, theory.StationaryState]:
-    model: Any = request.model
-    thermal = isinstance(model.units, Glauber)
-    units: Any = theory.Thermal(model.units.beta) if thermal else model.units
-    strength = 0.0 if thermal else model.kernel.strength
-    options = {"strength": strength, "self_coupling": model.self_coupling and not thermal, "throw": False}
-    end = theory.critical_load(units, **options)
-    last = float(end.load) if bool(is_okay(end.result)) else 2 * float(model.load)
-    loads = jnp.linspace(0.01 * last, last, _LOADS)
-    return jax.vmap(lambda load: theory.scsna(units, load, **options))(loads), end
+    \b
+    Examples
+      hopfield-jax theory
+      hopfield-jax theory --units glauber --beta 5 --asynchronous
+      hopfield-jax theory --units logcosh --strength 0.3 --load 0.12 --cue-overlap 0.4
+    """
 
+    load: Load = 0.1
+    units: Units = "sign"
+    strength: Strength = 0.0
+    self_coupling: SelfCoupling = default_of(PlasticNetwork, "self_coupling")
+    asynchronous: Annotated[
+        bool, typer.Option("--asynchronous", help="The network updates one neuron after the other.")
+    ] = default_of(panel, "asynchronous")
+    output: Output = Path("hopfield-theory")
 
-def save(request: Request, outcome: Outcome) -> list[Path]:
-    """Writes the figure and the numbers; returns the files."""
-    from matplotlib.figure import Figure
+    def __post_init__(self) -> None:
+        memory_needed(self.model, self.cue, num_steps=self.num_steps)  # which checks them
 
-    figure = Figure((10.0, 4.2), layout="constrained")
-    path, rest = figure.subplots(1, 2)
-    plot.predictions(outcome.panel, others=True, ax=path)
-    plot.stationary(*outcome.curve, ax=rest)
-    if not outcome.panel.critical_load.applies:
-        rest.set_title("At rest (does not apply: see the table)", fontsize="medium")
-    rest.axvline(float(request.model.load), color="0.5", linewidth=1.0, linestyle="--", label="this load")
-    rest.legend(frameon=False, fontsize="small")
-    strength = float(getattr(request.model.kernel, "strength", 0.0))
-    said = f"{request.units}, α = {float(request.model.load):.4g}, $m_0$ = {float(request.cue.overlap):.4g}"
-    figure.suptitle(f"{said}, λ = {strength:.4g}", fontsize="medium")
-    figure.savefig(picture := request.output / "theory.png", dpi=150)
-    states, end = outcome.curve
-    save_json(
-        numbers := request.output / "theory.json",
-        {
-            "command": "hopfield-jax theory",
-            "parameters": {
-                "units": request.units,
-                "load": request.model.load,
-                "cue": request.cue.overlap,
-                "self_coupling": request.model.self_coupling,
-                "strength": strength,
-            },
-            "predictions": outcome.panel.as_dict(),
-            "at_rest": {"load": states.load, "overlap": states.overlap, "critical_load": end.load},
-            "seconds": outcome.seconds,
-            "versions": versions(),
-            "device": f"{jax.devices()[0].platform}, {jax.devices()[0].device_kind}",
-            "dtype": str(default_float()),
-        },
-    )
-    return [picture, numbers]
+    @property
+    def model(self) -> PlasticNetwork:
+        return self.network(self.load, self.strength, self_coupling=self.self_coupling)
 
+    def about(self) -> Iterator[str]:
+        yield f"Closed theory of a network at load α = {self.load:g}, cue m₀ = {self.cue_overlap:g}"
+        how = "one neuron updated after the other" if self.asynchronous else "all neurons updated at once"
+        yield f"  {self.said_units}, {how}, strength of plasticity λ = {self.strength:g}"
 
-def run_and_report(request: Request, asynchronous: bool, echo: Callable[[str], None]) -> list[Path]:
-    """The whole of the command once its request is checked; returns the files."""
-    model: Any = request.model
-    echo(f"Closed theory of a network at load α = {float(model.load):g}, cue m₀ = {float(request.cue.overlap):g}")
-    how = "one neuron updated after the other" if asynchronous else "all neurons updated at once"
-    echo(f"  {request.units}, {how}, strength of plasticity λ = {float(model.kernel.strength):g}\n")
-    outcome = run(request, asynchronous)
-    for line in (*str(outcome.panel).splitlines()[1:], "", f"Compilation and runs {outcome.seconds:.1f} s.", ""):
-        echo(line)
-    return save(request, outcome)
+    def compute(self) -> Outcome:
+        found = panel(self.model, self.cue, num_steps=self.num_steps, asynchronous=self.asynchronous)
+        units: Any = self.model.units
+        options: dict[str, Any] = {"strength": self.strength, "self_coupling": self.self_coupling, "throw": False}
+        if isinstance(units, Glauber):
+            units = theory.Thermal(units.beta)
+            options |= {"strength": 0.0, "self_coupling": False}
+        end = theory.critical_load(units, **options)
+        last = float(end.load) if bool(is_okay(end.result)) else 2 * self.load
+        loads = jnp.linspace(0.01 * last, last, _LOADS)
+        return Outcome(found, (jax.vmap(lambda load: theory.scsna(units, load, **options))(loads), end))
+
+    def describe(self, found: Outcome) -> list[str]:
+        return [*str(found.panel).splitlines()[1:], ""]
+
+    def files(self, found: Outcome) -> Iterator[tuple[str, Any]]:
+        from matplotlib.figure import Figure
+
+        figure = Figure((10.0, 4.2), layout="constrained")
+        path, rest = figure.subplots(1, 2)
+        plot.predictions(found.panel, others=True, ax=path)
+        plot.stationary(*found.curve, ax=rest)
+        if not found.panel.critical_load.applies:
+            rest.set_title("At rest (does not apply: see the table)", fontsize="medium")
+        rest.axvline(self.load, color="0.5", linewidth=1.0, linestyle="--", label="this load")
+        rest.legend(frameon=False, fontsize="small")
+        said = f"{self.said_units}, α = {self.load:.4g}, $m_0$ = {self.cue_overlap:.4g}, λ = {self.strength:.4g}"
+        figure.suptitle(said, fontsize="medium")
+        yield "theory.png", figure
+        states, end = found.curve
+        at_rest = {"load": states.load, "overlap": states.overlap, "critical_load": end.load}
+        yield "theory.json", {"predictions": found.panel.as_dict(), "at_rest": at_rest}

@@ -1,125 +1,121 @@
 """`hopfield-jax tune gain`: gains at which memories follow each other at wanted intervals."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import typer
 
 from .. import plot
-from .._checks import at_least, fail, in_domain
-from .._generating import HardTanh
-from .._misc import default_float
+from .._checks import fail, in_domain
 from .._results import describe_result, is_okay
-from ..sequential import ExactDwell, GainScan, TunedGain, scan_gains, tune_gain
-from ._present_sequential import describe_card, describe_network
-from ._report import save_json, table, versions
-from ._sequential import Request, prepare
+from ..sequential import ExactDwell, GainScan, InputDrivenNetwork, TunedGain, scan_gains, tune_gain
+from ._command import Output
+from ._report import card, number, table
+from ._sequences import AbstractSequence, NumGains, room_for, steps_fit
 
 _TRANSITIONS = 40  # in a run of the curve, of the longest period
 
 
 @dataclasses.dataclass(frozen=True)
-class GainRequest:
-    """Everything that decides the numbers, checked."""
+class Outcome:
+    """The gain of each period, and the curve about them."""
 
-    sequence: Request
-    periods: tuple[float, ...]
-    points: int
+    tuned: list[TunedGain]
+    curve: GainScan
 
 
-def prepare_gain(*, periods: Sequence[float], points: int, output: Path, **network: Any) -> GainRequest:
-    """Checks the options and the folder before anything long begins.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneGain(AbstractSequence):
+    """For infinitely fast neurons the gain of period T (in units of τ_s) is e^2T/(e^T - 1), from T = log 2 on. From
+    there Newton's method, with the derivative of the times of the switches, finds that of the network itself. A period
+    that the network does not have, because its sequences collapse before they are as quick, is said to be so.
 
-    **Raises:** `ValueError` that names the option, what was expected and what was got.
+    Prints what was found and writes a figure (gain.png: period against gain, the limit, the gains found) and numbers
+    (gain.json).
+
+    \b
+    Examples
+      hopfield-jax tune gain
+      hopfield-jax tune gain --period 1.2 --tau-fast 0.002
+      hopfield-jax tune gain --period 0.8 --period 1 --num-patterns 4
     """
-    for period in periods:
-        in_domain("--period", period, "positive")
-    if len(set(periods)) < len(periods):
-        fail("--period", "every period once", f"{list(periods)}")
-    at_least("--points", points, 2)
-    return GainRequest(
-        prepare(output=output, t1=_TRANSITIONS * max(periods), **network), tuple(sorted(periods)), points
+
+    period: Annotated[tuple[float, ...], typer.Option(help="Wanted time between two memories. May be repeated.")] = (
+        1.0,
+        1.5,
+        2.0,
     )
+    num_gains: NumGains = 31
+    output: Output = Path("hopfield-tune")
 
+    def __post_init__(self) -> None:
+        for period in self.period:
+            in_domain("period", period, "positive")
+        if len(set(self.period)) < len(self.period):
+            fail("period", "every period once", list(self.period))
+        steps_fit(self.t1, 0.5 * self.t1 / float(self.start.tau_fast), self.num_patterns)
 
-def run_gain(request: GainRequest) -> tuple[list[TunedGain], GainScan, float]:
-    """The gains, the curve about them, and the seconds they took with their compilation."""
-    started, network = time.perf_counter(), request.sequence.network
-    found = [tune_gain(network, period=period, throw=False) for period in request.periods]
-    gains = [float(one.gain) for one in found if is_okay(one.result)] or [float(network.gain)]
-    curve = scan_gains(
-        network,
-        jnp.linspace(0.8 * min(gains), 1.1 * max(gains), request.points),
-        t1=request.sequence.t1,
-        max_transitions=request.sequence.room,
-        solver=ExactDwell() if isinstance(network.units, HardTanh) else None,
-    )
-    return found, jax.block_until_ready(curve), time.perf_counter() - started
+    @property
+    def t1(self) -> float:
+        return _TRANSITIONS * max(self.period)
 
+    @functools.cached_property
+    def start(self) -> InputDrivenNetwork:
+        return self.network_at(5.0)
 
-def describe_gain(found: Sequence[TunedGain]) -> list[str]:
-    """A table of the gains, and the card of each."""
-    rows = [
-        (f"{float(one.setting.numbers['wanted']):g}", *map(_number, (one.gain, one.gain_limit, one.period, one.slope)))
-        + (f"{int(one.num_evaluations)}",)
-        for one in found
-    ]
-    header = ("period wanted", "gain κ", "limit e^2T/(e^T-1)", "period reached", "slope dT/dκ", "runs")
-    return [*table(header, rows, num_names=0), "", *(line for one in found for line in (*describe_card(one), ""))]
+    def about(self) -> Iterator[str]:
+        said = f"P = {self.num_patterns} memories in N = {self.num_neurons} neurons"
+        yield f"Gains at which {said} follow each other every {', '.join(f'{x:g}' for x in sorted(self.period))}."
+        yield from self.about_network()
 
+    def compute(self) -> Outcome:
+        found = [tune_gain(self.start, period=period, throw=False) for period in sorted(self.period)]
+        gains = [float(one.gain) for one in found if is_okay(one.result)] or [float(self.start.gain)]
+        curve = scan_gains(
+            self.start,
+            jnp.linspace(0.8 * min(gains), 1.1 * max(gains), self.num_gains),
+            t1=self.t1,
+            max_transitions=room_for(self.t1 / self.tau_slow),
+            solver=ExactDwell() if self.units == "hardtanh" else None,
+        )
+        return Outcome(found, curve)
 
-def save_gain(request: GainRequest, found: Sequence[TunedGain], curve: GainScan, seconds: float) -> list[Path]:
-    """Writes the figure and the numbers; returns the files."""
-    from matplotlib.figure import Figure
+    def describe(self, found: Outcome) -> Iterator[str]:
+        """A table of the gains, and the card of each."""
+        rows = [
+            [f"{float(one.setting.numbers['wanted']):g}"]
+            + [number(x, ".5g") for x in (one.gain, one.gain_limit, one.period, one.slope)]
+            + [f"{int(one.num_evaluations)}"]
+            for one in found.tuned
+        ]
+        yield from table(
+            ("period wanted", "gain κ", "limit e^2T/(e^T-1)", "period reached", "slope dT/dκ", "runs"), rows
+        )
+        for one in found.tuned:
+            yield from (*card(one), "")
 
-    figure = Figure((7.5, 4.6), layout="constrained")
-    axes = plot.gain_scan(curve, ax=figure.subplots())
-    good = [one for one in found if is_okay(one.result)]
-    points = np.array([[one.gain, one.period] for one in good]).reshape(-1, 2)
-    axes.plot(*points.T, "k*", markersize=12, zorder=5)
-    for gain, period in points:
-        axes.annotate(f"κ = {gain:.4g}", (gain, period), (8, -12), textcoords="offset points", fontsize="small")
-    axes.title.set_text("Gains of wanted periods (stars)")
-    figure.savefig(picture := request.sequence.output / "gain.png", dpi=150)
-    names = ("gain", "period", "slope", "gain_limit", "residual", "unsettled", "num_evaluations")
-    results = [
-        {"wanted": one.setting.numbers["wanted"], "result": describe_result(one.result)}
-        | {name: getattr(one, name) for name in names}
-        for one in found
-    ]
-    save_json(
-        numbers := request.sequence.output / "gain.json",
-        {
-            "command": "hopfield-jax tune gain",
-            "parameters": dict(curve.setting.parts) | curve.setting.numbers,
-            "results": results,
-            "curve": {"gain": curve.gain, "period": curve.period, "period_limit": curve.period_limit},
-            "seconds": seconds,
-            "versions": versions(),
-            "device": f"{jax.devices()[0].platform}, {jax.devices()[0].device_kind}",
-            "dtype": str(default_float()),
-        },
-    )
-    return [picture, numbers]
+    def files(self, found: Outcome) -> Iterator[tuple[str, Any]]:
+        from matplotlib.figure import Figure
 
-
-def run_and_report_gain(request: GainRequest, echo: Callable[[str], None]) -> list[Path]:
-    """The whole of the command once its request is checked; returns the files."""
-    num_patterns, num_neurons = request.sequence.network.patterns.shape
-    wanted = ", ".join(f"{period:g}" for period in request.periods)
-    echo(f"Gains at which P = {num_patterns} memories in N = {num_neurons} neurons follow each other every {wanted}.")
-    for line in (*describe_network(request.sequence), ""):
-        echo(line)
-    found, curve, seconds = run_gain(request)
-    for line in (*describe_gain(found), f"Compilation and runs {seconds:.1f} s.", ""):
-        echo(line)
-    return save_gain(request, found, curve, seconds)
-
-
-def _number(x: Any) -> str:
-    return f"{float(x):.5g}" if np.isfinite(float(x)) else "-"
+        figure = Figure((7.5, 4.6), layout="constrained")
+        axes = plot.gain_scan(found.curve, ax=figure.subplots())
+        points = np.array([[one.gain, one.period] for one in found.tuned if is_okay(one.result)]).reshape(-1, 2)
+        axes.plot(*points.T, "k*", markersize=12, zorder=5)
+        for gain, period in points:
+            axes.annotate(f"κ = {gain:.4g}", (gain, period), (8, -12), textcoords="offset points", fontsize="small")
+        axes.title.set_text("Gains of wanted periods (stars)")
+        yield "gain.png", figure
+        names = ("gain", "period", "slope", "gain_limit", "residual", "unsettled", "num_evaluations")
+        results = [
+            {"wanted": one.setting.numbers["wanted"], "result": describe_result(one.result)}
+            | {name: getattr(one, name) for name in names}
+            for one in found.tuned
+        ]
+        curve = {name: getattr(found.curve, name) for name in ("gain", "period", "period_limit")}
+        parameters = dict(found.curve.setting.parts) | found.curve.setting.numbers
+        yield "gain.json", {"parameters": parameters, "results": results, "curve": curve}

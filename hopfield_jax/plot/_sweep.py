@@ -140,11 +140,11 @@ def _values(dataset: Any, variable: str, x: str, second: str, other: str | None)
     if _STATUS in dataset:
         values = values.where(dataset[_STATUS].isin(_COMPUTED))
     rest = [name for name in found.dims if name not in (x, other)]
-    averaged = [name for name in rest if dataset.sizes[name] == 1 or _are_replicates(dataset, name)]
+    averaged = [name for name in rest if dataset.sizes[name] == 1 or are_replicates(dataset, name)]
     return values, averaged, [name for name in rest if name not in averaged]
 
 
-def _are_replicates(dataset: Any, name: str) -> bool:
+def are_replicates(dataset: Any, name: str) -> bool:
     """Whether an axis is 0, 1, 2, … and, as far as the dataset tells, one along which random numbers differ."""
     values = np.asarray(dataset[name].values)
     random = json.loads(dataset.attrs.get("configuration", "{}")).get("random axes", name)
@@ -201,7 +201,7 @@ def _boundary(axes: Axes, boundary: Any, x: str, y: str) -> bool:
     along, over = (y, x) if y in boundary.data_vars else (x, y)
     averaged = [name for name in boundary[along].dims if name != over] if along in boundary.data_vars else []
     fits = along in boundary.data_vars and over in boundary[along].dims
-    if not fits or not all(boundary.sizes[name] == 1 or _are_replicates(boundary, name) for name in averaged):
+    if not fits or not all(boundary.sizes[name] == 1 or are_replicates(boundary, name) for name in averaged):
         got = ", ".join(map(str, boundary.data_vars)) + " over " + ", ".join(map(str, boundary.sizes))
         fail("boundary", f"a boundary of {y} over {x}, or of {x} over {y}, and over replicates", got)
     at = _positions(boundary[over])

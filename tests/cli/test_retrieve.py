@@ -1,10 +1,7 @@
-"""The command line: what it prints, writes and refuses."""
+"""`hopfield-jax retrieve`: what it reads, prints, writes and refuses."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,25 +9,12 @@ import jax.random as jr
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-import hopfield_jax as hj
-from hopfield_jax.cli import (
-    _data,
-    _present,
-    _present_dmft,
-    _present_sequential,
-    _present_sweep,
-    _retrieve,
-    _tune_strength,
-)
-from hopfield_jax.cli._main import app
+from cli.commands import call, check_files, run
+from hopfield_jax.cli import _data, _images, _retrieve
+from hopfield_jax.cli._retrieve import Retrieve
 
 NUM_IMAGES, SIDE = 12, 6
-
-
-def call(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -57,27 +41,14 @@ def folder(tmp_path_factory, shades):
 def whole_run(tmp_path_factory, folder):
     """One run with everything: a folder of images, three networks, four corruptions, two draws."""
     out = tmp_path_factory.mktemp("run") / "out"
-    options = ["--size", SIDE, "--num-patterns", 8, "--draws", 2, "--seed", 3, "--output", out]
-    options += [x for name in _retrieve.CORRUPTIONS for x in ("--corruption", name)]
-    result = call("retrieve", folder, *options)
-    assert result.exit_code == 0, result.output
-    return result.stdout, out
-
-
-def test_files_can_be_read(whole_run):
-    printed, out = whole_run
-    files = {"images.png", "energy.png", "scores.png", "retrieve.json", "retrieve.npz"}
-    assert {path.name for path in out.iterdir()} == files
-    for name in files:
-        assert str(out / name) in printed
-        if name.endswith(".png"):
-            with Image.open(out / name) as image:
-                assert min(image.size) > 300 and len(set(np.asarray(image.convert("L")).ravel())) > 20
+    corruptions = [x for name in _images.CORRUPTIONS for x in ("--corruption", name)]
+    return run("retrieve", folder, *corruptions, size=SIDE, num_patterns=8, num_draws=2, seed=3, output=out), out
 
 
 def test_the_table_says_what_the_file_says(whole_run):
     printed, out = whole_run
-    saved = json.loads((out / "retrieve.json").read_text())
+    pictures = "images.png", "energy.png", "scores.png"
+    saved = check_files(printed, out, "retrieve", *pictures, "retrieve.json", "retrieve.npz")
     assert len(saved["results"]) == 12
     for row in saved["results"]:
         pattern = (
@@ -97,7 +68,6 @@ def test_the_table_says_what_the_file_says(whole_run):
     parameters = saved["parameters"]
     assert (parameters["num_patterns"], parameters["num_neurons"], parameters["seed"]) == (8, SIDE**2, 3)
     assert parameters["amounts"] == {"half": 0.5, "top": 0.5, "flip": 0.2, "noise": 1.0}
-    assert saved["versions"]["jax"] and saved["dtype"] == "float32"
     for fact in ("P = 8", "N = 36", "2 draws", "seed 3", "β = 4", "n = 20", "at least 0.9", "16 cues", "Compilation"):
         assert fact in printed
 
@@ -125,26 +95,25 @@ def test_memories_of_high_order_retrieve_what_hebbs_rule_does_not(whole_run):
     assert retrieved["half", "hebb"] < 0.5
 
 
-def test_arrays_and_images_and_chunks_of_cues_make_no_difference(whole_run, array, tmp_path, monkeypatch):
+def test_arrays_and_images_and_chunks_of_cues_make_no_difference(whole_run, array, monkeypatch):
     _, out = whole_run
-    request = _retrieve.prepare(
-        [array], output=tmp_path, num_patterns=8, corruptions=("half",), networks=("softmax",), draws=1, seed=3
+    request = Retrieve(
+        sources=(array,), num_patterns=8, corruption=("half",), network=("softmax",), num_draws=1, seed=3
     )
     monkeypatch.setattr(_retrieve, "_BUDGET", 60_000)
-    assert _retrieve._chunk(8, SIDE**2) == 3  # in three rounds, the last one filled up
-    chunked = _retrieve.run(request)[0]
+    assert request.chunk() == 3  # in three rounds, the last one filled up
+    chunked = request.compute()[0]
     with np.load(out / "retrieve.npz") as arrays:
         # Products in another order, in float32.
         np.testing.assert_allclose(chunked.first.energy, arrays["half.softmax.first_draw_energy"], rtol=1e-5, atol=1e-4)
         assert np.array_equal(chunked.score.retrieved, arrays["half.softmax.retrieved"][:8])
 
 
-@pytest.mark.parametrize("corruption", list(_retrieve.CORRUPTIONS))
-def test_the_seed_decides_everything(array, tmp_path, corruption):
+@pytest.mark.parametrize("corruption", list(_images.CORRUPTIONS))
+def test_the_seed_decides_everything(array, corruption):
     def cues(seed, draw):
-        request = _retrieve.prepare([array], output=tmp_path, num_patterns=5, corruptions=(corruption,), seed=seed)
-        patterns, amount = jnp.asarray(request.stored(draw)[0], jnp.float32), jnp.asarray(0.4)
-        return _retrieve.corrupt(corruption, patterns, amount, (SIDE, SIDE), request.cue_key(draw, corruption))
+        request = Retrieve(sources=(array,), num_patterns=5, corruption=(corruption,), amount=0.4, seed=seed)
+        return request.cues(draw, corruption, request.stored(draw)[0])
 
     assert np.array_equal(cues(0, 1), cues(0, 1))
     assert not np.array_equal(cues(0, 1), cues(1, 1)) and not np.array_equal(cues(0, 1), cues(0, 0))
@@ -154,7 +123,7 @@ def test_corruptions_do_what_they_say():
     patterns, key = jnp.ones((3, 24)), jr.key(0)
 
     def corrupt(kind, amount, shape=(4, 6)):
-        return np.asarray(_retrieve.corrupt(kind, patterns, jnp.asarray(amount), shape, key))
+        return np.asarray(_images.corrupt(kind, patterns, jnp.asarray(amount), shape, key))
 
     assert np.all((corrupt("half", 0.25) == 0).sum(1) == 6) and not np.array_equal(*corrupt("half", 0.25)[:2])
     assert np.all(corrupt("top", 0.5)[:, :12] == 0) and np.all(corrupt("top", 0.5)[:, 12:] == 1)
@@ -164,9 +133,9 @@ def test_corruptions_do_what_they_say():
     assert abs(np.std(corrupt("noise", 2.0)) - 2) < 5 * 2 / np.sqrt(2 * 72)
 
 
-def test_the_digits_are_there_without_sources(tmp_path):
-    request = _retrieve.prepare((), output=tmp_path)
-    lines = "\n".join(_present.describe_request(request))
+def test_the_digits_are_there_without_sources():
+    request = Retrieve()
+    lines = "\n".join(request.about())
     assert "P = 64 of 1797 images from scikit-learn's scanned digits, 8 × 8 pixels: N = 64" in lines
     assert request.images.ink and 0.6 < request.sign_cosine() < 0.8
 
@@ -207,21 +176,21 @@ def untidy(tmp_path, shades):
     return home
 
 
-def test_what_is_no_picture_is_skipped_and_counted(untidy, tmp_path, shades):
+def test_what_is_no_picture_is_skipped_and_counted(untidy, shades):
     images = _data.load([untidy], None)
     assert np.array_equal(images.rows, shades[:6].reshape(6, -1)) and images.num_copies == 0
     assert images.source == "6 image files (16 other files skipped)"  # of which 6 are thumbnails
-    lines = _present.describe_request(_retrieve.prepare([untidy], output=tmp_path))
-    assert "P = 6 of 6 images from 6 image files (16 other files skipped), 6 × 6 pixels" in lines[0]
+    first = next(iter(Retrieve(sources=(untidy,)).about()))
+    assert "P = 6 of 6 images from 6 image files (16 other files skipped), 6 × 6 pixels" in first
 
 
 def test_a_truncated_picture_in_a_folder_is_no_other_file(untidy):
     whole = (untidy / "05.png").read_bytes()
     (untidy / "05.png").write_bytes(whole[: len(whole) - 30])
-    with pytest.raises(ValueError, match="`SOURCES`: expected an image that can be read, got .*05.png"):
+    with pytest.raises(ValueError, match="`sources`: expected an image that can be read, got .*05.png"):
         _data.load([untidy], None)
     (untidy / "05.png").unlink()
-    with pytest.raises(ValueError, match="`SOURCES`: expected an image that can be read, got .*film.mpg"):
+    with pytest.raises(ValueError, match="`sources`: expected an image that can be read, got .*film.mpg"):
         _data.load([untidy / "00.png", untidy / "film.mpg"], None)  # which was asked for by its name
 
 
@@ -247,13 +216,13 @@ def test_small_pictures_of_one_size_keep_it(tmp_path, sizes, size, expected):
 
 
 def test_a_large_offset_is_no_mean_image(tmp_path, shades):
-    patterns = _retrieve.prepare([_saved(tmp_path, shades)], output=tmp_path).stored(0)[0]
-    shifted = _retrieve.prepare([_saved(tmp_path, shades + 1e12)], output=tmp_path).stored(0)[0]
+    patterns = Retrieve(sources=(_saved(tmp_path, shades),)).stored(0)[0]
+    shifted = Retrieve(sources=(_saved(tmp_path, shades + 1e12),)).stored(0)[0]
     # Numbers near 1e12 are 1.2e-4 apart, of shades that differ by about 100; these are whole, and so exact.
     np.testing.assert_allclose(shifted, patterns, atol=1e-10)
     middle = np.stack([shades[0], shades[1], (shades[0].astype(float) + shades[1]) / 2]) + 1e12
-    with pytest.raises(ValueError, match="`SOURCES`: expected images that differ from the mean .* one that equals it"):
-        _retrieve.prepare([_saved(tmp_path, middle)], output=tmp_path)
+    with pytest.raises(ValueError, match="`sources`: expected images that differ from the mean .* one that equals it"):
+        Retrieve(sources=(_saved(tmp_path, middle),))
 
 
 def _saved(folder: Path, values: np.ndarray) -> Path:
@@ -266,7 +235,7 @@ def _saved(folder: Path, values: np.ndarray) -> Path:
 )
 def test_flat_arrays_say_what_they_are_taken_for(tmp_path, columns, said):
     values = np.random.default_rng(0).normal(size=(5, columns))
-    assert said in _present.describe_request(_retrieve.prepare([_saved(tmp_path, values)], output=tmp_path))[0]
+    assert said in next(iter(Retrieve(sources=(_saved(tmp_path, values),)).about()))
 
 
 def test_endings_may_be_capitals(tmp_path, shades):
@@ -274,17 +243,17 @@ def test_endings_may_be_capitals(tmp_path, shades):
     assert np.array_equal(_data.load([tmp_path / "A.NPY"], None).rows, shades.reshape(NUM_IMAGES, -1))
 
 
-def test_all_images_stored_and_nothing_random_is_one_draw(array, tmp_path):
-    request = _retrieve.prepare([array], output=tmp_path, draws=5)
+def test_all_images_stored_and_nothing_random_is_one_draw(array):
+    request = Retrieve(sources=(array,), num_draws=5)
     assert (request.draws_of("top"), request.draws_of("half")) == (1, 5)
-    assert "Every draw stores all images: draws differ by the corruption alone." in _present.describe_request(request)
+    assert "Every draw stores all images: draws differ by the corruption alone." in list(request.about())
 
 
 # --- what is read ---
 
 
-def test_patterns_are_centred_and_of_equal_norm(array, tmp_path, shades):
-    patterns, mean, norms = _retrieve.prepare([array], output=tmp_path, num_patterns=8).stored(0)
+def test_patterns_are_centred_and_of_equal_norm(array, shades):
+    patterns, mean, norms = Retrieve(sources=(array,), num_patterns=8).stored(0)
     # Rounding in float64 of numbers of order one.
     np.testing.assert_allclose((patterns * norms[:, None]).mean(0), 0, atol=1e-10)
     np.testing.assert_allclose(np.linalg.norm(patterns, axis=1), SIDE, rtol=1e-12)
@@ -348,19 +317,7 @@ def _files(tmp_path, shades):
 
 
 BAD = [
-    ((), ("--num-patterns", 0), "--num-patterns", "at least 2", "0"),
-    ((), ("--num-patterns", 1), "--num-patterns", "at least 2", "1"),
-    ((), ("--num-patterns", 1798), "--num-patterns", "at most 1797", "1798"),
     (("good.npy",), ("--num-patterns", 13), "--num-patterns", "at most 12", "13"),
-    ((), ("--amount", 1.1), "--amount (of half)", "within [0, 1]", "1.1"),
-    ((), ("--amount", "nan"), "--amount (of half)", "within [0, 1]", "nan"),
-    ((), ("-c", "noise", "--amount", -0.5), "--amount (of noise)", "not negative", "-0.5"),
-    ((), ("--beta", 0), "--beta", "positive", "0"),
-    ((), ("--power", 1), "--power", "at least 2", "1"),
-    ((), ("--draws", 0), "--draws", "at least 1", "0"),
-    ((), ("--seed", -1), "--seed", "at least 0", "-1"),
-    ((), ("--threshold", 2), "--threshold", "within [-1, 1]", "2"),
-    ((), ("--size", 16), "--size", "image files", "16"),
     (("good.npy",), ("--size", 16), "--size", "image files", "16"),
     (("whole.png", "whole.png"), ("--size", 1), "--size", "at least 2", "1"),
     (("nowhere.png",), (), "SOURCES", "images, folders of images or a .npy array", "nowhere.png"),
@@ -380,127 +337,18 @@ BAD = [
     (("object.npy",), (), "SOURCES", "a .npy array of numbers", "object.npy"),
     (("broken.npy",), (), "SOURCES", "a .npy array of numbers", "broken.npy"),
     (("none.npy",), (), "SOURCES", "a .npy array of numbers", "No such file"),
-    ((), ("--output", "file"), "--output", "a folder that can be written", "file"),
-    ((), ("--output", "file/below"), "--output", "a folder that can be written", "file/below"),
 ]
 
 
 @pytest.mark.parametrize("sources, options, argument, expected, got", BAD)
 @pytest.mark.fault("wrong input to the command line")
-def test_bad_input_is_one_clear_line(sources, options, argument, expected, got, tmp_path, shades, monkeypatch):
+def test_bad_sources_are_one_clear_line(sources, options, argument, expected, got, tmp_path, shades, monkeypatch):
     Image.fromarray(shades[0]).save(tmp_path / "whole.png")
     _files(tmp_path, shades)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_present, "run", lambda request: pytest.fail("it began to compute"))
     result = call("retrieve", *sources, *options)
     assert result.exit_code == 2, result.output
     assert result.stdout == "" and result.stderr.count("\n") == 1
     message, _, what_was_got = result.stderr.partition(", got ")
     assert message.startswith(f"hopfield-jax: `{argument}`: expected ")
     assert expected in message + what_was_got and got in what_was_got
-
-
-@pytest.mark.parametrize("options", [("--corruption", "rust"), ("--network", "tree"), ("--draws", "many")])
-def test_unknown_choices_are_refused(options, tmp_path):
-    result = call("retrieve", *options, "-o", tmp_path)
-    assert result.exit_code == 2 and options[0] in result.stderr and "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("command", ["retrieve", "dmft", "sequence", "sweep load", "sweep sequence", "tune strength"])
-@pytest.mark.fault("wrong input to the command line")
-def test_seeds_that_jax_would_cut_off_are_refused(tmp_path, command):
-    for seed in (2**32, 2**63):  # JAX makes 0 of the first, and fails at the second
-        result = call(*command.split(), "--seed", seed, "--output", tmp_path / "out")
-        assert result.exit_code == 2 and "'--seed'" in result.stderr and str(2**32 - 1) in result.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("command", ["sweep load --store", "sweep load --output", "show", "retrieve"])
-def test_addresses_are_not_taken_for_folders(tmp_path, monkeypatch, command):
-    monkeypatch.chdir(tmp_path)
-    result = call(*command.split(), "memory://x")
-    assert result.exit_code == 2 and "a path of this machine, got the address memory://x" in result.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_home_folder_is_found(tmp_path, monkeypatch, shades):
-    asked = []
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [])
-    _saved(tmp_path, shades)
-    result = call("retrieve", "~/a.npy", "--output=~/out")
-    assert result.exit_code == 0, result.output
-    assert asked[0].output == tmp_path / "out" and asked[0].output.is_dir() and not (tmp_path / "~").exists()
-    monkeypatch.setattr(_present_sweep, "run_and_report", lambda request, echo: asked.append(request) or [])
-    result = call("sweep", "load", "--store=~/s", "--output", "~/sweep")
-    assert result.exit_code == 0, result.output
-    assert {stage.store.parent for stage in asked[1].stages} == {tmp_path} and not (tmp_path / "~").exists()
-
-
-# --- the other commands ---
-
-
-@pytest.mark.fault("wrong input to the command line")
-def test_the_backend_of_a_notebook_does_not_matter(tmp_path):
-    hj.sweep.run(lambda x: {"y": x}, hj.sweep.Grid(x=[0.0, 1.0]), store=tmp_path / "s.zarr")
-    code = f"import sys; sys.argv = ['hopfield-jax', 'show', {str(tmp_path / 's.zarr')!r}]"
-    ended = subprocess.run(
-        [sys.executable, "-c", f"{code}; from hopfield_jax.cli import main; main()"],
-        env=os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # which is not installed here
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "s.png").exists()
-
-
-def test_demo_runs_its_steps_each_into_its_folder(tmp_path, monkeypatch):
-    asked, folders = [], []
-    monkeypatch.setattr(_present, "run_and_report", lambda request, echo: asked.append(request) or [tmp_path / "x.png"])
-    steps = (
-        (_present_dmft, "y.png"),
-        (_present_sequential, "z.png"),
-        (_present_sweep, "w.png"),
-        (_tune_strength, "v.png"),
-    )
-    for module, name in steps:
-        monkeypatch.setattr(
-            module,
-            "demonstrate",
-            lambda folder, quick, echo, name=name: folders.append((folder, quick)) or [tmp_path / name],
-        )
-    for quick in ((), ("--quick",)):
-        result = call("demo", *quick, "--output", tmp_path / "demo")
-        assert result.exit_code == 0, result.output
-        for said in ("[1/5]", "[5/5]", *(str(tmp_path / f"{name}.png") for name in "xyzwv")):
-            assert said in result.stdout
-    names = ("dmft", "sequence", "sweep", "tune")
-    assert folders == [(tmp_path / "demo" / name, quick) for quick in (False, True) for name in names]
-    assert [request.draws for request in asked] == [20, 3]
-    assert asked[0].output == tmp_path / "demo" / "retrieve" and asked[0].output.is_dir()
-    assert set(asked[0].networks) == {"hebb", "dense", "softmax"} and set(asked[0].amounts) == {"half", "top"}
-
-
-def test_demo_checks_its_folder_first(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    result = call("demo", "--output", tmp_path / "file")
-    assert result.exit_code == 2
-    assert result.stderr.startswith("hopfield-jax: `--output`: expected a folder that can be written, got ")
-
-
-def test_help_teaches_and_the_version_is_shown():
-    for command in ((), ("retrieve",), ("dmft",), ("sequence",), ("gains",), ("demo",), ("doctor",)):
-        result = call(*command, "--help")
-        assert result.exit_code == 0
-        assert re.search(r"\n +hopfield-jax (demo|retrieve|dmft|sequence|gains|doctor)", result.stdout)
-    assert re.fullmatch(r"hopfield-jax \S.*\n", call("--version").stdout)
-    for group in ((), ("sweep",), ("tune",)):  # nothing said of a command is cut at 80 columns
-        assert "..." not in call(*group, "--help").stdout.split("Commands:")[1]
-
-
-def test_doctor_prints_its_lines():
-    result = call("doctor")
-    assert result.exit_code == 0 and "jax" in result.stdout

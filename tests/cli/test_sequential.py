@@ -1,4 +1,4 @@
-"""`hopfield-jax sequence` and `gains` and their part of the demo: what they print, write and refuse."""
+"""`hopfield-jax sequence` and `gains` and their part of the demo: what they print and write."""
 
 import json
 import re
@@ -9,79 +9,60 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
 
 import hopfield_jax as hj
-from hopfield_jax.cli import _present_sequential, _sequential
-from hopfield_jax.cli._main import app
+from cli.commands import check_files, run
+from hopfield_jax.cli import _demo, _gains
+from hopfield_jax.cli._gains import Gains
+from hopfield_jax.cli._sequence import Sequence
 from hopfield_jax.sequential import Ending, GainScan, SequenceRun
 
-TINY = {"memories": 4, "neurons": 8, "tau_fast": 0.02, "t1": 6.0, "output": None}
+TINY = {"num_patterns": 4, "num_neurons": 8, "tau_fast": 0.02, "t1": 6.0}
 FACTS = ("P = 4 memories in N = 8 neurons until t = 6", "τ_f = 0.02, ε = 0.01, ψ(x) = x clipped to [-1, 1]")
 FACTS += ("τ_s = 1", "0 → 1 → … → 3 → 0", "noise      none", "units HardTanh", "result: ", "Compilation and run ")
 
 
-def call(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def options(**others):
-    given = {name: x for name, x in (TINY | others).items() if x is not None}
-    return [x for name, value in given.items() for x in (f"--{name.replace('_', '-')}", value)]
-
-
-def keep(name, kept):
+def keep(command, kept):
     """The computation, which leaves behind what it was asked and what it found."""
-    inner = getattr(_sequential, name)
+    inner = command.compute
 
-    def computed(request):
-        kept[name] = request, inner(request)[0]
-        return kept[name][1], 1.25
+    def compute(self):
+        kept[:] = self, inner(self)
+        return kept[1]
 
-    return computed
+    return compute
 
 
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory):
     """One run of `sequence`, and what it computed."""
-    out, kept = tmp_path_factory.mktemp("run") / "out", {}
+    out, kept = tmp_path_factory.mktemp("run") / "out", []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_present_sequential, "run", keep("run", kept))
-        result = call("sequence", *options(output=out, gain=4.75))
-    assert result.exit_code == 0, result.output
-    return result.stdout, out, *kept["run"]
+        patch.setattr(Sequence, "compute", keep(Sequence, kept))
+        printed = run("sequence", **TINY, output=out, gain=4.75)
+    return printed, out, *kept
 
 
 @pytest.fixture(scope="module")
 def whole_scan(tmp_path_factory):
     """One run of `gains`, in three rounds of which the last is filled up, and what it computed."""
-    out, kept = tmp_path_factory.mktemp("scan") / "out", {}
+    out, kept = tmp_path_factory.mktemp("scan") / "out", []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sequential, "_AT_ONCE", 2)
-        patch.setattr(_present_sequential, "scan", keep("scan", kept))
-        result = call("gains", *options(output=out), "--from", 2, "--to", 6, "--points", 5)
-    assert result.exit_code == 0, result.output
-    return result.stdout, out, *kept["scan"]
+        patch.setattr(_gains, "_AT_ONCE", 2)
+        patch.setattr(Gains, "compute", keep(Gains, kept))
+        printed = run("gains", **TINY, output=out, lower=2, upper=6, num_gains=5)
+    return printed, out, *kept
 
 
-def check_files(printed, out, name):
-    assert {path.name for path in out.iterdir()} == {f"{name}.png", f"{name}.json", f"{name}.npz"}
-    for path in out.iterdir():
-        assert str(path) in printed
-    with Image.open(out / f"{name}.png") as image:
-        assert min(image.size) > 600 and len(set(np.asarray(image.convert("L")).ravel())) > 20
-    saved = json.loads((out / f"{name}.json").read_text())
-    assert saved["command"] == f"hopfield-jax {name}" and saved["seconds"] == 1.25 and saved["dtype"] == "float32"
-    assert saved["versions"]["jax"] and saved["device"].startswith("cpu")
+def check(printed, out, name):
     for fact in FACTS:
         assert fact in printed, fact
-    return saved
+    return check_files(printed, out, name, f"{name}.png", f"{name}.json", f"{name}.npz")
 
 
 def test_a_run_leaves_what_it_says(whole_run):
     printed, out, request, found = whole_run
-    saved = check_files(printed, out, "sequence")
+    saved = check(printed, out, "sequence")
     parameters = saved["parameters"]
     assert (parameters["gain"], parameters["saliency"], parameters["P"], parameters["t1"]) == (4.75, 4.75, "4", 6)
     with np.load(out / "sequence.npz") as arrays:
@@ -136,7 +117,7 @@ def test_long_tables_are_shortened_and_failures_said(whole_run):
         r.switch_saliency, r.order, r.sign, r.switch_times, r.dwell_times, r.num_transitions, r.result,
     )  # fmt: skip
     long = eqx.tree_at(where, found, fields)
-    lines = _present_sequential.describe_run(long)
+    lines = list(Sequence().describe(long))
     numbers = [line.split()[0] for line in lines[2:] if re.match(r" +(\d+|…) +(\d|…) +(\+|…) ", line)]
     assert numbers == [*map(str, range(1, 15)), "…", "38", "39", "40", "41"]
     assert "There was no room left" in lines[-1] + lines[-2]
@@ -144,7 +125,7 @@ def test_long_tables_are_shortened_and_failures_said(whole_run):
 
 def test_a_scan_leaves_what_it_says(whole_scan):
     printed, out, request, found = whole_scan
-    saved = check_files(printed, out, "gains")
+    saved = check(printed, out, "gains")
     assert "5 gains κ from 2 to 6" in printed and "gain" not in saved["parameters"]
     with np.load(out / "gains.npz") as arrays:
         assert arrays["gain"].tolist() == [2, 3, 4, 5, 6]
@@ -186,18 +167,18 @@ def changed(found: GainScan, **fields: Any) -> GainScan:
 def test_scans_of_one_kind_are_summarised(whole_scan):
     *_, found = whole_scan
     none = changed(found, period=jnp.full(5, jnp.nan))
-    text = "\n".join(_present_sequential.describe_scan(none))
+    text = "\n".join(Gains().describe(none))
     assert "goes on at none" in text and "It stops at 5 of them" in text
     assert re.search(r" 6 +\d+ +never ends +running", text)  # the map goes on where the network was still on its way
-    text = "\n".join(_present_sequential.describe_scan(changed(found, period=jnp.ones(5))))
+    text = "\n".join(Gains().describe(changed(found, period=jnp.ones(5))))
     assert "goes on at 5 of 5" in text and "It stops" not in text and "memories retrieved" not in text
     # Of failed runs neither is said.
     failed = jax.vmap(lambda _: cast(Any, hj.RESULTS.not_finite))(jnp.arange(5))
-    text = "\n".join(_present_sequential.describe_scan(changed(none, result=failed)))
+    text = "\n".join(Gains().describe(changed(none, result=failed)))
     assert "goes on at none" in text and "It stops" not in text and "0 of 5 ok" in text
 
 
-def test_one_program_gives_runs_and_their_scan(whole_run, tmp_path, monkeypatch):
+def test_one_program_gives_runs_and_their_scan(whole_run, monkeypatch):
     *_, found = whole_run
     asked = {}
 
@@ -209,16 +190,13 @@ def test_one_program_gives_runs_and_their_scan(whole_run, tmp_path, monkeypatch)
             at, found, (0.25 * network.gain, hj.Setting(found.setting.source, found.setting.parts, numbers))
         )
 
-    monkeypatch.setattr(_sequential, "retrieve_sequence", fake)
-    request = _sequential.prepare(output=tmp_path, gains=(3.0, 6.0, 4), tau_slow=2.0)
-    runs, scanned, _ = _sequential.run_all(request)
+    monkeypatch.setattr(_demo, "retrieve_sequence", fake)
+    runs, scanned = _demo.run_all(Gains(num_gains=4, tau_slow=2.0))
     assert isinstance(runs, SequenceRun) and isinstance(scanned, GainScan)
     assert scanned.gain.tolist() == [3, 4, 5, 6] and scanned.period.tolist() == [0.75, 1, 1.25, 1.5]
     np.testing.assert_allclose(scanned.period_limit[1:], 2 * hj.sequential.period(scanned.gain[1:]))
     assert "gain" not in scanned.setting.numbers and "saliency" not in scanned.setting.numbers
     assert scanned.setting.numbers["t1"].shape == () and asked["t1"] == 20 and not asked["throw"]
-    one = _present_sequential.at_gain(runs, 5.1)
-    assert one.setting.numbers["gain"] == 5 and one.overlap.shape == found.overlap.shape
 
 
 def test_the_demo_shows_one_that_goes_on_and_one_that_does_not(whole_run, whole_scan, tmp_path, monkeypatch):
@@ -229,17 +207,19 @@ def test_the_demo_shows_one_that_goes_on_and_one_that_does_not(whole_run, whole_
     def run_all(request):
         asked.append(request)
         batch = jax.tree.map(lambda x: jnp.stack([x, x]), found)
-        return eqx.tree_at(lambda r: r.setting.numbers["gain"], batch, jnp.array([3.5, 5.0])), scanned, 1.0
+        return eqx.tree_at(lambda r: r.setting.numbers["gain"], batch, jnp.array([3.5, 5.0])), changed(
+            scanned, gain=jnp.array([3.4, 4.9, 6.0, 6.0, 6.0])
+        )
 
-    monkeypatch.setattr(_present_sequential, "run_all", run_all)
-    raster = _present_sequential.plot.sequence
+    monkeypatch.setattr(_demo, "run_all", run_all)
+    raster = _demo.plot.sequence
     monkeypatch.setattr(
-        _present_sequential.plot,
+        _demo.plot,
         "sequence",
         lambda run, ax: drawn.append((float(run.setting.numbers["gain"]), ax)) or raster(run, ax=ax),
     )
     for quick in (True, False):
-        files = _present_sequential.demonstrate(tmp_path, quick, said.append)
+        files = _demo.sequences(tmp_path, quick, said.append)
         assert [path.name for path in files] == ["sequence.png"] and files[0].stat().st_size > 10_000
     assert [len(request.gains) for request in asked] == [13, 31]
     for request in asked:
@@ -249,74 +229,19 @@ def test_the_demo_shows_one_that_goes_on_and_one_that_does_not(whole_run, whole_
     assert any("goes on at 3 of 5 gains" in line for line in said)
 
 
-def test_options_make_the_network(tmp_path):
-    given = {"tau_slow": 3.0, "input_coupling": 0.2, "noise_slow": 0.5, "seed": 7, "transitions": "chain"}
-    request = _sequential.prepare(output=tmp_path, units="erf", beta=2.0, saliency=1.5, memories=4, t1=300.0, **given)
+def test_options_make_the_network():
+    given: Any = {"tau_slow": 3.0, "input_coupling": 0.2, "noise_slow": 0.5, "seed": 7, "transitions": "chain"}
+    request = Sequence(units="erf", beta=2.0, saliency=1.5, num_patterns=4, t1=300.0, **given)
     net = request.network
-    assert isinstance(net.units, hj.Erf) and float(net.units.beta) == 2 and request.saliency == 1.5
+    assert isinstance(net.units, hj.Erf) and float(net.units.beta) == 2
     assert (float(net.tau_slow), float(net.noise_slow)) == (3, 0.5) and net.patterns.shape == (4, 64)
     assert float(net.input_coupling) == pytest.approx(0.2)
     np.testing.assert_array_equal(net.transitions, hj.sequential.chain(4))
-    assert request.key is not None and jax.random.key_data(request.key).tolist() == [0, 7]
-    assert request.room == 300  # three switches in a slow time constant
-    lines = "\n".join(_present_sequential.describe_request(request))
+    assert jax.random.key_data(request.ways["key"]).tolist() == [0, 7]
+    assert request.ways["max_transitions"] == 300  # three switches in a slow time constant
+    lines = "\n".join(request.about())
     for fact in ("ψ(x) = erf(βx), β = 2", "→ 3, where it ends", "σ_s = 0.5, seed 7", "Z₀ = 1.5", "τ_s = 3"):
         assert fact in lines
-    plain = _sequential.prepare(output=tmp_path, units="tanh")
+    plain = Sequence(units="tanh")
     assert isinstance(plain.network.units, hj.LogCosh) and float(plain.network.units.beta) == 1
-    assert plain.key is None and plain.room == 64
-
-
-BAD = [
-    ("sequence", {"gain": 0}, "--gain", "finite and positive", "0"),
-    ("sequence", {"gain": "nan"}, "--gain", "finite and positive", "nan"),
-    ("sequence", {"memories": 1}, "--memories", "at least 2", "1"),
-    ("sequence", {"memories": 16}, "--memories", "at most 8", "16"),
-    ("sequence", {"memories": 10**6}, "--memories", "8 GiB", "GiB"),
-    ("gains", {"neurons": 12}, "--neurons", "a power of two", "12"),
-    ("sequence", {"neurons": 0}, "--neurons", "at least 2", "0"),
-    ("gains", {"tau_fast": 0}, "--tau-fast", "finite and positive", "0"),
-    ("sequence", {"tau_slow": -1}, "--tau-slow", "finite and positive", "-1"),
-    ("sequence", {"input_coupling": -0.1}, "--input-coupling", "not negative", "-0.1"),
-    ("sequence", {"saliency": "inf"}, "--saliency", "finite", "inf"),
-    ("gains", {"t1": 0}, "--t1", "finite and positive", "0"),
-    ("sequence", {"t1": 1e9}, "--t1", "8 GiB", "GiB"),
-    ("gains", {"t1": 1e5, "noise_fast": 0.1}, "--t1", "8 GiB", "GiB"),
-    ("sequence", {"beta": 2}, "--beta", "units whose slope can be set", "2 with hardtanh"),
-    ("sequence", {"beta": 0, "units": "tanh"}, "--beta", "finite and positive", "0"),
-    ("sequence", {"noise_fast": -1}, "--noise-fast", "not negative", "-1"),
-    ("gains", {"noise_slow": "nan"}, "--noise-slow", "not negative", "nan"),
-    ("gains", {"seed": -1}, "--seed", "at least 0", "-1"),
-    ("gains", {"from": 0}, "--from", "finite and positive", "0"),
-    ("gains", {"to": 2}, "--to", "a number above --from = 3", "2"),
-    ("gains", {"to": "inf"}, "--to", "finite and positive", "inf"),
-    ("gains", {"points": 1}, "--points", "at least 2", "1"),
-    ("sequence", {"output": "file"}, "--output", "a folder that can be written", "file"),
-]
-
-
-@pytest.mark.parametrize("command, given, argument, expected, got", BAD)
-@pytest.mark.fault("wrong input to the command line")
-def test_bad_input_is_one_clear_line(command, given, argument, expected, got, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.chdir(tmp_path)
-    for name in ("run", "scan"):
-        monkeypatch.setattr(_present_sequential, name, lambda request: pytest.fail("it began to compute"))
-    result = call(command, *options(**given))
-    assert result.exit_code == 2, result.output
-    assert result.stdout == "" and result.stderr.count("\n") == 1
-    message, _, what_was_got = result.stderr.partition(", got ")
-    assert message.startswith(f"hopfield-jax: `{argument}`: expected ")
-    assert expected in message and got in what_was_got
-
-
-@pytest.mark.parametrize("bad", [("--units", "relu"), ("--transitions", "tree"), ("--memories", "many")])
-def test_unknown_choices_are_refused(bad, tmp_path):
-    result = call("sequence", *bad, "-o", tmp_path)
-    assert result.exit_code == 2 and bad[0] in result.stderr and "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("command", ["sequence", "gains"])
-def test_help_says_the_equation_and_gives_examples(command):
-    text = " ".join(call(command, "--help").stdout.split())
-    assert "κ times (1 - 1/Z)" in text and f"Examples hopfield-jax {command}" in text and "--input-coupling" in text
+    assert plain.ways["key"] is None and plain.ways["max_transitions"] == 64

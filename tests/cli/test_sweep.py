@@ -10,28 +10,27 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import hopfield_jax as hj
-from hopfield_jax.cli import _draw_sweep, _present_sweep, _sweep, _sweep_points, _sweep_request, _sweep_run
-from hopfield_jax.cli._main import app
+from cli import commands
+from cli.commands import call, check_figure, options
+from hopfield_jax.cli import _demo, _show, _sweep, _sweep_load
+from hopfield_jax.cli._sweep_gains import SweepGains
+from hopfield_jax.cli._sweep_load import SweepLoad
+from hopfield_jax.cli._sweep_sequence import SweepSequence
 from hopfield_jax.sequential import Ending
 from hopfield_jax.sweep import _devices
 
-LOAD = {"strengths": 3, "loads": 4, "samples": 128, "steps": 3, "load-to": 0.7, "repeats": 3, "devices": 1}
-GAINS = {"from": 2, "to": 6, "points": 3, "ratio": 0.02, "memories": 4, "neurons": 8, "t1": 5, "devices": 1}
-SEQUENCE = {"from": 4, "to": 6, "points": 2, "memories": 4, "draws": 3, "neurons": 16, "t1": 3, "input-coupling": 0.2}
-SEQUENCE |= {"devices": 1, "units": "tanh", "beta": 4}
-SMALL = {"load": LOAD, "gains": GAINS, "sequence": SEQUENCE}
-
-
-def call(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+LOAD = {"num_strengths": 3, "num_loads": 4, "num_samples": 128, "num_steps": 3, "upper_load": 0.7, "num_repeats": 3}
+GAINS = {"lower": 2, "upper": 6, "num_gains": 3, "tau_fast": 0.02, "num_patterns": 4, "num_neurons": 8, "t1": 5}
+SEQUENCE = {"lower": 4, "upper": 6, "num_gains": 2, "num_patterns": 4, "num_draws": 3, "num_neurons": 16, "t1": 3}
+SEQUENCE |= {"input_coupling": 0.2, "units": "tanh", "beta": 4}
+SMALL: dict[str, Any] = {"load": LOAD, "gains": GAINS, "sequence": SEQUENCE}
 
 
 def sweep(command, out, *more, **others):
-    given = SMALL[command] | others
-    return call("sweep", command, *(x for name, value in given.items() for x in (f"--{name}", value)), "-o", out, *more)
+    given = SMALL[command] | {"devices": 1} | others
+    return call("sweep", command, *options(**given), "-o", out, *more)
 
 
 def whole(command, tmp_path_factory):
@@ -45,7 +44,7 @@ def whole(command, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole_load(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sweep_run, "_critical_load", lambda units: 0.1185389)  # the slow test has the theory's
+        patch.setattr(_sweep_load, "_critical_load", lambda units: 0.1185389)  # the slow test has the theory's
         return whole("load", tmp_path_factory)
 
 
@@ -60,20 +59,9 @@ def whole_sequence(tmp_path_factory):
 
 
 def check_files(printed, out, command, *stores):
-    names = {f"{command}.png", f"{command}.json", *stores}
-    assert {path.name for path in out.iterdir()} == names
-    for name in names:
-        assert str(out / name) in printed
-    check_figure(out / f"{command}.png")
-    saved = json.loads((out / f"{command}.json").read_text())
-    assert saved["command"] == f"hopfield-jax sweep {command}" and saved["device"].startswith("cpu")
-    assert saved["versions"]["jax"] and saved["stores"] == [str(out / name) for name in stores]
+    saved = commands.check_files(printed, out, f"sweep {command}", f"{command}.png", f"{command}.json", *stores)
+    assert saved["stores"] == [str(out / name) for name in stores]
     return saved
-
-
-def check_figure(path):
-    with Image.open(path) as image:
-        assert min(image.size) > 600 and len(set(np.asarray(image.convert("L")).ravel())) > 20
 
 
 def test_load_leaves_what_it_says(whole_load):
@@ -155,14 +143,13 @@ def test_sequences_leave_what_they_say(whole_sequence):
     assert set(endings[found["success"].values == 1]) <= {"running"} and np.all(found["correct"].values >= 0)
 
 
-def test_draws_are_the_same_at_all_gains(tmp_path):
-    request = _sweep.prepare_sequence(_sweep_request.Ways(tmp_path), memories=(4, 8), draws=2)
-    assert request.random_axes == ("memories", "draw")
+def test_draws_are_the_same_at_all_gains():
+    assert SweepSequence().random_axes == ("memories", "draw")
 
 
 def test_what_is_there_is_not_computed_again(whole_load, monkeypatch):
     printed, out = whole_load
-    monkeypatch.setattr(_sweep_run, "_critical_load", lambda units: 0.1185389)
+    monkeypatch.setattr(_sweep_load, "_critical_load", lambda units: 0.1185389)
     monkeypatch.setattr(_devices.Worker, "start", lambda *_: pytest.fail("it computed"))
     monkeypatch.setattr(_devices.Worker, "program", lambda *_: pytest.fail("it compiled"))
     again = sweep("load", out, "--resume")
@@ -194,7 +181,7 @@ def cheap(monkeypatch):
         found = {"period": jax.numpy.where(gain > 2, ratio + gain, jax.numpy.nan), "transitions": whole}
         return found | {"collapsed": gain <= 2, "ending": Ending.running, "result": hj.RESULTS.successful}
 
-    monkeypatch.setattr(_sweep_points.AtGain, "__call__", point)
+    monkeypatch.setattr(SweepGains, "point", point)
 
 
 PERIODS = [[np.nan, 4.02, 6.02]]
@@ -241,7 +228,7 @@ def test_a_dry_run_says_what_is_there(whole_load, monkeypatch):
     _, out = whole_load
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     made = hj.sweep.Plan(12, 2, (1, 4), 1, 1, 2**20, 96, 1.0, 0.1)
-    monkeypatch.setattr(_sweep_run.sweep, "plan", lambda *_, **__: made)
+    monkeypatch.setattr(_sweep.sweep, "plan", lambda *_, **__: made)
     result = sweep("load", out, "--dry-run")
     assert result.exit_code == 0 and "12 of 12 points are in" in result.stdout
     assert "boundary: Plan: 12 points" in result.stdout and "about " in result.stdout
@@ -250,12 +237,12 @@ def test_a_dry_run_says_what_is_there(whole_load, monkeypatch):
 
 def forbid(monkeypatch):
     for name in ("run", "boundary", "plan"):
-        monkeypatch.setattr(_sweep_run.sweep, name, lambda *_, **__: pytest.fail("it began to compute"))
+        monkeypatch.setattr(_sweep.sweep, name, lambda *_, **__: pytest.fail("it began to compute"))
 
 
 DIFFERENT = [
-    ({"cue": 0.5}, "cue 0.5, in the store 0.7"),
-    ({"loads": 5}, "loads [0.01, 0.7, 5], in the store [0.01, 0.7, 4]"),
+    ({"cue_overlap": 0.5}, "cue overlap 0.5, in the store 0.7"),
+    ({"num_loads": 5}, "num loads 5, in the store 4"),
     ({"seed": 3}, "seed 3, in the store 0"),
 ]
 
@@ -288,89 +275,28 @@ def test_folders_of_something_else_are_left_alone(more, tmp_path, monkeypatch):
     assert (tmp_path / "photos" / "a.txt").read_text() == "mine"
 
 
-BAD = [
-    ("load", {"strength-to": -1}, "--strength-to", "above --strength-from", "-1"),
-    ("load", {"strength-from": "nan"}, "--strength-from", "finite", "nan"),
-    ("load", {"load-from": -0.1}, "--load-from", "positive", "-0.1"),
-    ("load", {"loads": 1}, "--loads", "at least 2", "1"),
-    ("load", {"strengths": 1}, "--strengths", "at least 2", "1"),
-    ("load", {"cue": 1.5}, "--cue", "", "1.5"),
-    ("load", {"beta": 0}, "--beta", "positive", "0"),
-    ("load", {"tau": -1}, "--tau", "positive", "-1"),
-    ("load", {"steps": 0}, "--steps", "at least 1", "0"),
-    ("load", {"samples": 100}, "--samples", "a power of two", "100"),
-    ("load", {"samples": 2**29}, "--samples", "GiB", "GiB"),
-    ("load", {"threshold": 2}, "--threshold", "[0, 1]", "2"),
-    ("load", {"networks": 0}, "--networks", "at least 1", "0"),
-    ("load", {"repeats": 1}, "--repeats", "at least 2", "1"),
-    ("gains", {"from": 0}, "--from", "positive", "0"),
-    ("gains", {"to": 1}, "--to", "above --from = 2", "1"),
-    ("gains", {"points": 1}, "--points", "at least 2", "1"),
-    ("gains", {"ratio": 0}, "--ratio", "positive", "0"),
-    ("gains", {"memories": 1}, "--memories", "at least 2", "1"),
-    ("gains", {"memories": 16}, "--memories", "at most 8", "16"),
-    ("gains", {"neurons": 12}, "--neurons", "a power of two", "12"),
-    ("gains", {"beta": 2}, "--beta", "units whose slope can be set", "2 with hardtanh"),
-    ("gains", {"t1": 0}, "--t1", "positive", "0"),
-    ("gains", {"t1": 1e9}, "--t1", "GiB", "GiB"),
-    ("gains", {"input-coupling": -1}, "--input-coupling", "not negative", "-1"),
-    ("sequence", {"draws": 0}, "--draws", "at least 1", "0"),
-    ("sequence", {"memories": 1}, "--memories", "at least 2", "1"),
-    ("sequence", {"tau-fast": 0}, "--tau-fast", "positive", "0"),
-    ("sequence", {"seed": -1}, "--seed", "at least 0", "-1"),
-    ("sequence", {"devices": 0}, "--devices", "at least 1", "0"),
-    ("sequence", {"devices": 999}, "--devices", "the devices that JAX sees", "999"),
-    ("gains", {"executor": "threads"}, "--executor", "processes:N or dask:ADDRESS", "threads"),
-    ("gains", {"executor": "processes:0"}, "--executor", "at least 1", "0"),
-    ("gains", {"executor": "processes:some"}, "--executor", "processes:N", "some"),
-]
-
-
-@pytest.mark.parametrize("command, given, argument, expected, got", BAD)
-@pytest.mark.fault("wrong input to the command line")
-def test_bad_input_is_one_clear_line(command, given, argument, expected, got, tmp_path, monkeypatch):
-    forbid(monkeypatch)
-    result = sweep(command, tmp_path / "out", **given)
-    assert result.exit_code == 2, result.output + repr(result.exception)
-    assert result.stdout == "" and result.stderr.count("\n") == 1
-    message, _, what_was_got = result.stderr.partition(", got ")
-    assert message.startswith(f"hopfield-jax: `{argument}`: expected ")
-    assert expected in message and got in what_was_got
-
-
-@pytest.mark.fault("a disk that is full or cannot be written")
-def test_output_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    forbid(monkeypatch)
-    (tmp_path / "file").write_text("in the way")
-    result = sweep("gains", tmp_path / "file")
-    assert result.exit_code == 2 and "`--output`: expected a folder that can be written" in result.stderr
-
-
-def test_options_make_the_points(tmp_path):
-    ways = _sweep_request.Ways(tmp_path, seed=4)
-    request = _sweep.prepare_load(ways, simulation=True, neurons=100, networks=2, units="sign", loads=(0.1, 0.5, 2))
-    point: Any = request.stages[0].point
-    assert (point.networks, point.max_patterns, point.units) == (2, 50, "sign")
-    along: Any = request.stages[1].along
-    assert along[:2] == ("load", 0.1) and "N = 100; 2 networks" in "; ".join(request.conditions)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sweep_points, "simulate", lambda model, cue, **sizes: (model, cue, sizes))
-        model, cue, sizes = point.solve(request.key, 0.3, 0.2)
+def test_options_make_the_points(monkeypatch):
+    sizes: Any = {"num_neurons": 100, "num_trials": 2, "lower_load": 0.1, "upper_load": 0.5, "num_loads": 2}
+    request = SweepLoad(simulation=True, units="sign", seed=4, **sizes)
+    along: Any = request.stages()[1].along
+    assert along[:2] == ("load", 0.1) and "N = 100; 2 networks" in request.attributes()["conditions"]
+    monkeypatch.setattr(_sweep_load, "simulate", lambda model, cue, **sizes: (model, cue, sizes))
+    model, cue, sizes = request.solve(request.key, 0.3, 0.2)
     assert (float(model.load), float(model.kernel.strength), float(cue.overlap)) == pytest.approx((0.2, 0.3, 0.7))
     assert (sizes["num_neurons"], sizes["num_trials"], sizes["max_patterns"], sizes["num_steps"]) == (100, 2, 50, 60)
-    plain = _sweep.prepare_gains(ways, units="tanh", beta=2.0, ratios=(0.05, 0.01))
-    assert plain.key is None and plain.stages[0].grid.axes[0].labels.tolist() == pytest.approx([0.01, 0.05])
-    points: Any = plain.stages[0].point
-    assert points.common.smallest_ratio == pytest.approx(0.01)
+    assert {"num_trials", "seed"} <= set(request.recorded) and "num_samples" not in request.recorded
+    plain = SweepGains(units="tanh", beta=2.0, tau_fast=(0.05, 0.01))
+    assert plain.key is None and plain.stages()[0].grid.axes[0].labels.tolist() == pytest.approx([0.01, 0.05])
+    assert "seed" not in plain.recorded and "output" not in plain.recorded
 
 
 @pytest.mark.fault("workers and devices")
-def test_blocks_do_not_depend_on_the_devices(tmp_path):
-    request = _sweep.prepare_load(_sweep_request.Ways(tmp_path))
-    sizes = [_sweep_run._blocks(request, stage)["block_size"] for stage in request.stages]
+def test_blocks_do_not_depend_on_the_devices():
+    request = SweepLoad()
+    sizes = [request._ways(stage)["block_size"] for stage in request.stages()]
     assert sizes == [32, 16]  # of 1024 points and of 4 · 32
-    sequences = _sweep.prepare_sequence(_sweep_request.Ways(tmp_path), memories=(4, 8), draws=4)
-    assert _sweep_run._blocks(sequences, sequences.stages[0])["block_size"] == 4  # of 7 × 4 a choice
+    sequences = SweepSequence(num_patterns=(4, 8), num_draws=4)
+    assert sequences._ways(sequences.stages()[0])["block_size"] == 4  # of 8 × 4 a choice
 
 
 class Inline:
@@ -384,7 +310,7 @@ class Inline:
 
 def test_executors_compute_the_same(cheap, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(_sweep_run, "_executor", lambda name: asked.append(name) or contextlib.nullcontext(Inline()))
+    monkeypatch.setattr(_sweep, "_executor", lambda name: asked.append(name) or contextlib.nullcontext(Inline()))
     result = sweep("gains", tmp_path, "--executor", "processes:2")
     assert result.exit_code == 0, result.output + repr(result.exception)
     assert asked == ["processes:2"] and "on         processes:2" in result.stdout
@@ -418,13 +344,13 @@ def general(tmp_path):
 def test_show_draws_any_store(tmp_path, monkeypatch):
     store, drawn = general(tmp_path), []
     for name in ("phase_diagram", "profile"):
-        inner = getattr(_draw_sweep.plot, name)
+        inner = getattr(_show.plot, name)
 
         def draw(dataset, variable, *, ax, inner=inner, name=name, **axes):
             drawn.append((name, variable, axes))
             return inner(dataset, variable, ax=ax, **axes)
 
-        monkeypatch.setattr(_draw_sweep.plot, name, draw)
+        monkeypatch.setattr(_show.plot, name, draw)
     monkeypatch.chdir(tmp_path)
     for more in ((), ("--variable", "twice", "--x", "saliency"), ("--x", "replicate", "--y", "gain")):
         result = call("show", store, *more)
@@ -466,19 +392,13 @@ def test_show_of_no_store_is_one_clear_line(kind, tmp_path):
 def test_the_demo_draws_a_small_map(whole_load, tmp_path, monkeypatch):
     asked, said = [], []
     found = [hj.sweep.open(whole_load[1] / f"{name}.zarr") for name in ("load", "load-boundary")]
-    monkeypatch.setattr(_present_sweep, "run", lambda request: asked.append(request) or (found, 1.0))
+    monkeypatch.setattr(SweepLoad, "compute", lambda request: asked.append(request) or found)
     for quick in (True, False):
-        files = _present_sweep.demonstrate(tmp_path, quick, said.append)
+        files = _demo.loads(tmp_path, quick, said.append)
         assert [path.name for path in files] == ["load.png"]
         check_figure(files[0])
-    assert [request.stages[0].grid.shape for request in asked] == [(6, 6), (12, 12)]
+    assert [request.stages()[0].grid.shape for request in asked] == [(6, 6), (12, 12)]
     assert all(request.fresh for request in asked) and any("largest load" in line for line in said)
-
-
-@pytest.mark.parametrize("command", ["load", "gains", "sequence"])
-def test_help_says_what_is_found_and_gives_examples(command):
-    text = " ".join(call("sweep", command, "--help").stdout.split())
-    assert f"Examples hopfield-jax sweep {command}" in text and "--dry-run" in text and "--fresh" in text
 
 
 @pytest.mark.slow

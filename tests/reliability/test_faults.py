@@ -18,7 +18,7 @@ from hopfield_jax.sweep import Grid, run
 
 GRID = Grid(x=np.linspace(0, 1, 6), units={"tanh": hj.LogCosh(), "erf": hj.Erf()})
 COMMAND = [sys.executable, "-c", "from hopfield_jax.cli import main; main()"]
-QUICK = ["theory", "--steps", "2"]
+QUICK = ["theory", "--num-steps", "2"]
 ROOM_FOR_LITTLE = ["bash", "-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "_"]  # files of at most 4 KiB
 
 
@@ -129,8 +129,8 @@ def test_a_disk_that_fills_up_under_a_figure_is_one_line(tmp_path):
 @pytest.mark.slow
 def test_control_c_keeps_what_is_finished(tmp_path):
     """An interrupt in the middle of a sweep: no traceback, and the same command goes on."""
-    ratios = [x for ratio in ("0.05", "0.06", "0.07", "0.08") for x in ("--ratio", ratio)]  # a block each, at least
-    arguments = ["sweep", "gains", *ratios, "--points", "1200", "--memories", "4", "--neurons", "8"]
+    ratios = [x for ratio in ("0.05", "0.06", "0.07", "0.08") for x in ("--tau-fast", ratio)]  # a block each, at least
+    arguments = ["sweep", "gains", *ratios, "--num-gains", "1200", "--num-patterns", "4", "--num-neurons", "8"]
     process = start(arguments, tmp_path / "out")
     marks = tmp_path / "out" / "gains.zarr" / "finished_blocks" / "checksum"
     end = time.monotonic() + 300
