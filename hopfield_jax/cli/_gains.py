@@ -56,7 +56,7 @@ class Gains(AbstractRun):
     output: Output = Path("hopfield-gains")
 
     def __post_init__(self) -> None:
-        self.gains, self.network  # noqa: B018
+        _ = self.gains, self.network
 
     @functools.cached_property
     def gains(self) -> np.ndarray:

@@ -46,7 +46,7 @@ class Sequence(AbstractRun):
     output: Output = Path("hopfield-sequence")
 
     def __post_init__(self) -> None:
-        self.network  # noqa: B018
+        _ = self.network
 
     @functools.cached_property
     def network(self) -> InputDrivenNetwork:

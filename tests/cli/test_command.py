@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -232,7 +233,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(tmp_path, monkeypatch):
     ],
 )
 def test_messages_name_the_option(said, shown):
-    hints = dict.fromkeys(("cue_overlap", "load", "amount", "num_steps"))
+    hints: dict[str, Any] = dict.fromkeys(("cue_overlap", "load", "amount", "num_steps"))
     hints["sources"] = Retrieve.__annotations__["sources"]
     assert _command.as_options(said, hints) == shown
 

@@ -281,7 +281,7 @@ def test_options_make_the_points(monkeypatch):
     along: Any = request.stages()[1].along
     assert along[:2] == ("load", 0.1) and "N = 100; 2 networks" in request.attributes()["conditions"]
     monkeypatch.setattr(_sweep_load, "simulate", lambda model, cue, **sizes: (model, cue, sizes))
-    model, cue, sizes = request.solve(request.key, 0.3, 0.2)
+    model, cue, sizes = request.solve(jax.random.key(4), 0.3, 0.2)
     assert (float(model.load), float(model.kernel.strength), float(cue.overlap)) == pytest.approx((0.2, 0.3, 0.7))
     assert (sizes["num_neurons"], sizes["num_trials"], sizes["max_patterns"], sizes["num_steps"]) == (100, 2, 50, 60)
     assert {"num_trials", "seed"} <= set(request.recorded) and "num_samples" not in request.recorded
