@@ -64,8 +64,8 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
         "recorded ones are correct."
     )
     no_period = (
-        "No gain or weights were found with the required dwell times: faster sequences collapse, or dwell times settle "
-        "too slowly for the length of the run (try a larger `num_transitions`). The numbers are NaN."
+        "No gain or weights were found with the required dwell times: sequences collapse before they are as fast, or "
+        "settle too slowly for the length of the run (try a larger `num_transitions`). The numbers are NaN."
     )
     flat = "The objective does not depend on the parameters near the start of the search."
     num_steps_reached = (
