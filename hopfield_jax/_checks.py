@@ -25,6 +25,7 @@ from ._misc import as_inexact, nan_unless
 from ._types import Array, ArrayLike, Bool, PyTree
 
 _DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations that NumPy and JAX share
+    "real": ("numbers that are not NaN", lambda x: x == x),
     "finite": ("finite numbers", lambda x: abs(x) < np.inf),
     "positive": ("finite and positive", lambda x: (x > 0) & (x < np.inf)),
     "nonnegative": ("finite and not negative", lambda x: (x >= 0) & (x < np.inf)),
@@ -151,10 +152,10 @@ class Rules:
         held = jnp.broadcast_arrays(*held) if self._each else [jnp.all(x) for x in held]
         return functools.reduce(jnp.logical_and, held) if held else np.True_
 
-    def holds(self, argument: str, rule: Callable, expected: str, *values: Any) -> None:
+    def holds(self, argument: str, rule: Callable, expected: str, *values: Any, got: object = None) -> None:
         """`rule(*values)`, in operations that NumPy and JAX share, must be true of every entry.
 
-        The first of the values is the argument itself, shown as what was got; `expected` may show them all by their
+        The first of the values is shown as what was got, unless `got` says it; `expected` may show them all by their
         places, as in `"a time after t0 = {1:g}"`.
         """
         if not all(map(is_concrete, values)):
@@ -164,7 +165,7 @@ class Rules:
         with jax.ensure_compile_time_eval():
             fine = np.all(rule(*known))
         if not fine:
-            fail(argument, expected.format(*known), describe(known[0]))
+            fail(argument, expected.format(*known), describe(known[0]) if got is None else got)
 
     def real(
         self,
@@ -183,6 +184,13 @@ class Rules:
         expected, inside = _DOMAINS[domain]
         self.holds(argument, inside, expected, value)
         return value
+
+    def patterns(self, argument: str, value: Any) -> Array:
+        """At least one pattern of at least one neuron, finite; shape (patterns, neurons)."""
+        patterns = self.real(argument, value, "finite", shape=(None, None), names="(patterns, neurons)")
+        if not patterns.size:
+            fail(argument, "at least one pattern and one neuron", f"shape {patterns.shape}")
+        return patterns
 
     def times(self, argument: str, value: Any, *, dtype: Any = None) -> Array:
         """One axis of at least one time, finite and strictly increasing."""
@@ -216,11 +224,11 @@ def in_domain(argument: str, value: Any, name: str) -> None:
     Rules().real(argument, value, name, shape=None)
 
 
-def sieved(argument: str, value: ArrayLike, name: str) -> Array:
+def sieved(argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
     """Real numbers of a domain, for functions that return no code: outside of it concrete ones raise and traced ones
     become NaN."""
     rules = Rules(each=True)
-    value = rules.real(argument, value, name, shape=None)
+    value = rules.real(argument, value, name, shape=shape)
     return value if is_concrete(value) else nan_unless(rules.valid, value)
 
 
@@ -253,27 +261,17 @@ def at_least(argument: str, value: object, smallest: int) -> None:
 
 def patterns_fit(argument: str, patterns: Array) -> None:
     """Raises unless `patterns` holds at least one pattern of at least one neuron, all of it finite."""
-    shape_is(argument, patterns, (None, None), "(patterns, neurons)")
-    if 0 in jnp.shape(patterns):
-        fail(argument, "at least one pattern and one neuron", f"shape {jnp.shape(patterns)}")
-    in_domain(argument, patterns, "finite")
+    Rules().patterns(argument, patterns)
 
 
 def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
     """Real patterns that are not of 0 and 1, where signs are meant: concrete ones raise and traced ones become NaN."""
-    patterns = as_real(argument, patterns)
-    patterns_fit(argument, patterns)
-    return sieved(argument, patterns, "signed")
+    return sieved(argument, Rules().patterns(argument, patterns), "signed")
 
 
 def increasing(argument: str, times: Array) -> None:
     """Raises unless `times` is one axis of finite, strictly increasing numbers."""
-    shape_is(argument, times, (None,), "(times,)")
-    if 0 in jnp.shape(times):
-        fail(argument, "at least one time", "none")
-    in_domain(argument, times, "finite")
-    if is_concrete(times) and np.any(np.diff(np.asarray(times)) <= 0):
-        fail(argument, "strictly increasing times", describe(times))
+    Rules().times(argument, times)
 
 
 def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
@@ -285,9 +283,9 @@ def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
 
     **Arguments:**
 
-    - `name`: `"finite"`, `"positive"`, `"nonnegative"` (both finite), `"mask"` (finite, or -inf), `"probability"`
-      ([0, 1]), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or `"duration"` (not negative, may be
-      infinite).
+    - `name`: `"real"` (not NaN), `"finite"`, `"positive"`, `"nonnegative"` (both finite), `"mask"` (finite, or -inf),
+      `"probability"` ([0, 1]), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or `"duration"` (not
+      negative, may be infinite).
     - `ndim`: 0 for a number, 1 for a vector; a tuple for several choices.
 
     **Returns:** metadata for `equinox.field`.

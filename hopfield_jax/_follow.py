@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import as_real, at_least, fail, in_domain, is_concrete, kind, shape_is
-from ._misc import inner
+from ._checks import Rules, at_least, fail, kind
+from ._misc import inner, nan_unless
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._roots import newton
 from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
@@ -137,22 +137,18 @@ def follow(
     """
     if not callable(function):
         fail("function", "a function of a state and a parameter", kind(function))
-    state = as_real("state", state)
-    shape_is("state", state, (None,), "(n,)")
-    for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step)):
-        shape_is(name, x, ())
-    parameter, lower, upper, step = (
-        as_real(name, x) for name, x in (("parameter", parameter), ("lower", lower), ("upper", upper), ("step", step))
-    )
-    in_domain("state", state, "finite")
-    in_domain("step", step, "positive")
-    if all(map(is_concrete, (parameter, lower, upper))) and not float(lower) <= float(parameter) <= float(upper):
-        fail("parameter", f"a number between the bounds {float(lower):g} and {float(upper):g}", f"{float(parameter):g}")
-    parameter, lower, upper, step = (x.astype(state.dtype) for x in (parameter, lower, upper, step))
+    rules = Rules()
+    state = rules.real("state", state, "finite", shape=(None,), names="(n,)")
+    real = functools.partial(rules.real, dtype=state.dtype)
+    parameter, step = real("parameter", parameter, "finite"), real("step", step, "positive")
+    lower, upper = real("lower", lower, "real"), real("upper", upper, "real")
+    inside = lambda x, lower, upper: (x >= lower) & (x <= upper)  # noqa: E731
+    rules.holds("parameter", inside, "a number between the bounds {1:g} and {2:g}", parameter, lower, upper)
     at_least("num_steps", num_steps, 1)
     at_least("max_folds", max_folds, 1)
     at_least("min_folds", min_folds, 0)
-    out = _follow(function, state, parameter, lower, upper, step, forward, num_steps, max_folds, min_folds)
+    numbers = state, parameter, lower, upper, step
+    out = _follow(function, *numbers, forward, num_steps, max_folds, min_folds, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -166,7 +162,7 @@ class _Point(eqx.Module):
 
 
 @eqx.filter_jit
-def _follow(function, state, parameter, lower, upper, step, forward, num_steps, max_folds, min_folds) -> Branch:
+def _follow(function, state, parameter, lower, upper, step, forward, num_steps, max_folds, min_folds, valid) -> Branch:
     def equations(w: Array) -> Array:
         value = jnp.asarray(function(w[:-1], w[-1]))
         if value.shape != state.shape:
@@ -178,8 +174,6 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
     frozen = jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, equations)
     lower, upper, step = jax.lax.stop_gradient((lower, upper, step))
     along_p = _along_parameter(start)
-    valid = jnp.all(jnp.isfinite(start)) & (step > 0) & jnp.isfinite(step)
-    valid &= (start[-1] >= lower) & (start[-1] <= upper)
     first, settled = _corrected(frozen, start, along_p, start[-1], 16)
     tangent = _unit(_tangent(frozen, first, along_p if forward else -along_p))
     settled &= jnp.all(jnp.isfinite(tangent)) & valid
@@ -203,18 +197,14 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
     # Unused room repeats the first fold, so that no derivative of what is not there spoils the others.
     folds, curvature, found = jax.vmap(locate)(jnp.minimum(jnp.where(at < num_steps, at, at[0]), num_steps - 1))
     found &= at < num_steps
-    folds = jnp.where(found[:, None], folds, jnp.nan)
     num_folds = jnp.sum(turns)
     unlocated = (jnp.sum(found) < jnp.minimum(num_folds, max_folds)) | (num_folds < min_folds)
     residuals = jnp.max(jnp.abs(jax.vmap(frozen)(w)), axis=1)
-    blank = lambda x: jnp.where(there.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan)  # noqa: E731
+    rows = w[:, -1], w[:, :-1], points.arclength, tangents[:, -1]
     return Branch(
-        parameter=blank(w[:, -1]),
-        state=blank(w[:, :-1]),
-        arclength=blank(points.arclength),
-        direction=blank(tangents[:, -1]),
+        *nan_unless(there, rows, constant=True),
         count=count,
-        folds=Folds(folds[:, -1], folds[:, :-1], jnp.where(found, curvature, jnp.nan)),
+        folds=nan_unless(found, Folds(folds[:, -1], folds[:, :-1], curvature), constant=True),
         num_folds=num_folds,
         at_bound=end.done & ~end.lost,
         residual=jnp.max(jnp.where(there, residuals, 0)),

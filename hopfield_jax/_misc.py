@@ -65,11 +65,26 @@ def in_type(tree: PyTree, dtype: jnp.dtype) -> PyTree:
     return jtu.tree_map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
-def nan_unless(valid: ArrayLike, tree: PyTree) -> PyTree:
-    """`tree` with NaN in its real numbers and their derivatives if not valid (`jnp.where` alone has derivative 0)."""
-    return jtu.tree_map(
-        lambda x: x * jnp.where(valid, 1, jnp.nan).astype(x.dtype) if eqx.is_inexact_array(x) else x, tree
-    )
+def nan_unless(valid: ArrayLike, tree: PyTree, *, constant: bool = False) -> PyTree:
+    """Arrays where `valid`, which covers their leading axes, is true; elsewhere NaN, -1 (integers) or False (booleans).
+
+    The derivatives of what is not valid are NaN too, by a product, as a selection alone would make them 0. With
+    `constant` they are 0: for room that is not used, and for results whose code says that they are not valid.
+    """
+    valid = jnp.asarray(valid)
+
+    def one(x: Array) -> Array:
+        mask = over(valid, x)
+        if not eqx.is_inexact_array(x):
+            return jnp.where(mask, x, jnp.full((), -1).astype(x.dtype)) if x.dtype != bool else x & mask
+        return jnp.where(mask, x, jnp.nan) if constant else x * jnp.where(mask, 1, jnp.nan).astype(x.dtype)
+
+    return jtu.tree_map(lambda x: one(x) if eqx.is_array(x) else x, tree)
+
+
+def over(mask: Array, x: Array) -> Array:
+    """A mask over the leading axes of an array, to be broadcast over the others."""
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 
 
 def matmul(a: Array, b: Array) -> Array:

@@ -10,11 +10,11 @@ import lineax as lx
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.flatten_util import ravel_pytree
 
-from ._checks import all_finite, as_real, at_least, fail, in_domain, key_fits, kind
+from ._checks import Rules, all_finite, at_least, fail, key_fits, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._generating import AbstractSeparable
 from ._integrate import as_args, as_problem
-from ._misc import inner, matmul, nan_unless, widened
+from ._misc import default_float, inner, matmul, nan_unless, widened
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
@@ -104,7 +104,8 @@ def linearise(
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
-    model, y, _ = as_problem("y", model, y)
+    rules = Rules()
+    model, y, _ = as_problem("y", model, y, rules)
     size = sum(x.size for x in jtu.tree_leaves(y))
     if symmetric is None:
         symmetric = isinstance(model, AbstractEnergyDynamics)
@@ -116,9 +117,8 @@ def linearise(
             fail("num_eigenvalues", f"less than a fifth of the state's size {size} (or None for all)", num_eigenvalues)
         if not symmetric:
             fail("num_eigenvalues", "None unless the model is an energy network", num_eigenvalues)
-    tolerance = as_real("tolerance", tolerance)
-    in_domain("tolerance", tolerance, "nonnegative")
-    out = _linearise(model, y, as_args(args), num_eigenvalues, symmetric, tolerance.astype(jnp.result_type(float)))
+    tolerance = rules.real("tolerance", tolerance, "nonnegative", dtype=default_float())
+    out = _linearise(model, y, as_args(args), num_eigenvalues, symmetric, tolerance, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -127,7 +127,7 @@ def _layers(model) -> list[Layer]:
 
 
 @eqx.filter_jit
-def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Linearisation:
+def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance, valid) -> Linearisation:
     field = lambda y: model.vector_field(jnp.zeros(()), y, args)  # noqa: E731
     convex, converged, num_dead = jnp.array(True), jnp.array(True), jnp.array(-1)
     if symmetric:
@@ -145,7 +145,6 @@ def _linearise(model, y, args, num_eigenvalues, symmetric, tolerance) -> Lineari
         eigenvalues = eigenvalues[jnp.argsort(-eigenvalues.real)]
     real = eigenvalues.real
     num_flat = jnp.sum(jnp.abs(real) <= tolerance)
-    valid = all_finite((y, tolerance)) & (tolerance >= 0)
     result = outcome(
         (~converged, RESULTS.not_converged),
         (~all_finite(eigenvalues), RESULTS.not_finite),
@@ -283,15 +282,17 @@ def check_descent(
     """
     if not isinstance(model, AbstractEnergyDynamics):
         fail("model", "an energy network", kind(model))
-    model, y, _ = as_problem("y", model, y)
+    rules = Rules()
+    model, y, _ = as_problem("y", model, y, rules)
     at_least("num_directions", num_directions, 1)
     if key is not None:
         key_fits("key", key)
-    return _check_descent(model, y, as_args(args), num_directions, jax.random.key(0) if key is None else key)
+    key = jax.random.key(0) if key is None else key
+    return _check_descent(model, y, as_args(args), num_directions, key, rules.valid)
 
 
 @eqx.filter_jit
-def _check_descent(model, y, args, num_directions, key) -> DescentReport:
+def _check_descent(model, y, args, num_directions, key, valid) -> DescentReport:
     rate = model.vector_field(jnp.zeros(()), y, args)
     gradient = jax.grad(model.energy)(y)
     flow = model.metric(y, rate)
@@ -312,15 +313,14 @@ def _check_descent(model, y, args, num_directions, key) -> DescentReport:
     curvatures = jax.lax.map(curvature, directions)
     rounding = 100 * jnp.finfo(flat_y.dtype).eps * jnp.sqrt(jnp.asarray(flat_y.size, flat_y.dtype))
     energy_rate = inner(flat_gradient, flat_rate)
-    valid = all_finite(y)
     report = DescentReport(
         energy=model.energy(y),
         energy_rate=energy_rate,
         dissipation=-inner(flat_rate, flat_flow),
         gradient_residual=residual,
         smallest_curvature=jnp.min(curvatures),
-        consistent=valid & (residual <= rounding),
-        convex=valid & (jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures))),
-        descends=valid & (energy_rate <= rounding * total * norm(flat_rate)),
+        consistent=residual <= rounding,
+        convex=(jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures))),
+        descends=energy_rate <= rounding * total * norm(flat_rate),
     )
     return nan_unless(valid, report)

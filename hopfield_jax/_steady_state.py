@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import lineax as lx
 
-from ._checks import as_real, fail, in_domain, is_concrete, kind
+from ._checks import Rules, fail, is_concrete, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._integrate import Event, as_args, as_problem, integrate, tolerances
-from ._misc import as_inexact, in_type
+from ._misc import in_type, nan_unless
 from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
 from ._types import Array, Bool, Int, PyTree, Scalar, ScalarLike, State
 
@@ -98,19 +98,17 @@ def steady_state(
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
-    model, y0, dtype = as_problem("y0", model, y0)
+    rules = Rules()
+    model, y0, dtype = as_problem("y0", model, y0, rules)
     args = as_args(args)
     rtol, atol = tolerances(y0)
-    tolerance = (
-        as_inexact(10 * rtol if rtol > 1e-6 else 100 * rtol) if tolerance is None else as_real("tolerance", tolerance)
-    )
-    in_domain("tolerance", tolerance, "positive")
-    max_time = as_real("max_time", max_time)
-    in_domain("max_time", max_time, "positive")
+    if tolerance is None:
+        tolerance = 10 * rtol if rtol > 1e-6 else 100 * rtol
+    tolerance, max_time = rules.real("tolerance", tolerance, "positive"), rules.real("max_time", max_time, "positive")
     if linear_solver is None:
         size = sum(x.size for x in jtu.tree_leaves(y0))
         linear_solver = lx.AutoLinearSolver(well_posed=None) if size <= LARGEST_DENSE else lx.GMRES(rtol, atol)
-    out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver)
+    out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver, rules.valid)
     out = eqx.tree_at(lambda found: found.state, out, in_type(out.state, dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -131,9 +129,8 @@ class _Search(eqx.Module):
 
 
 @eqx.filter_jit
-def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver) -> SteadyState:
-    # A traced one that is no tolerance is never reached.
-    tolerance = jnp.where((tolerance > 0) & jnp.isfinite(tolerance), tolerance, jnp.nan)
+def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver, valid) -> SteadyState:
+    tolerance = jnp.where(valid, tolerance, jnp.nan)  # which is never reached
     frozen, start, constants = _stop_gradient((model, y0, args))
     search = _search(frozen, start, constants, tolerance, max_time, max_steps, solver, linear_solver)
     settled = search.settled
@@ -142,9 +139,10 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linea
         (~settled, RESULTS.not_settled),
         (~settled & search.at_rest, RESULTS.newton_left),
         *((search.result == code, code) for code in (RESULTS.not_finite, RESULTS.invalid_parameter)),
+        (~valid, RESULTS.invalid_parameter),
     )
     return SteadyState(
-        state=jtu.tree_map(lambda x: jnp.where(settled, x, jnp.nan), state),
+        state=nan_unless(settled, state, constant=True),
         residual=search.residual,
         time=search.time,
         num_steps=search.num_steps,

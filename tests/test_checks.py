@@ -8,7 +8,7 @@ import pytest
 
 import hopfield_jax as hj
 from hopfield_jax._checks import Rules, at_least, describe, shape_is
-from hopfield_jax._misc import as_inexact
+from hopfield_jax._misc import as_inexact, nan_unless
 
 PATTERNS = jnp.ones((2, 4))
 NETWORK = hj.associative.AdiabaticNetwork(hj.associative.MemoryMap(PATTERNS))
@@ -58,7 +58,7 @@ LIST = r"`(y0|y|cue)`: expected an array.*`jnp.asarray`.*got a list of 4 numbers
         (lambda: wrong(hj.tune)(lambda p: p, jnp.ones(3)), r"`parameters`: expected a dictionary.*got an array"),
         (lambda: wrong(hj.integrate)(NETWORK, jnp.ones(4), t1=1.0, solver=dfx.Tsit5), r"`solver`.*got the class Tsit5"),
         (lambda: wrong(hj.integrate)(NETWORK, jnp.ones(4), t1=1.0, noise=0.1), r"`noise`: expected a `Noise`"),
-        (lambda: hj.domain("negative"), "`name`: expected one of finite, positive, .*, got 'negative'"),
+        (lambda: hj.domain("negative"), "`name`: expected one of real, finite, positive, .*, got 'negative'"),
         (lambda: wrong(hj.integrate)(NETWORK, jnp.ones(4), t1=1.0, event=abs), r"`event`: expected an `Event`"),
     ],
 )
@@ -134,3 +134,13 @@ def test_rules_of_each_entry():
         lambda a, b: [r := Rules(each=True), *(r.real("x", x, "positive", shape=None) for x in (a, b))][0].valid
     )
     assert valid(jnp.array([1.0, -1.0]), jnp.array([[1.0], [jnp.inf]])).tolist() == [[True, False], [False, False]]
+
+
+def test_what_is_not_valid_is_blanked_with_its_derivatives():
+    tree = {"real": jnp.ones((2, 3)), "count": jnp.ones((2,), int), "flag": jnp.array([True, True]), "name": "x"}
+    found = nan_unless(jnp.array([True, False]), tree)
+    assert found["real"][0].tolist() == [1, 1, 1] and jnp.all(jnp.isnan(found["real"][1]))
+    assert found["count"].tolist() == [1, -1] and found["flag"].tolist() == [True, False] and found["name"] == "x"
+    slope = jax.grad(lambda x, valid, constant: nan_unless(valid, 2 * x, constant=constant))
+    assert [float(slope(1.0, True, constant)) for constant in (False, True)] == [2, 2]
+    assert jnp.isnan(slope(1.0, False, False)) and slope(1.0, False, True) == 0

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Real
 
-from .._checks import as_real, describe, fail, in_domain, is_bits, is_concrete, key_fits, patterns_fit, shape_is
+from .._checks import Rules, as_real, fail, is_bits, key_fits, shape_is
 from .._misc import default_float, matmul
 from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, ScalarLike
 from ._draw import number, unless_nan
@@ -45,11 +45,10 @@ def flip(
     """
     pattern = _pattern(pattern)
     centre = number("centre", centre, "finite").astype(pattern.dtype)
-    wrong = is_bits(pattern) & (centre == 0)
-    if is_concrete(wrong) and wrong:
-        fail("pattern", "signs ±1 (`centre=0.5` exchanges 0 and 1)", describe(pattern))
+    rules, signs = Rules(), lambda pattern, centre: ~(is_bits(pattern) & (centre == 0))
+    rules.holds("pattern", signs, "signs ±1 (`centre=0.5` exchanges 0 and 1)", pattern, centre)
     chosen, known = _chosen(pattern.size, fraction, key)
-    return unless_nan(jnp.where(wrong, jnp.nan, known), jnp.where(chosen, 2 * centre - pattern, pattern))
+    return unless_nan(jnp.where(rules.valid, known, jnp.nan), jnp.where(chosen, 2 * centre - pattern, pattern))
 
 
 def mask(
@@ -206,18 +205,17 @@ def best_match(likeness: Float[Array, " patterns"], odd: Bool[Array, ""]) -> tup
 
 
 def _pattern(pattern: ArrayLike) -> Float[Array, " neurons"]:
-    shape_is("pattern", pattern, (None,), "(neurons,): use `jax.vmap` for more than one")
-    if jnp.size(pattern) == 0:
+    names = "(neurons,): use `jax.vmap` for more than one"
+    pattern = Rules().real("pattern", pattern, "finite", shape=(None,), names=names)
+    if not pattern.size:
         fail("pattern", "at least one neuron", "none")
-    in_domain("pattern", pattern, "finite")
-    return as_real("pattern", pattern)
+    return pattern
 
 
 def _patterns_and_state(
     patterns: ArrayLike, state: ArrayLike
 ) -> tuple[Float[Array, "patterns neurons"], Float[Array, " neurons"]]:
-    patterns, state = as_real("patterns", patterns), as_real("state", state)
-    patterns_fit("patterns", patterns)
+    patterns, state = Rules().patterns("patterns", patterns), as_real("state", state)
     shape_is("state", state, (patterns.shape[1],), "(neurons,)")
     return patterns, state
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least, fail, key_fits, shape_is, sieved
-from .._misc import default_float
+from .._checks import at_least, fail, key_fits, sieved
+from .._misc import default_float, nan_unless
 from .._types import Array, ArrayLike, Float, Patterns, PRNGKey, ScalarLike
 
 
@@ -276,13 +276,12 @@ def orthogonal_patterns(
 
 def number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
     """One number of a domain; NaN for a traced one outside of it."""
-    shape_is(argument, value, ())
-    return sieved(argument, value, domain)
+    return sieved(argument, value, domain, shape=())
 
 
 def unless_nan(number: Float[Array, ""], drawn: Array) -> Array:
     """NaN instead of what was drawn with a number that is none."""
-    return jnp.where(jnp.isnan(number), jnp.nan, drawn)
+    return nan_unless(~jnp.isnan(number), drawn, constant=True)
 
 
 def _counts(num_patterns: int, num_neurons: int, *key: PRNGKey) -> None:

@@ -14,7 +14,7 @@ import optax
 import optimistix as optx
 from jax.flatten_util import ravel_pytree
 
-from .._checks import as_real, at_least, describe, fail, in_domain, is_concrete, key_fits, kind
+from .._checks import Rules, at_least, describe, fail, is_concrete, key_fits, kind
 from .._misc import as_inexact
 from .._progress import progress_bar
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
@@ -153,32 +153,18 @@ def tune(
     assert found.at_bound["y"]
     ```
     """
-    if not isinstance(parameters, Mapping):
-        fail("parameters", "a dictionary of numbers or arrays by name", kind(parameters))
-    start = {name: as_real(name, x) for name, x in parameters.items()}
-    if not start:
-        fail("parameters", "at least one parameter", "none")
-    for name, x in start.items():
-        if not is_concrete(x):
-            fail(name, "numbers, outside of `jax.jit`: a search is steered from Python", "a traced value")
-        if not x.size:
-            fail(name, "at least one number", "none")
-        in_domain(name, x, "finite")
-    if not isinstance(method, optx.AbstractMinimiser) and not (method is None or hasattr(method, "update")):
-        fail("method", "an optax optimiser or an optimistix minimiser", repr(method))
     at_least("num_steps", num_steps, 1)
     at_least("num_repeats", num_repeats, 1)
-    tolerance = as_real("tolerance", tolerance)
-    in_domain("tolerance", tolerance, "positive")
+    if not isinstance(method, optx.AbstractMinimiser) and not (method is None or hasattr(method, "update")):
+        fail("method", "an optax optimiser or an optimistix minimiser", repr(method))
+    tolerance = Rules().real("tolerance", tolerance, "positive")
+    start = _checked(parameters)
     scales, unravel = scales_of(start, bounds or {})
     keys = None
     if key is not None:
         key_fits("key", key)
         keys = jr.split(key, num_repeats)
-    shape = jax.eval_shape(objective, start, *([] if keys is None else [keys[0]]))
-    if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
-        fail("objective", "a function that returns one real number", f"{shape}")
-
+    _objective_fits(objective, start, keys)
     inner = _Repeated(objective, value_and_grad, start, keys, None)
     log = Log(_Repeated(objective, value_and_grad, start, keys, scales), scales)
     u = scales.inside()
@@ -204,6 +190,26 @@ def tune(
     )
     out = _result(log, scales, unravel, inner, keys is not None, max(before.mismatch, after.mismatch), failures)
     return raise_unless_okay(out, out.result) if throw else out
+
+
+def _objective_fits(objective: Callable, start: dict[str, Array], keys: Any) -> None:
+    shape = jax.eval_shape(objective, start, *([] if keys is None else [keys[0]]))
+    if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
+        fail("objective", "a function that returns one real number", f"{shape}")
+
+
+def _checked(parameters: Any) -> dict[str, Array]:
+    if not isinstance(parameters, Mapping):
+        fail("parameters", "a dictionary of numbers or arrays by name", kind(parameters))
+    start = {name: Rules().real(name, x, "finite", shape=None) for name, x in parameters.items()}
+    if not start:
+        fail("parameters", "at least one parameter", "none")
+    for name, x in start.items():
+        if not is_concrete(x):
+            fail(name, "numbers, outside of `jax.jit`: a search is steered from Python", "a traced value")
+        if not x.size:
+            fail(name, "at least one number", "none")
+    return start
 
 
 class _Repeated(eqx.Module):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, at_least, in_domain, shape_is
+from .._checks import at_least, sieved
 from .._misc import as_inexact
 from .._roots import bracket, implicit
 from .._types import Array, Scalar, ScalarLike
@@ -53,9 +53,7 @@ def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[
     if num_patterns is not None:
         at_least("num_patterns", num_patterns, 2)
     if not callable(delay):
-        shape_is("delay", delay, ())
-        in_domain("delay", delay, "finite")
-        delay = as_real("delay", delay)
+        delay = sieved("delay", delay, "finite", shape=())
     return _critical_gain(num_patterns, delay)
 
 

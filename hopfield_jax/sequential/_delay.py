@@ -6,10 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import as_real, at_least, fail, in_domain
+from .._checks import as_real, at_least, fail
 from .._results import RESULTS, is_okay, outcome, raise_unless_okay
 from .._types import Array, Float, Scalar, ScalarLike
-from ._gain import options_of, run_at
+from ._gain import check_gains, options_of, run_at
 from ._network import InputDrivenNetwork, check_orthogonal
 from ._saliency import escape_time
 
@@ -75,10 +75,7 @@ def measure_delay(
     run fails and `throw`.
     """
     check_orthogonal("network", network.patterns)
-    gains = as_real("gains", gains)
-    if gains.ndim != 1 or not gains.size:
-        fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
-    in_domain("gains", gains, "positive")
+    gains = check_gains(gains)
     for name in ("saliency", "key"):
         if name in options:
             fail(name, "no such option here: every run starts with its gain as saliency and has no noise", "one")

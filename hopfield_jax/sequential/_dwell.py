@@ -18,7 +18,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import fail, in_domain
+from .._checks import Rules, fail
 from .._generating import HardTanh
 from .._integrate import tolerances
 from .._misc import matmul
@@ -42,7 +42,7 @@ class ExactDwell(eqx.Module):
     def __check_init__(self):
         for name, x in (("rtol", self.rtol), ("atol", self.atol)):
             if x is not None:
-                in_domain(f"ExactDwell.{name}", x, "nonnegative")
+                Rules().real(f"ExactDwell.{name}", x, "nonnegative")
 
     def parts(
         self, network: InputDrivenNetwork, state: Any

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._checks import as_real, at_least, fail, in_domain, is_concrete
+from .._checks import Rules, as_real, at_least, fail
 from .._misc import as_inexact, binomial_error
 from .._results import (
     RESULTS,
@@ -21,7 +21,7 @@ from .._results import (
     with_error,
 )
 from .._threshold import Threshold, bisect
-from .._types import Array, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
+from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._network import InputDrivenNetwork
 from ._outcome import Ending
 from ._retrieve import SequenceRun, check_key, conditions, enough_steps, retrieve_sequence
@@ -102,10 +102,7 @@ def scan_gains(
     assert scan.collapsed.tolist() == [True, False]
     ```
     """
-    gains = as_real("gains", gains)
-    if gains.ndim != 1 or not gains.size:
-        fail("gains", "shape (gains,), at least one", f"shape {gains.shape}")
-    in_domain("gains", gains, "positive")
+    gains = check_gains(gains)
     at_least("batch_size", batch_size, 1)
     t1, saliency = as_real("t1", t1), None if saliency is None else as_real("saliency", saliency)
     options = options_of(network, start=start, t1=t1, key=key, **options)
@@ -193,11 +190,9 @@ def find_critical_gain(
     if num_trials > 1 and key is None:
         fail("key", "a key for several trials", None)
     t1, saliency = as_real("t1", t1), None if saliency is None else as_real("saliency", saliency)
-    lower, upper = as_real("lower", lower), as_real("upper", upper)
-    for name, x in (("lower", lower), ("upper", upper)):
-        in_domain(name, x, "positive")
-    if is_concrete(lower) and is_concrete(upper) and not float(lower) < float(upper):
-        fail("upper", f"a gain above lower = {float(lower):g}", f"{float(upper):g}")
+    rules = Rules()
+    lower, upper = rules.real("lower", lower, "positive"), rules.real("upper", upper, "positive")
+    rules.holds("upper", lambda upper, lower: upper > lower, "a gain above lower = {1:g}", upper, lower)
     options = options_of(network, t1=t1, key=key, **options)
     keys = None if key is None else jr.split(key, num_trials)
     out = _find(network, lower, upper, saliency, options, keys, num_iterations)
@@ -271,7 +266,7 @@ def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
     for name in ("saveat", "throw"):
         if name in options:
             fail(name, "no such option here: no trajectory is kept and no run raises", options[name])
-    check_key(network, options.get("key"))
+    check_key(network, options.get("key"), Rules())
     dt0, key, solver = (options.get(name) for name in ("dt0", "key", "solver"))
     room = enough_steps(network, options["t1"], dt0, key, solver, options.get("max_transitions", 64))
     least = {"max_steps": room, "until_collapse": network.input is None}
@@ -279,6 +274,13 @@ def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
         name: as_inexact(x) for name, x in options.items() if name in ("dt0", "level", "margin") and x is not None
     }
     return least | options | numbers | {"throw": False, "saveat": jnp.zeros(1)}
+
+
+def check_gains(gains: ArrayLike) -> Array:
+    gains = Rules().real("gains", gains, "positive", shape=(None,), names="(gains,)")
+    if not gains.size:
+        fail("gains", "at least one", f"shape {gains.shape}")
+    return gains
 
 
 @eqx.filter_jit

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from .._checks import as_real, fail, in_domain, patterns_fit, shape_is, sieved
-from .._misc import matmul
+from .._checks import Rules, fail
+from .._misc import matmul, nan_unless
 from .._types import Array, Float, Patterns, ScalarLike
 
 
@@ -46,19 +46,17 @@ def learn_transitions(
     assert jnp.argmax(learned, axis=0)[:3].tolist() == [2, 3, 1]  # 0 → 2 → 1 → 3
     ```
     """
-    patterns, shown = as_real("patterns", patterns), as_real("shown", shown)
-    patterns_fit("patterns", patterns)
-    shape_is("shown", shown, (None, patterns.shape[1]), "(times, neurons)")
+    rules = Rules()
+    patterns = rules.patterns("patterns", patterns)
+    shown = rules.real("shown", shown, "finite", shape=(None, patterns.shape[1]), names="(times, neurons)")
     if len(shown) < 2:
         fail("shown", "at least two times", len(shown))
-    in_domain("shown", shown, "finite")
-    for name, x in (("dt", dt), ("tau_trace", tau_trace)):
-        shape_is(name, x, ())
-    return _learn(patterns, shown, sieved("dt", dt, "positive"), sieved("tau_trace", tau_trace, "positive"))
+    dt, tau_trace = rules.real("dt", dt, "positive"), rules.real("tau_trace", tau_trace, "positive")
+    return _learn(patterns, shown, dt, tau_trace, rules.valid)
 
 
 @jax.jit
-def _learn(patterns, shown, dt, tau_trace) -> Array:
+def _learn(patterns, shown, dt, tau_trace, valid) -> Array:
     overlaps = matmul(shown, patterns.T) / patterns.shape[1]
     keep = jnp.exp(-dt / tau_trace)
 
@@ -72,4 +70,4 @@ def _learn(patterns, shown, dt, tau_trace) -> Array:
     start = jnp.zeros_like(overlaps[0]), jnp.zeros((len(patterns), len(patterns)), overlaps.dtype)
     weights = jnp.maximum(jax.lax.scan(show, start, overlaps)[0][1], 0)
     largest = jnp.max(weights, axis=0, keepdims=True)
-    return weights / jnp.where(largest > 0, largest, 1)
+    return nan_unless(valid, weights / jnp.where(largest > 0, largest, 1))

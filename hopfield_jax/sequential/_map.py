@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Real
 
 from .._checks import Rules, at_least
-from .._misc import as_inexact, matmul
+from .._misc import as_inexact, matmul, nan_unless
 from .._results import card
 from .._roots import bracket, implicit
 from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
@@ -154,13 +154,16 @@ def _follow(
     )
     _, _, _, end_time, ending = carry
     valid &= ending != Ending.invalid
+    found = {
+        "order": jnp.concatenate([start[None], order[:-1]]),
+        "switch_times": times[:-1],
+        "dwell_times": dwells[:-1],
+        "saliency": jnp.concatenate([saliency[None], saliencies[:-1]]),
+        "end_time": end_time,
+    }
     return SaliencyRun(
-        order=jnp.where(valid, jnp.concatenate([start[None], order[:-1]]), -1),
-        switch_times=jnp.where(valid, times[:-1], jnp.nan),
-        dwell_times=jnp.where(valid, dwells[:-1], jnp.nan),
-        saliency=jnp.where(valid, jnp.concatenate([saliency[None], saliencies[:-1]]), jnp.nan),
+        **nan_unless(valid, found, constant=True),
         num_transitions=jnp.sum(order[:-1] >= 0, dtype=jnp.int32),
-        end_time=jnp.where(valid, end_time, jnp.nan),
         collapsed=ending == Ending.collapse,
         ending=ending,
     )
@@ -208,8 +211,7 @@ def _next(drive, leads, delay, max_transitions: int, carry, i):
         end_time,
         ending,
     )
-    outputs = jnp.where(switches, successor, -1), time + dwell, dwell, now
-    return carry, (outputs[0], *(jnp.where(switches, x, jnp.nan) for x in outputs[1:]))
+    return carry, nan_unless(switches, (successor, time + dwell, dwell, now), constant=True)
 
 
 def _switch_time(crossing: Scalar, largest: Callable, delay: Callable) -> Scalar:

@@ -1,13 +1,12 @@
 """Networks whose slow reasoning state shapes the synapses of the fast neurons (input-driven plasticity)."""
 
-import operator
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, as_real, domain, fail, increasing, is_concrete, kind, patterns_fit, shape_is
+from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, kind, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
 from .._misc import inner, matmul
@@ -40,7 +39,7 @@ class SaliencyNetwork(AbstractEnergyDynamics):
     input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
-        patterns_fit("SaliencyNetwork.patterns", self.patterns)
+        Rules().patterns("SaliencyNetwork.patterns", self.patterns)
         shape_is("SaliencyNetwork.saliency", self.saliency, (len(self.patterns),), "(patterns,)")
 
     def layers(self) -> Layer:
@@ -66,7 +65,7 @@ class InputProtocol(Checked):
     values: Parameter[Float[Array, "inputs neurons"]] = eqx.field(metadata=domain("finite", ndim=2))
 
     def __check_init__(self):
-        increasing("InputProtocol.times", self.times)
+        Rules().times("InputProtocol.times", self.times)
         shape_is("InputProtocol.values", self.values, (len(self.times), None), "(inputs, neurons)")
 
     def __call__(self, t: ScalarLike) -> Float[Array, " neurons"]:
@@ -134,7 +133,7 @@ class InputDrivenNetwork(AbstractDynamics):
     input: InputProtocol | None = None
 
     def __check_init__(self):
-        patterns_fit("InputDrivenNetwork.patterns", self.patterns)
+        Rules().patterns("InputDrivenNetwork.patterns", self.patterns)
         check_transitions("InputDrivenNetwork.transitions", self.transitions, len(self.patterns))
         if not isinstance(self.units, AbstractGeneratingFunction):
             fail("InputDrivenNetwork.units", "a generating function", kind(self.units))
@@ -147,10 +146,7 @@ class InputDrivenNetwork(AbstractDynamics):
         **Arguments:** `start`, its index, may be traced; `saliency`, a number. **Raises:** `ValueError` for an index
         outside the patterns.
         """
-        if is_concrete(start):
-            start = operator.index(start)
-            if not 0 <= start < len(self.patterns):
-                fail("start", f"a memory from 0 to {len(self.patterns) - 1}", start)
+        start = Rules().index("start", start, len(self.patterns), "a memory")
         slow = as_real("saliency", saliency).astype(self.patterns.dtype) * self.patterns[start]
         return {"fast": (1 + self.input_coupling.astype(slow.dtype)) * slow, "slow": slow}
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, at_least, describe, fail, in_domain, increasing, is_concrete, key_fits, kind
+from .._checks import Rules, as_real, at_least, fail, is_concrete, key_fits, kind
 from .._integrate import Noise, integrate
 from .._misc import matmul
-from .._results import RESULTS, Setting, Steps, card, describe_result, is_okay, raise_unless_okay
+from .._results import RESULTS, Setting, Steps, Trajectory, card, describe_result, is_okay, raise_unless_okay
 from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
 from ._dwell import ExactDwell
 from ._network import InputDrivenNetwork
@@ -141,53 +141,44 @@ def retrieve_sequence(
     if not isinstance(network, InputDrivenNetwork):
         fail("network", "an InputDrivenNetwork", kind(network))
     at_least("max_transitions", max_transitions, 1)
-    saliency, t1 = as_real("saliency", saliency), as_real("t1", t1)
-    level, margin = as_real("level", level), as_real("margin", margin)
-    for name, x, inside in (("saliency", saliency, "finite"), ("t1", t1, "positive")):
-        in_domain(name, x, inside)
-    for name, x in (("level", level), ("margin", margin)):
-        in_domain(name, x, "probability")
-    check_key(network, key)
-    if key is not None and dt0 is None:
-        dt0 = network.tau_fast / _STEPS_OF_NOISE
+    rules = Rules()
+    start = rules.index("start", start, len(network.patterns), "a memory")
+    saliency, t1 = rules.real("saliency", saliency, "finite"), rules.real("t1", t1, "positive")
+    level, margin = rules.real("level", level, "probability"), rules.real("margin", margin, "probability")
+    check_key(network, key, rules)
+    if network.input is not None:
+        rules.times("InputProtocol.times", network.input.times)
     if until_collapse and network.input is not None:
         fail("until_collapse", "False, as external input may wake the network again", True)
     if saveat is not None:
-        saveat = as_real("saveat", saveat)
-        increasing("saveat", saveat)
-        known = is_concrete(saveat) and is_concrete(t1)
-        if known and not 0 <= np.asarray(saveat)[0] <= np.asarray(saveat)[-1] <= np.asarray(t1):
-            fail("saveat", f"times between 0 and t1 = {float(t1):g}", describe(saveat))
+        saveat = rules.times("saveat", saveat)
+        within = lambda times, t1: (times[0] >= 0) & (times[-1] <= t1)  # noqa: E731
+        rules.holds("saveat", within, "times between 0 and t1 = {1:g}", saveat, t1)
     if dt0 is not None:
         dt0 = as_real("dt0", dt0)
+    elif key is not None:
+        dt0 = network.tau_fast / _STEPS_OF_NOISE
     if max_steps is None:
         max_steps = enough_steps(network, t1, dt0, key, solver, max_transitions)
-    options = {
-        "dt0": dt0,
-        "solver": solver,
-        "stepsize_controller": stepsize_controller,
-        "adjoint": adjoint,
-        "max_steps": max_steps,
-    }
-    state = network.begin(start, saliency=saliency)  # checks the start
+    control = {"stepsize_controller": stepsize_controller}
+    options = control | {"dt0": dt0, "solver": solver, "adjoint": adjoint, "max_steps": max_steps}
     if isinstance(solver, ExactDwell):
         if key is not None:
             fail("solver", "another solver with noise", "ExactDwell")
         if stepsize_controller is not None:
             fail("stepsize_controller", "none with ExactDwell, which has its own", kind(stepsize_controller))
-        solver.parts(network, state)  # checks the network
-    start = jnp.asarray(start, jnp.int32)
-    out = _retrieve(network, start, saliency, t1, key, saveat, level, margin, options, max_transitions, until_collapse)
+        solver.parts(network, network.begin(start, saliency=saliency))  # checks the network
+    numbers = start, saliency, t1, level, margin
+    out = _retrieve(network, *numbers, key, saveat, options, max_transitions, until_collapse, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
-def check_key(network: InputDrivenNetwork, key: PRNGKey | None) -> None:
-    """Raises if the network has noise and there is no key; traced noise then makes the result invalid."""
+def check_key(network: InputDrivenNetwork, key: PRNGKey | None, rules: Rules) -> None:
+    """A network with noise needs a key."""
     if key is not None:
-        key_fits("key", key)
-    noises = network.noise_fast, network.noise_slow
-    if key is None and any(is_concrete(s) and np.any(np.asarray(s) > 0) for s in noises):
-        fail("key", "a key, as the network has noise", None)
+        return key_fits("key", key)
+    for noise in (network.noise_fast, network.noise_slow):
+        rules.holds("key", lambda noise: noise == 0, "a key, as the network has noise", noise, got="None")
 
 
 def enough_steps(
@@ -212,37 +203,10 @@ def enough_steps(
 
 @eqx.filter_jit
 def _retrieve(
-    network, start, saliency, t1, key, times, level, margin, options, max_transitions: int, until_collapse: bool
+    network, start, saliency, t1, level, margin, key, times, options, max_transitions: int, until_collapse: bool, valid
 ) -> SequenceRun:
-    def read(t, y, args) -> dict[str, Array]:
-        """Overlaps, saliencies and their rates of change."""
-        values, rates = jax.jvp(
-            lambda y: (network.overlap(y), network.saliency(y)), (y,), (network.vector_field(t, y),)
-        )
-        return {"overlap": values[0], "saliency": values[1], "overlap_rate": rates[0], "saliency_rate": rates[1]}
-
-    valid = _is_valid(network, start, t1, key, times, level, margin)
     t1 = jnp.where(valid, t1, jnp.nan)  # nothing is integrated, and the answer is NaN
-    state = network.begin(start, saliency=saliency)
-    if isinstance(options["solver"], ExactDwell):
-        parts = options["solver"].parts(network, state)
-        options = options | dict(zip(("solver", "stepsize_controller"), parts, strict=True))
-
-    def lost(t, y, args) -> Array:
-        weak = jnp.max(jnp.abs(network.overlap(y))) < level
-        return weak & (jnp.max(network.saliency(y)) <= network.escape_level())
-
-    path = integrate(
-        network,
-        state,
-        until=lost if until_collapse else None,
-        t1=t1,
-        noise=None if key is None else Noise(network.diffusion, key),
-        jump_times=None if network.input is None else network.input.times,
-        every_step=read,
-        throw=False,
-        **options,
-    )
+    path = _path(network, start, saliency, t1, level, key, options, until_collapse)
     steps = cast(Steps, path.steps)
     if times is None:
         times = jnp.linspace(0, 1, 201, dtype=steps.times.dtype) * t1.astype(steps.times.dtype)
@@ -289,18 +253,35 @@ def _retrieve(
     )
 
 
-def _is_valid(network, start, t1, key, times, level, margin) -> Bool[Array, ""]:
-    """What `retrieve_sequence` cannot see of traced arguments."""
-    valid = (start >= 0) & (start < len(network.patterns))
-    for x in (level, margin):
-        valid &= (x >= 0) & (x <= 1)
-    if times is not None:
-        valid &= jnp.all(times[1:] > times[:-1]) & (times[0] >= 0) & (times[-1] <= t1.astype(times.dtype))
-    if key is None:
-        valid &= (network.noise_fast == 0) & (network.noise_slow == 0)
-    if network.input is not None:
-        valid &= jnp.all(network.input.times[1:] > network.input.times[:-1])
-    return valid
+def _path(network, start, saliency, t1, level, key, options, until_collapse: bool) -> Trajectory:
+    """The solve, of which overlaps, saliencies and their rates of change are kept at every step."""
+
+    def read(t, y, args) -> dict[str, Array]:
+        values, rates = jax.jvp(
+            lambda y: (network.overlap(y), network.saliency(y)), (y,), (network.vector_field(t, y),)
+        )
+        return {"overlap": values[0], "saliency": values[1], "overlap_rate": rates[0], "saliency_rate": rates[1]}
+
+    state = network.begin(start, saliency=saliency)
+    if isinstance(options["solver"], ExactDwell):
+        parts = options["solver"].parts(network, state)
+        options = options | dict(zip(("solver", "stepsize_controller"), parts, strict=True))
+
+    def lost(t, y, args) -> Array:
+        weak = jnp.max(jnp.abs(network.overlap(y))) < level
+        return weak & (jnp.max(network.saliency(y)) <= network.escape_level())
+
+    return integrate(
+        network,
+        state,
+        until=lost if until_collapse else None,
+        t1=t1,
+        noise=None if key is None else Noise(network.diffusion, key),
+        jump_times=None if network.input is None else network.input.times,
+        every_step=read,
+        throw=False,
+        **options,
+    )
 
 
 def _ending(network, found, size, salient, salient_at_end, stable, first_saliency, collapsed, chance, result) -> Ending:

@@ -17,8 +17,9 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import as_real, describe, fail, in_domain, is_concrete
-from .._types import Array, ArrayLike, Bool, Float, Int, Scalar
+from .._checks import Rules, as_real, sieved
+from .._misc import nan_unless
+from .._types import Array, ArrayLike, Float, Int, Scalar
 from ._outcome import Regime
 
 Numbers = Float[Array, "..."]
@@ -95,8 +96,7 @@ def fixed_points(gain: NumbersLike) -> FixedPoints:
     assert (points.lower, points.upper) == (1.5, 3)
     ```
     """
-    in_domain("gain", gain, "positive")
-    return _fixed_points(as_real("gain", gain))
+    return _fixed_points(sieved("gain", gain, "positive"))
 
 
 def escape_time(saliency: NumbersLike) -> Numbers:
@@ -120,10 +120,8 @@ def escape_time(saliency: NumbersLike) -> Numbers:
     assert sequential.escape_time(1.0) == 0
     ```
     """
-    in_domain("saliency", saliency, "finite")
-    saliency = as_real("saliency", saliency)
-    time = jnp.log(jnp.where(saliency > 1, saliency, 1))
-    return jnp.where(jnp.isfinite(saliency), time, jnp.nan)
+    saliency = sieved("saliency", saliency, "finite")
+    return jnp.log(jnp.where(saliency <= 1, 1, saliency))
 
 
 def period(gain: NumbersLike) -> Numbers:
@@ -175,13 +173,11 @@ def gain_for_period(period: NumbersLike) -> Numbers:
     assert abs(sequential.gain_for_period(sequential.period(6.0)) - 6) < 1e-5
     ```
     """
-    time = as_real("period", period)
-    shortest = np.asarray(math.log(2), time.dtype)
-    if is_concrete(time) and not np.all(np.isfinite(known := np.asarray(time)) & (known >= shortest)):
-        fail("period", "finite numbers of at least log 2 = 0.6931, where the stable branch begins", describe(period))
-    valid = jnp.isfinite(time) & (time >= shortest)
-    time = jnp.where(valid, time, 1)
-    return jnp.where(valid, jnp.exp(time) / -jnp.expm1(-time), jnp.nan)
+    rules, time = Rules(each=True), as_real("period", period)
+    expected = "finite numbers of at least log 2 = 0.6931, where the stable branch begins"
+    rules.holds("period", lambda t: (t >= np.asarray(math.log(2), t.dtype)) & (t < np.inf), expected, time)
+    time = jnp.where(rules.valid, time, 1)
+    return jnp.where(rules.valid, jnp.exp(time) / -jnp.expm1(-time), jnp.nan)
 
 
 def iterate(gain: NumbersLike, saliency: NumbersLike, num_transitions: Int[ArrayLike, "..."]) -> Numbers:
@@ -302,45 +298,37 @@ def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
 
 
 def _arguments(gain: NumbersLike, saliency: NumbersLike, *counts: Int[ArrayLike, "..."]) -> list[Array]:
-    in_domain("gain", gain, "positive")
-    in_domain("saliency", saliency, "finite")
-    gain, saliency = as_real("gain", gain), as_real("saliency", saliency)
-    dtype = np.promote_types(gain.dtype, saliency.dtype)
-    numbers = [gain.astype(dtype), saliency.astype(dtype)]
+    """Gain, saliency and numbers of transitions in one type and shape, and where all are valid."""
+    rules = Rules(each=True)
+    numbers = [rules.real("gain", gain, "positive", shape=None), rules.real("saliency", saliency, "finite", shape=None)]
+    dtype = np.promote_types(numbers[0].dtype, numbers[1].dtype)
     for count in counts:
-        in_domain("num_transitions", count, "nonnegative")
-        count = as_real("num_transitions", count)
-        if is_concrete(count) and np.any(np.asarray(count) % 1 != 0):
-            fail("num_transitions", "whole numbers", describe(count))
-        numbers.append(count.astype(dtype))
-    return list(jnp.broadcast_arrays(*numbers))
-
-
-def _valid(gain: Array, saliency: Array) -> Bool[Array, "..."]:
-    return jnp.isfinite(gain) & (gain > 0) & jnp.isfinite(saliency)
+        numbers.append(rules.real("num_transitions", count, "nonnegative", shape=None))
+        rules.holds("num_transitions", lambda n: n % 1 == 0, "whole numbers", numbers[-1])
+    return list(jnp.broadcast_arrays(*(x.astype(dtype) for x in numbers), rules.valid))
 
 
 @jax.jit
-def _saliency_map(gain: Array, saliency: Array) -> Array:
+def _saliency_map(gain: Array, saliency: Array, valid: Array) -> Array:
     retrieved = saliency > 1
     z = jnp.where(retrieved, saliency, 2)
-    return jnp.where(_valid(gain, saliency), jnp.where(retrieved, gain * ((z - 1) / z), 0), jnp.nan)
+    return jnp.where(valid, jnp.where(retrieved, gain * ((z - 1) / z), 0), jnp.nan)
 
 
 def _fixed_points(gain: Array) -> FixedPoints:  # no jit: at κ = 4 it would turn an infinite derivative into NaN
-    exist = jnp.isfinite(gain) & (gain >= 4)
+    exist = gain >= 4
     gain = jnp.where(exist, gain, 5)
     factor = 1 + jnp.sqrt(gain - 4) / jnp.sqrt(gain)
     slope = 4 / (gain * jnp.square(factor))
     points = FixedPoints(2 / factor, 0.5 * gain * factor, 1 / slope, slope)
-    return jtu.tree_map(lambda x: jnp.where(exist, x, jnp.nan), points)
+    return nan_unless(exist, points, constant=True)
 
 
 @jax.jit
-def _iterate(gain: Array, saliency: Array, count: Array) -> tuple[Array, Array]:
+def _iterate(gain: Array, saliency: Array, count: Array, valid: Array) -> tuple[Array, Array]:
     """Z_n and the time of the n-th transition."""
-    last = _count(gain, saliency)
-    exists = (last > -2) & (count >= 0) & (count % 1 == 0) & ((last == -1) | (count <= last.astype(count.dtype)))
+    last = _count(gain, saliency, valid)
+    exists = valid & ((last == -1) | (count <= last.astype(count.dtype)))
     gain, start, n = jnp.where(exists, gain, 5), jnp.where(exists, saliency, 5), jnp.where(exists, count, 0)
     q, ratio = _rate(gain)
     cosh, sinh, exponent = _hyperbolic(q * jnp.square(n * ratio))
@@ -357,9 +345,9 @@ def _iterate(gain: Array, saliency: Array, count: Array) -> tuple[Array, Array]:
 
 
 @jax.jit
-def _count(gain: Array, saliency: Array) -> Int[Array, "..."]:
+def _count(gain: Array, saliency: Array, valid: Array) -> Int[Array, "..."]:
     gain, saliency = jax.lax.stop_gradient((gain, saliency))
-    valid, retrieved = _valid(gain, saliency), saliency > 1
+    retrieved = saliency > 1
     k, z = jnp.where(valid, gain, 5), jnp.where(valid & retrieved, saliency, 2)
     q, ratio = _rate(k)
     root = jnp.sqrt(jnp.abs(q))
@@ -375,14 +363,14 @@ def _count(gain: Array, saliency: Array) -> Int[Array, "..."]:
 
 
 @jax.jit
-def _regime(gain: Array, saliency: Array) -> Regime:
+def _regime(gain: Array, saliency: Array, valid: Array) -> Regime:
     def classify(gain: Scalar, count: Int[Array, ""]) -> Regime:
         out = Regime.where(gain > 4, Regime.periodic, Regime.critical)
         out = Regime.where(count == -1, out, Regime.collapse)
         out = Regime.where(count == 0, Regime.decay, out)
         return Regime.where(count == -2, Regime.invalid, out)
 
-    regimes = jax.vmap(classify)(gain.reshape(-1), _count(gain, saliency).reshape(-1))
+    regimes = jax.vmap(classify)(gain.reshape(-1), _count(gain, saliency, valid).reshape(-1))
     return jtu.tree_map(lambda x: x.reshape(gain.shape), regimes)
 
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from .._misc import nan_unless
 from .._results import Steps
 from .._roots import bracket, implicit
 from .._types import Array, Scalar
@@ -128,7 +129,7 @@ def interpolate(steps: Steps, times: Array, tau: Scalar, *, smooth: bool) -> tup
         saliency = free(x) + (a1 - free(1)) * _ramp(x * s) / _ramp(s)
     else:
         overlap, saliency = (1 - x) * m0 + x * m1, (1 - x) * a0 + x * a1
-    return jnp.where(known, overlap, jnp.nan), jnp.where(known, saliency, jnp.nan)
+    return nan_unless(known[:, 0], (overlap, saliency), constant=True)
 
 
 def _ramp(s: Array) -> Array:

@@ -1,7 +1,6 @@
 """Gains and weights at which the full network keeps wanted times: Newton's method through its switch times."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import diffrax as dfx
 import equinox as eqx
@@ -9,19 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, at_least, fail, in_domain, is_concrete, kind, shape_is
+from .._checks import Rules, at_least, fail, is_concrete, kind
 from .._generating import HardTanh
-from .._results import RESULTS, Setting, card, describe_result, is_okay, outcome, raise_unless_okay
+from .._misc import nan_unless
+from .._results import RESULTS, Setting, card, describe_result, is_okay, raise_unless_okay
 from .._types import Array, Float, Int, Scalar, ScalarLike
 from ._dwell import ExactDwell
 from ._gain import options_of
 from ._network import InputDrivenNetwork
 from ._retrieve import SequenceRun, conditions, retrieve_sequence
 from ._saliency import gain_for_period
-
-_FARTHEST = 0.7  # a Newton step, in the logarithm of a weight
-_ASCENT = 0.1  # in the same, as long as sequences collapse
-_SMALLEST = 1e-6
+from ._search import Measured, search
 
 
 class TunedGain(eqx.Module):
@@ -140,11 +137,10 @@ def tune_gain(
     assert abs(found.period - 1.5) < 1e-3 and abs(found.gain / found.gain_limit - 1) < 0.1
     ```
     """
-    period, tolerance = as_real("period", period), as_real("tolerance", tolerance)
-    shape_is("period", period, ())
-    in_domain("period", period, "positive")
-    options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 3)
-    out = _tune_gain(network, period, tolerance, options, num_transitions, max_evaluations)
+    options, num_transitions = _prepare(network, num_transitions, max_evaluations, options, 3)
+    rules = Rules()
+    period, tolerance = rules.real("period", period, "positive"), rules.real("tolerance", tolerance, "positive")
+    out = _tune_gain(network, period, tolerance, options, num_transitions, max_evaluations, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -197,16 +193,16 @@ def tune_dwell_times(
     assert found.residual < 1e-3
     ```
     """
-    dwell_times, tolerance = as_real("dwell_times", dwell_times), as_real("tolerance", tolerance)
-    options, num_transitions = _prepare(network, tolerance, num_transitions, max_evaluations, options, 4)
-    shape_is("dwell_times", dwell_times, (len(network.patterns),), "(patterns,)")
-    in_domain("dwell_times", dwell_times, "positive")
-    out = _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions, max_evaluations)
+    options, num_transitions = _prepare(network, num_transitions, max_evaluations, options, 4)
+    rules, shape = Rules(), (len(network.patterns),)
+    dwell_times = rules.real("dwell_times", dwell_times, "positive", shape=shape, names="(patterns,)")
+    tolerance = rules.real("tolerance", tolerance, "positive")
+    out = _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions, max_evaluations, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 def _prepare(
-    network: Any, tolerance: Array, num_transitions: int | None, max_evaluations: int, options: dict, rounds: int
+    network: Any, num_transitions: int | None, max_evaluations: int, options: dict, rounds: int
 ) -> tuple[dict, int]:
     """Checks what both functions are given; options and the length of a run, by default so many rounds."""
     if not isinstance(network, InputDrivenNetwork):
@@ -221,7 +217,6 @@ def _prepare(
     num_patterns = len(network.patterns)
     if is_concrete(network.transitions) and not _is_cycle(np.asarray(network.transitions)):
         fail("network.transitions", f"one cycle through all {num_patterns} memories", "others")
-    in_domain("tolerance", tolerance, "positive")
     if num_transitions is None:
         num_transitions = max(rounds * num_patterns, 24)
     at_least("num_transitions", num_transitions, 2 * num_patterns)
@@ -239,73 +234,6 @@ def _is_cycle(transitions: np.ndarray) -> bool:
         seen.add(memory)
         memory = int(np.argmax(edges[:, memory]))
     return memory == 0 and len(seen) == len(edges) == int(edges.sum())
-
-
-# --- the search ---
-
-
-class _Measured(NamedTuple):
-    """Times of a network, how far they are from settled, and how the run ended."""
-
-    values: Float[Array, " numbers"]
-    unsettled: Scalar
-    result: RESULTS
-
-
-class _Found(NamedTuple):
-    """The best point so far."""
-
-    x: Float[Array, " numbers"]
-    jacobian: Float[Array, "numbers numbers"]
-    measured: _Measured
-    error: Scalar
-
-
-def _search(measure: Callable, network: Any, x: Array, wanted: Array, tolerance: Array, most: int) -> tuple:
-    """Newton's method for measure(network, x).values = wanted, whose steps are shortened until they help; the root is
-    differentiable in the network and in what is wanted. Returns the root, what was measured, and the count."""
-
-    at = jax.lax.stop_gradient
-    still, target = jax.tree_util.tree_map(lambda a: at(a) if eqx.is_array(a) else a, (network, wanted))
-    with_jacobian = jax.jacfwd(lambda x: (lambda m: (m.values, m))(measure(still, x)), has_aux=True)
-
-    def go_on(state):
-        best, _, step, count = state
-        return (count < most) & ~(best.error <= 0.3 * tolerance) & (jnp.max(jnp.abs(step)) > _SMALLEST)
-
-    def move(state):
-        best, x, step, count = state
-        jacobian, measured = with_jacobian(x)
-        error = jnp.max(jnp.abs(measured.values / target - 1))
-        better = (error < best.error) & jnp.all(jnp.isfinite(jacobian))
-        lost = jnp.isinf(best.error) & ~better  # nothing but collapses so far: more gain
-        here = _Found(x, jacobian, measured, jnp.where(better, error, jnp.inf))
-        best = jax.tree_util.tree_map(lambda a, b: jnp.where(better | lost, a, b), here, best)
-        newton = jnp.linalg.solve(jnp.where(better, jacobian, jnp.eye(x.size, dtype=x.dtype)), target - measured.values)
-        newton *= jnp.minimum(1, _FARTHEST / jnp.max(jnp.abs(newton)))
-        step = jnp.where(better, newton, jnp.where(lost, _ASCENT, 0.25 * step))
-        step = jnp.where(jnp.all(jnp.isfinite(step)), step, 0)
-        return best, best.x + step, step, count + 1
-
-    x = at(x)
-    shapes = jax.eval_shape(with_jacobian, x)[1]
-    nothing = jax.tree_util.tree_map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    none = _Found(x, jnp.eye(x.size, dtype=x.dtype), nothing, jnp.array(jnp.inf, x.dtype))
-    best, _, _, count = jax.lax.while_loop(go_on, move, (none, x, jnp.ones_like(x), jnp.array(0)))
-    best = jax.tree_util.tree_map(lambda a, b: a if eqx.is_array(a) else b, at(best), best)
-
-    root = jax.lax.custom_root(
-        lambda x: measure(network, x).values - wanted,
-        best.x,
-        lambda _, found: found,
-        lambda _, residual: jnp.linalg.solve(best.jacobian, residual),
-    )
-    reached = (best.error <= tolerance) & (best.measured.unsettled <= tolerance)
-    valid = jnp.all(jnp.isfinite(target) & (target > 0))
-    result = outcome((~reached, RESULTS.no_period))
-    result = RESULTS.where(is_okay(best.measured.result), result, best.measured.result)
-    result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
-    return root, best, count, result
 
 
 def _rounds(run: SequenceRun, num_patterns: int) -> tuple[Array, Array, Array]:
@@ -327,26 +255,26 @@ def _run(network: InputDrivenNetwork, first: Array, t1: Array, options: dict) ->
 
 
 @eqx.filter_jit
-def _tune_gain(network, period, tolerance, options, num_transitions: int, most: int) -> TunedGain:
+def _tune_gain(network, period, tolerance, options, num_transitions: int, most: int, valid) -> TunedGain:
     t1 = num_transitions * period
     options = options_of(network, t1=t1, **options)
     options.pop("t1")
 
-    def measure(network: InputDrivenNetwork, x: Array) -> _Measured:
+    def measure(network: InputDrivenNetwork, x: Array) -> Measured:
         network = eqx.tree_at(lambda n: n.gain, network, jnp.exp(x[0]))
         run, result = _run(network, period, t1, options)
         last = _rounds(run, len(network.patterns))[0][1]
         value = jnp.mean(last)
-        return _Measured(value[None], jnp.max(jnp.abs(last / value - 1)), result)
+        return Measured(value[None], jnp.max(jnp.abs(last / value - 1)), result)
 
     scaled = period / network.tau_slow
     limit = jnp.exp(2 * scaled) / jnp.expm1(scaled)
     level = network.escape_level()
     first = jnp.log(level * jnp.where(scaled < jnp.log(2.0), 4, limit))
-    x, best, count, result = _search(measure, network, first[None], period[None], tolerance, most)
+    x, best, count, result = search(measure, network, first[None], period[None], tolerance, most, valid)
     fine = is_okay(result)
     gain = jnp.exp(x[0])
-    keep = lambda value: jnp.where(fine, value, jnp.nan)  # noqa: E731
+    keep = lambda value: nan_unless(fine, value, constant=True)  # noqa: E731
     return TunedGain(
         gain=keep(gain),
         period=keep(best.measured.values[0]),
@@ -361,7 +289,9 @@ def _tune_gain(network, period, tolerance, options, num_transitions: int, most: 
 
 
 @eqx.filter_jit
-def _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions: int, most: int) -> TunedDwellTimes:
+def _tune_dwell_times(
+    network, dwell_times, tolerance, options, num_transitions: int, most: int, valid
+) -> TunedDwellTimes:
     num_patterns = len(network.patterns)
     t1 = num_transitions * jnp.mean(dwell_times)
     options = options_of(network, t1=t1, **options)
@@ -369,20 +299,20 @@ def _tune_dwell_times(network, dwell_times, tolerance, options, num_transitions:
     edges = (network.transitions > 0).astype(network.transitions.dtype)
     source = jnp.argmax(edges, axis=1)
 
-    def measure(network: InputDrivenNetwork, x: Array) -> _Measured:
+    def measure(network: InputDrivenNetwork, x: Array) -> Measured:
         network = eqx.tree_at(lambda n: n.transitions, network, edges * jnp.exp(x)[:, None])
         run, result = _run(network, dwell_times[0], t1, options)
         (before, last), memories, _ = _rounds(run, num_patterns)
         values = jnp.full(num_patterns, jnp.nan, last.dtype).at[memories].set(last)
-        return _Measured(values, jnp.max(jnp.abs(last / before - 1)), result)
+        return Measured(values, jnp.max(jnp.abs(last / before - 1)), result)
 
     scaled = dwell_times / network.tau_slow
     # The logarithm of the closed form, with the sum of all in one round.
     limit = scaled + jnp.log(-jnp.expm1(-jnp.sum(scaled))) - jnp.log(-jnp.expm1(-scaled[source]))
     first = limit + jnp.log(network.escape_level() / network.gain)
-    x, best, count, result = _search(measure, network, first, dwell_times, tolerance, most)
+    x, best, count, result = search(measure, network, first, dwell_times, tolerance, most, valid)
     fine = is_okay(result)
-    keep = lambda value: jnp.where(fine, value, jnp.nan)  # noqa: E731
+    keep = lambda value: nan_unless(fine, value, constant=True)  # noqa: E731
     return TunedDwellTimes(
         transitions=keep(edges * jnp.exp(x)[:, None]),
         dwell_times=keep(best.measured.values),
