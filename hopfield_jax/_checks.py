@@ -1,9 +1,9 @@
-"""Checks of arguments: one message format, each rule stated once.
+"""Validation of arguments: one message format, each rule stated once.
 
-A parameter of a module declares its domain, `beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))`. It is
-made an array at construction, where known values outside it raise `ValueError`; `is_valid` evaluates traced ones.
-A verb states the rules of its other arguments with `Rules`: known values raise, traced ones are counted in
-`Rules.valid`, which goes into the compiled core; the answer is then `RESULTS.invalid_parameter` and NaN.
+A module declares the domain of a parameter, `beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))`. The
+constructor casts it to an array and raises `ValueError` for concrete values outside the domain; `is_valid` evaluates
+traced ones. A verb states the rules of its other arguments with `Rules`: concrete values raise, traced ones set
+`Rules.valid`, which is passed to the compiled core and gives `RESULTS.invalid_parameter` and NaN.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ import numpy as np
 from ._misc import as_inexact, nan_unless
 from ._types import Array, ArrayLike, Bool, PyTree
 
-_DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations that NumPy and JAX share
+_DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations shared by NumPy and JAX
     "real": ("numbers that are not NaN", lambda x: x == x),
     "finite": ("finite numbers", lambda x: abs(x) < np.inf),
     "positive": ("finite and positive", lambda x: (x > 0) & (x < np.inf)),
     "nonnegative": ("finite and not negative", lambda x: (x >= 0) & (x < np.inf)),
     "mask": ("finite, or -inf", lambda x: x < np.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
-    "cosine": ("within [-1, 1]", lambda x: abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # as computed ones are
+    "cosine": ("within [-1, 1]", lambda x: abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # allows for rounding
     "signed": (
         "signs ±1 (of patterns of 0 and 1 take `2 * patterns - 1`, or `hopfield_jax.classical.covariance(patterns, "
         "Bits(mean))` in a network of `coding=Bits(mean)`)",
@@ -39,19 +39,19 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations that NumPy and JA
     ),
     "duration": ("not negative, at most infinite", lambda x: x >= 0),
 }
-_LARGE = 2**16  # entries above which known arrays are checked where they are, not copied to the host
+_LARGE = 2**16  # larger concrete arrays are checked on their device instead of being copied to the host
 
 _KINDS = ("a number", "a vector", "a matrix", "an array of three axes")
 
 
 def fail(argument: str, expected: str, got: object) -> NoReturn:
-    """Raises the one error format: which argument, what was expected, what was got."""
+    """Raises `ValueError` in the common format: the argument, what was expected, what was got."""
     raise ValueError(f"`{argument}`: expected {expected}, got {got}.")
 
 
 @contextlib.contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Around imports of the libraries of an extra: says what to install where one is missing."""
+    """Context for imports of the libraries of an extra: the error says what to install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -61,15 +61,15 @@ def extra(name: str) -> Iterator[None]:
 
 
 def is_concrete(x: object) -> bool:
-    """Whether the values of `x` may be looked at now (models are also built inside traced code)."""
+    """Whether the values of `x` are concrete (models are also built inside traced code)."""
     return not isinstance(x, jax.core.Tracer)
 
 
 def describe(x: Any) -> str:
-    """A value for an error message: the number itself, or an array's shape with its extremes."""
+    """Describes a value for an error message: the number, or an array's shape and extremes."""
     values = np.asarray(x)
     if values.size <= 4:
-        if jnp.issubdtype(values.dtype, jnp.floating):  # a float32 of 0.1 is no 0.10000000149011612
+        if jnp.issubdtype(values.dtype, jnp.floating):  # prints 0.1 of float32 as 0.1, not 0.10000000149011612
             values = np.reshape([float(str(number)) for number in values.ravel()], values.shape)
         return str(values.tolist())
     bad = int(np.sum(~np.isfinite(values)))
@@ -78,14 +78,14 @@ def describe(x: Any) -> str:
 
 
 def kind(x: Any) -> str:
-    """What an object of a wrong kind is, for an error message."""
+    """Describes an object of a wrong type for an error message."""
     if isinstance(x, type):
         return f"the class {x.__name__} (an instance of it is made by calling it)"
     return f"an array of shape {jnp.shape(x)}" if eqx.is_array_like(x) and jnp.ndim(x) else type(x).__name__
 
 
 def as_real(argument: str, value: ArrayLike, dtype: Any = None) -> Array:
-    """`as_inexact`, whose error names the argument; what is known stays so under `jax.jit`, where it can be checked."""
+    """`as_inexact` with the argument's name in its error; concrete values stay concrete under `jax.jit`."""
     known = not any(isinstance(x, jax.core.Tracer) for x in jtu.tree_leaves(value))
     try:
         with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
@@ -98,12 +98,12 @@ def as_real(argument: str, value: ArrayLike, dtype: Any = None) -> Array:
 
 
 def takes(argument: str, function: Any, names: str) -> None:
-    """Raises unless `function` can be called with these arguments, by position."""
+    """Validates that `function` accepts these positional arguments."""
     if not callable(function):
         fail(argument, f"a function of ({names})", kind(function))
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some built-in functions have none
+    except ValueError:  # some built-in functions have no signature
         return
     try:
         signature.bind(*names.split(", "))
@@ -112,12 +112,12 @@ def takes(argument: str, function: Any, names: str) -> None:
 
 
 def is_bits(patterns: Array | np.ndarray) -> Any:
-    """Whether all entries are 0 or 1, and not all are 1; works on traced ones."""
+    """Whether all entries are 0 or 1, and not all are 1; also of traced ones."""
     return ((patterns == 0) | (patterns == 1)).all() & (patterns == 0).any()
 
 
 def no_list(argument: str, state: PyTree) -> None:
-    """Raises for a state that is a list of numbers, which JAX takes for as many states of one number each."""
+    """Raises for a state that is a list of numbers, which JAX treats as a pytree of scalars."""
     leaves = jtu.tree_leaves(state)
     if isinstance(state, list) and all(isinstance(x, int | float | np.number) for x in leaves):
         got = f"a list of {len(leaves)} numbers"
@@ -125,7 +125,7 @@ def no_list(argument: str, state: PyTree) -> None:
 
 
 def key_fits(argument: str, key: Any) -> None:
-    """Raises unless `key` is one random key."""
+    """Validates that `key` is a single random key."""
     dtype, shape = getattr(key, "dtype", None), jnp.shape(key) if hasattr(key, "shape") else None
     new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     if not new and not (dtype == jnp.uint32 and shape in ((2,), (4,))):
@@ -135,9 +135,9 @@ def key_fits(argument: str, key: Any) -> None:
 class Rules:
     """The rules of the arguments of one call, each stated once.
 
-    A rule on known values is evaluated by NumPy and raises `ValueError` where it is broken. A rule on traced values
-    counts in `valid`, for the compiled core. With `each`, `valid` says it of every entry of what the arguments
-    broadcast to, for functions of numbers of any shape.
+    Rules on concrete values are evaluated by NumPy and raise `ValueError` if broken. Rules on traced values set
+    `valid`, for the compiled core. With `each`, `valid` is elementwise over the broadcast arguments, for functions of
+    arrays of any shape.
     """
 
     def __init__(self, *, each: bool = False):
@@ -146,17 +146,17 @@ class Rules:
 
     @property
     def valid(self) -> Any:
-        """Whether all rules hold, as an array; NumPy's True where nothing is traced."""
+        """Whether all rules hold, as an array; NumPy's True if nothing is traced."""
         with jax.numpy_dtype_promotion("standard"):
             held = [jnp.asarray(rule(*values)) for rule, values in self._traced]
         held = jnp.broadcast_arrays(*held) if self._each else [jnp.all(x) for x in held]
         return functools.reduce(jnp.logical_and, held) if held else np.True_
 
     def holds(self, argument: str, rule: Callable, expected: str, *values: Any, got: object = None) -> None:
-        """`rule(*values)`, in operations that NumPy and JAX share, must be true of every entry.
+        """Requires `rule(*values)`, in operations shared by NumPy and JAX, to be true of every entry.
 
-        The first of the values is shown as what was got, unless `got` says it; `expected` may show them all by their
-        places, as in `"a time after t0 = {1:g}"`.
+        The message shows the first value, or `got`; `expected` may format all values by position, as in
+        `"a time after t0 = {1:g}"`.
         """
         if not all(map(is_concrete, values)):
             self._traced.append((rule, values))
@@ -177,7 +177,7 @@ class Rules:
         names: str = "",
         dtype: Any = None,
     ) -> Array:
-        """Real numbers of a domain and a shape (see `shape_is`; `None` allows any), cast to `dtype`, as an array."""
+        """Casts to a real array of `dtype`; validates domain and shape (see `shape_is`; `None` allows any)."""
         value = as_real(argument, value, dtype)
         if shape is not None:
             shape_is(argument, value, shape, names)
@@ -186,14 +186,14 @@ class Rules:
         return value
 
     def patterns(self, argument: str, value: Any) -> Array:
-        """At least one pattern of at least one neuron, finite; shape (patterns, neurons)."""
+        """Validates a non-empty, finite matrix of shape (patterns, neurons)."""
         patterns = self.real(argument, value, "finite", shape=(None, None), names="(patterns, neurons)")
         if not patterns.size:
             fail(argument, "at least one pattern and one neuron", f"shape {patterns.shape}")
         return patterns
 
     def times(self, argument: str, value: Any, *, dtype: Any = None) -> Array:
-        """One axis of at least one time, finite and strictly increasing."""
+        """Validates a one-dimensional array of at least one time, finite and strictly increasing."""
         times = self.real(argument, value, "finite", shape=(None,), names="(times,)", dtype=dtype)
         if not times.size:
             fail(argument, "at least one time", "none")
@@ -203,7 +203,7 @@ class Rules:
     def index(
         self, argument: str, value: Any, size: int, one: str, *, shape: tuple[int | None, ...] = (), names: str = ""
     ) -> Array:
-        """Whole numbers from 0 to `size - 1`, each of them `one` of `size` things, as an array of int32."""
+        """Casts indices from 0 to `size - 1` to int32; `one` names the indexed object in the message."""
         value = value if isinstance(value, jax.Array) else np.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.integer):
             fail(argument, "a whole number" if shape == () else "whole numbers", kind(value) if value.ndim else value)
@@ -214,26 +214,26 @@ class Rules:
 
 
 def _on_host(x: Any) -> Any:
-    """A known value as a NumPy array, unless it is large or lies on other machines too."""
+    """A concrete value as a NumPy array, unless it is large or distributed over processes."""
     stays = isinstance(x, jax.Array) and (x.size > _LARGE or not x.is_fully_addressable)
     return x if stays else np.asarray(x)
 
 
 def in_domain(argument: str, value: Any, name: str) -> None:
-    """Raises unless every entry lies in the domain. Traced values are skipped: verbs look at those with `is_valid`."""
+    """Validates that every concrete entry lies in the domain; traced ones are left to `is_valid`."""
     Rules().real(argument, value, name, shape=None)
 
 
 def sieved(argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
-    """Real numbers of a domain, for functions that return no code: outside of it concrete ones raise and traced ones
-    become NaN."""
+    """Validates real numbers for functions without a result code: outside the domain concrete ones raise and traced
+    ones become NaN."""
     rules = Rules(each=True)
     value = rules.real(argument, value, name, shape=shape)
     return value if is_concrete(value) else nan_unless(rules.valid, value)
 
 
 def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names: str = "") -> None:
-    """Raises unless the shape fits; `None` allows any size of an axis. `names` explains the axes in the message."""
+    """Validates the shape; `None` allows any size of an axis. `names` explains the axes in the message."""
     shape = jnp.shape(value if hasattr(value, "shape") else as_real(argument, value))
     if len(shape) != len(expected) or any(e is not None and e != s for e, s in zip(expected, shape, strict=True)):
         wanted = "(" + ", ".join("any" if e is None else str(e) for e in expected) + ("," * (len(expected) == 1)) + ")"
@@ -247,7 +247,7 @@ def shape_is(argument: str, value: Any, expected: tuple[int | None, ...], names:
 
 
 def at_least(argument: str, value: object, smallest: int) -> None:
-    """Raises unless `value` is a whole number not below `smallest`."""
+    """Validates that `value` is an integer of at least `smallest`."""
     if not is_concrete(value):
         fail(
             argument,
@@ -260,37 +260,36 @@ def at_least(argument: str, value: object, smallest: int) -> None:
 
 
 def patterns_fit(argument: str, patterns: Array) -> None:
-    """Raises unless `patterns` holds at least one pattern of at least one neuron, all of it finite."""
+    """Validates that `patterns` is a non-empty, finite matrix."""
     Rules().patterns(argument, patterns)
 
 
 def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
-    """Real patterns that are not of 0 and 1, where signs are meant: concrete ones raise and traced ones become NaN."""
+    """Validates that patterns are not of 0 and 1 where ±1 is required: concrete ones raise, traced ones become NaN."""
     return sieved(argument, Rules().patterns(argument, patterns), "signed")
 
 
 def increasing(argument: str, times: Array) -> None:
-    """Raises unless `times` is one axis of finite, strictly increasing numbers."""
+    """Validates that `times` is a one-dimensional array of finite, strictly increasing numbers."""
     Rules().times(argument, times)
 
 
 def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
-    """Declares a parameter of a module: the domain of its values, and the number of axes that it may have.
+    """Declares a parameter of a module by the domain and the number of axes of its values.
 
-    It is the metadata of a field. The abstract classes of this package make an array of real numbers of such a field,
-    check it at construction where its values are known, and verbs answer with `RESULTS.invalid_parameter` and NaN where
-    traced values lie outside.
+    It is the metadata of a field. The abstract classes of this package cast such a field to a real array and validate
+    concrete values at construction; verbs return `RESULTS.invalid_parameter` and NaN if traced values are invalid.
 
     **Arguments:**
 
     - `name`: `"real"` (not NaN), `"finite"`, `"positive"`, `"nonnegative"` (both finite), `"mask"` (finite, or -inf),
       `"probability"` ([0, 1]), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or `"duration"` (not
       negative, may be infinite).
-    - `ndim`: 0 for a number, 1 for a vector; a tuple for several choices.
+    - `ndim`: 0 for a scalar, 1 for a vector; a tuple allows several.
 
     **Returns:** metadata for `equinox.field`.
 
-    **Raises:** `ValueError` for a name that is none of these.
+    **Raises:** `ValueError` for an unknown name.
 
     ```python
     import equinox as eqx
@@ -312,10 +311,10 @@ def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
 
 
 class Checked(eqx.Module):
-    """A module whose parameters, the fields with a `domain`, are checked at construction."""
+    """A module that validates its parameters, the fields with a `domain`, at construction."""
 
     def __init_subclass__(cls, **kwargs: Any):
-        """Makes arrays of parameters, by a converter that names them."""
+        """Gives every parameter a converter that casts it and names it in errors."""
         super().__init_subclass__(**kwargs)
         for name, field in vars(cls).items():
             if isinstance(field, dataclasses.Field) and "domain" in field.metadata:
@@ -332,8 +331,8 @@ class Checked(eqx.Module):
 
 
 def is_valid(tree: PyTree) -> Bool[Array, ""]:
-    """Whether every parameter of every module in `tree` lies in its domain; works on traced values."""
-    found: dict[tuple[str, Any], list[Array]] = {}  # one check for all of a domain and type: small programs
+    """Whether every parameter of every module in `tree` lies in its domain; also of traced values."""
+    found: dict[tuple[str, Any], list[Array]] = {}  # one check per domain and type keeps the program small
 
     def collect(tree: PyTree) -> None:
         for node in jtu.tree_leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module)):

@@ -1,4 +1,4 @@
-"""What a model is: a pytree with a vector field; an energy network in addition descends an energy."""
+"""Abstract models: a pytree with a vector field; an energy network also has an energy that it descends."""
 
 import abc
 from typing import Any
@@ -23,7 +23,7 @@ class AbstractDynamics(Checked):
 
 
 class Layer(Checked):
-    r"""One family of neurons: its generating function, its time constant and the input to it.
+    r"""A layer of neurons: generating function, time constant and input.
 
     **Arguments:**
 
@@ -48,22 +48,21 @@ class Layer(Checked):
 
 
 class AbstractEnergyDynamics(AbstractDynamics):
-    r"""Families of neurons that descend one energy.
+    r"""Layers of neurons that descend one energy.
 
     With $g = \nabla L(y)$ and an interaction $U$ of the activations,
 
     $$E = \sum_a \big[(y_a - I_a) \cdot g_a - L_a(y_a)\big] + U(g), \qquad
       \tau_a \dot y_a = -y_a + I_a - \nabla_{g_a} U(g).$$
 
-    Then $\nabla_{y_a} E = -\tau_a H_a \dot y_a$ with $H_a = \nabla^2 L_a$, so that $\dot E = -\sum_a \tau_a
-    \dot y_a^\top H_a \dot y_a \le 0$ when every $L_a$ is convex (Lotito 2025, eq. 3 to 7, for one family; Krotov and
-    Hopfield for two).
-    A subclass says what its `layers` and `interactions` are; all the rest stands here, by differentiation.
+    Then $\nabla_{y_a} E = -\tau_a H_a \dot y_a$ with $H_a = \nabla^2 L_a$, so that $\dot E = -\sum_a \tau_a \dot
+    y_a^\top H_a \dot y_a \le 0$ when every $L_a$ is convex (Lotito 2025, eq. 3 to 7, for one layer; Krotov and Hopfield
+    for two). A subclass defines `layers` and `interactions`; everything else follows by differentiation.
     """
 
     @abc.abstractmethod
     def layers(self) -> PyTree[Layer]:
-        """The families, in the structure of the state."""
+        """The layers, in the structure of the state."""
 
     @abc.abstractmethod
     def interactions(self, g: State) -> dict[str, Scalar]:
@@ -74,7 +73,7 @@ class AbstractEnergyDynamics(AbstractDynamics):
         return _map_layers(lambda layer, x: layer.units.activation(x), self.layers(), y)
 
     def target(self, y: State) -> State:
-        r"""$I_a - \nabla_{g_a} U$, where each layer relaxes to: an Euler step of length $\tau$ ends there (eq. 2)."""
+        r"""$I_a - \nabla_{g_a} U$, to which each layer relaxes: an Euler step of length $\tau$ ends there (eq. 2)."""
         force = jax.grad(self._interaction)(self.activations(y))
         return _map_layers(lambda layer, x, f: layer.drive(x) - f, self.layers(), y, force)
 
@@ -83,7 +82,7 @@ class AbstractEnergyDynamics(AbstractDynamics):
         return _map_layers(lambda layer, x, b: (b - x) / layer.tau, self.layers(), y, self.target(y))
 
     def energy_terms(self, y: State) -> dict[str, Scalar]:
-        """Every term of the energy by name: one for each family of neurons, then the interactions."""
+        """Every term of the energy by name: one per layer, then the interactions."""
         terms = _map_layers(
             lambda layer, x: inner(x - layer.drive(x), layer.units.activation(x)) - layer.units(x), self.layers(), y
         )
@@ -109,7 +108,7 @@ def _total(terms: dict[str, Scalar]) -> Scalar:
 
 
 def _map_layers(fn, layers: PyTree[Layer], y: State, *rest: State) -> PyTree:
-    """`fn(layer, x, …)` over the families; an error that names both structures when the state does not fit."""
+    """`fn(layer, x, …)` over the layers; raises with both structures if the state has another one."""
     is_layer = lambda x: isinstance(x, Layer)  # noqa: E731
     expected, got = jtu.tree_structure(layers, is_leaf=is_layer), jtu.tree_structure(y)
     if expected != got:

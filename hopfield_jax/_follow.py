@@ -1,4 +1,4 @@
-"""Branches of solutions: pseudo-arclength continuation of fixed length, and the folds on the way."""
+"""Branches of solutions: pseudo-arclength continuation with a fixed number of steps, and folds."""
 
 import functools
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from ._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
 
 
 class Folds(eqx.Module):
-    r"""Where a branch turns back, dp/ds = 0; unused room holds NaN.
+    r"""The folds of a branch, dp/ds = 0; padded with NaN.
 
     **Attributes:**
 
-    - `parameter`: p at the folds, shape (max_folds,), in the order in which they were passed.
+    - `parameter`: p at the folds, shape (max_folds,), in the order of the branch.
     - `state`: x there, shape (max_folds, n).
-    - `curvature`: d²p/ds², positive where the branch turns from falling to rising p; zero at a cusp, beside which
-      neither the fold nor its gradient means anything.
+    - `curvature`: d²p/ds², positive where p turns from falling to rising; zero at a cusp, near which the fold and its
+      gradient are meaningless.
     """
 
     parameter: Float[Array, " folds"]
@@ -32,7 +32,7 @@ class Folds(eqx.Module):
 
 
 class Branch(eqx.Module):
-    r"""What `hopfield_jax.follow` returns; rows beyond `count` are NaN.
+    r"""Result of `hopfield_jax.follow`; rows beyond `count` are NaN.
 
     **Attributes:**
 
@@ -40,11 +40,11 @@ class Branch(eqx.Module):
     - `state`: x, shape (num_steps + 1, n).
     - `arclength`: s, the length of the tangents' polygon in (x, p).
     - `direction`: dp/ds, whose sign changes at a fold.
-    - `count`: how many points there are.
-    - `folds`: where the branch turns back; `num_folds`: how many were passed.
-    - `at_bound`: whether the branch was left at a bound of p rather than when the steps had been taken.
+    - `count`: number of points.
+    - `folds`: the folds; `num_folds`: their number.
+    - `at_bound`: whether the branch ended at a bound of p instead of after all steps.
     - `residual`: largest |f| at the points.
-    - `result`: how it ended.
+    - `result`: the result code.
     """
 
     parameter: Float[Array, " points"]
@@ -92,32 +92,33 @@ def follow(
 
         f(w') = 0,    t·(w' − w) = h,
 
-    whose Jacobian is regular at folds as well. h is halved where Newton's method fails or the tangent turns by more
-    than half a right angle, and grows where the branch is straight. At a bound of p the last point lies on it. A loop
-    of fixed length: it maps over what f closes over at no waste, attempts that failed included in `num_steps`.
+    whose Jacobian is regular at folds too. h is halved if Newton's method fails or the tangent turns by more than 45°,
+    and grows where the branch is straight. If a bound of p is reached, the last point lies on it. The loop has a fixed
+    length (`num_steps` includes failed attempts), so that vmapping over closed-over variables wastes no steps.
 
-    A fold is seen as a change of sign of dp/ds and located by Newton's method on f = 0, dp/ds = 0. It is differentiable
-    in what f closes over, in both modes and to any order, by the implicit function theorem; the points of the path are
-    numbers without a derivative. Arclength is Euclidean in (x, p): scale both to order one.
+    A fold is detected by a change of sign of dp/ds and located by Newton's method on f = 0, dp/ds = 0. It is
+    differentiable with respect to variables that f closes over, in both modes and to any order, by the implicit
+    function theorem; gradients through the points of the branch are blocked. Arclength is Euclidean in (x, p): scale
+    both to order one.
 
     **Main arguments:**
 
     - `function`: f, of an array (n,) and a number to an array (n,).
-    - `state`, `parameter`: where to start; x is polished at this p, where ∂f/∂x must be regular.
+    - `state`, `parameter`: initial guess; x is refined at this p, where ∂f/∂x must be regular.
     - `lower`, `upper`: bounds of p.
-    - `forward`: whether p rises at first.
+    - `forward`: whether p initially increases.
 
     **Other arguments:**
 
     - `step`: the first arclength h, and a quarter of the largest one.
-    - `num_steps`: attempted steps.
-    - `max_folds`: room for folds. `min_folds`: fewer are an unsuccessful end.
-    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+    - `num_steps`: number of attempted steps.
+    - `max_folds`: capacity for folds. `min_folds`: with fewer the result is unsuccessful.
+    - `throw`: whether to raise on failure; otherwise the code is in `result`.
 
     **Returns:** a `Branch`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` if `throw` and the branch was lost, or
-    has fewer folds than it must have.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` if `throw` and the branch was lost or has
+    fewer than `min_folds` folds.
 
     **Example:**
 
@@ -194,7 +195,7 @@ def _follow(function, state, parameter, lower, upper, step, forward, num_steps, 
         guess = before + share * (after - before)
         return _fold(equations, guess, tangents[i], jnp.max(jnp.abs(after - before)))
 
-    # Unused room repeats the first fold, so that no derivative of what is not there spoils the others.
+    # Padding repeats the first fold, so that its derivatives are finite.
     folds, curvature, found = jax.vmap(locate)(jnp.minimum(jnp.where(at < num_steps, at, at[0]), num_steps - 1))
     found &= at < num_steps
     num_folds = jnp.sum(turns)
@@ -219,7 +220,7 @@ def _along_parameter(w):
 
 
 def _corrected(function, w, normal, target, num_steps):
-    """The solution with normal·w = target, and whether Newton's method settled there."""
+    """The solution with normal·w = target, and whether Newton's method converged."""
 
     def improve(_, carry):
         w, _ = carry
@@ -235,7 +236,7 @@ def _corrected(function, w, normal, target, num_steps):
 
 
 def _advance(function, lower, upper, step, point: _Point, _):
-    """One step along the branch, or a shorter one the next time; whether it was kept."""
+    """One step along the branch; if rejected, the next one is shorter."""
     w, tangent = point.w, point.tangent
     ahead = w + point.step * tangent
     bound = jnp.clip(ahead[-1], lower, upper)

@@ -66,10 +66,10 @@ def in_type(tree: PyTree, dtype: jnp.dtype) -> PyTree:
 
 
 def nan_unless(valid: ArrayLike, tree: PyTree, *, constant: bool = False) -> PyTree:
-    """Arrays where `valid`, which covers their leading axes, is true; elsewhere NaN, -1 (integers) or False (booleans).
+    """Arrays where the mask `valid` over leading axes is true; elsewhere fill values: NaN, -1 (integers) or False.
 
-    The derivatives of what is not valid are NaN too, by a product, as a selection alone would make them 0. With
-    `constant` they are 0: for room that is not used, and for results whose code says that they are not valid.
+    Derivatives of filled entries are NaN too, by a product, since `jnp.where` alone would make them 0. With `constant`
+    they are 0: for padding, and for results with a failure code.
     """
     valid = jnp.asarray(valid)
 
@@ -83,7 +83,7 @@ def nan_unless(valid: ArrayLike, tree: PyTree, *, constant: bool = False) -> PyT
 
 
 def over(mask: Array, x: Array) -> Array:
-    """A mask over the leading axes of an array, to be broadcast over the others."""
+    """A mask over the leading axes of an array, reshaped to broadcast over the others."""
     return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 
 

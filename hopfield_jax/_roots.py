@@ -1,4 +1,4 @@
-"""Roots: one bracketing loop, one Newton's method, and one derivative, that of the implicit function theorem."""
+"""Roots: one bracketing loop, one Newton's method, and one implicit derivative."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from ._types import Array, Bool
 
 
 class Bracket(eqx.Module):
-    """Where a function changes its sign: the two ends `low` and `high` with the values there, the values at the bounds
-    that were given, and whether no value was NaN."""
+    """Bracket of a change of sign: its ends `low` and `high` with the values there, the values at the given bounds, and
+    whether no value was NaN."""
 
     low: Array
     high: Array
@@ -23,16 +23,16 @@ class Bracket(eqx.Module):
 
 
 def bracket(function: Callable[[Array], Array], lower: Array, upper: Array, num_halvings: int) -> Bracket:
-    """Bisection, entry by entry, of a function that is positive at one of the bounds and not at the other.
+    """Elementwise bisection of a function that is positive at one of the bounds and not at the other.
 
-    `function` may be a predicate, and should be one where the values at the ends are not used: it has no derivative.
+    `function` may be a predicate, and should be one if the values at the ends are not used, to skip their derivative.
     """
 
     def evaluate(x: Array) -> Array:
         value = function(x)
         return jnp.where(value, 1, -1).astype(x.dtype) if value.dtype == bool else value
 
-    # The bounds and all middles in one loop: the function is compiled once.
+    # The bounds and all midpoints in one loop: the function is compiled once.
     def step(b: Bracket, i: Array) -> tuple[Bracket, None]:
         x = jnp.where(i == 0, lower, jnp.where(i == 1, upper, 0.5 * (b.low + b.high)))
         value = evaluate(x)
@@ -60,8 +60,8 @@ def newton(
     num_steps: int = 8,
     solve: Callable[[Array, Array], Array] = jnp.linalg.solve,
 ) -> Array:
-    """A root near `guess` of as many equations as unknowns, differentiated implicitly, to any order; `solve` is for its
-    linear systems."""
+    """A root near `guess` of n equations for n unknowns, differentiated implicitly to any order; `solve` solves linear
+    systems."""
 
     def iterate(function, guess):
         def step(_, x):
@@ -76,14 +76,14 @@ def newton(
 
 
 def implicit(function: Callable[[Array], Array], root: Array) -> Array:
-    """`root`, found entry by entry by any iteration, with the first three derivatives of a root of `function`:
+    """`root`, computed elementwise by any iteration, with the first three derivatives of a root of `function`:
 
         dx/dθ = −(∂f/∂θ) / (∂f/∂x)    at f(x; θ) = 0.
 
-    They are those of two of Newton's steps, of no length. Where the slope is zero the derivative is zero.
+    They are those of two Newton steps of zero length. Where the slope is zero the derivative is zero.
     """
     x = jax.lax.stop_gradient(root)
-    # No custom derivative: reverse mode of a scan in reverse mode drops the rules of those (JAX 0.10).
+    # No custom derivative rule: JAX 0.10 drops it in reverse-over-reverse mode of a scan.
     for _ in range(2):
         value, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
         x = x - (value - jax.lax.stop_gradient(value)) / jnp.where(slope == 0, jnp.inf, slope)

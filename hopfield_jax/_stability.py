@@ -1,4 +1,4 @@
-"""Linear stability, and whether an energy really is one."""
+"""Linear stability, and a test of energy descent."""
 
 from typing import Any
 
@@ -20,19 +20,19 @@ from ._types import Array, Bool, Int, Scalar, ScalarLike, State
 
 
 class Linearisation(eqx.Module):
-    r"""What `hopfield_jax.linearise` returns: $\dot{\delta y} = J\,\delta y$ at one state.
+    r"""Result of `hopfield_jax.linearise`: $\dot{\delta y} = J\,\delta y$ at one state.
 
     **Attributes:**
 
-    - `eigenvalues`: of $J$, the largest real part first; per unit of time. Real where the symmetric solver applied.
+    - `eigenvalues`: of $J$, the largest real part first; per unit of time. Real if the symmetric solver was used.
     - `leading`: the largest real part.
     - `stable`: whether every eigenvalue's real part is below `-tolerance`.
     - `hyperbolic`: whether no real part lies within `tolerance` of zero (Hartman and Grobman's condition), among the
-      eigenvalues asked for.
-    - `num_flat`: how many lie within it.
-    - `num_dead`: neurons whose output does not react to their state (zero slope); -1 where the model has no layers.
-    - `residual`: largest rate of change at the state; a linearisation means most where it is zero.
-    - `result`: how it ended.
+      computed eigenvalues.
+    - `num_flat`: number of eigenvalues within it.
+    - `num_dead`: neurons whose activation has zero slope; -1 if the model has no layers.
+    - `residual`: largest rate of change at the state, zero at a fixed point.
+    - `result`: the result code.
     """
 
     eigenvalues: Array
@@ -64,7 +64,7 @@ def jacobian(model: AbstractDynamics, y: State, *, args: Any = None) -> lx.Jacob
     writes the factors in another order).
     """
     model, y = widened((model, y))
-    y = nan_unless(all_finite(y), y)  # units that saturate have a Jacobian at infinity, which is no state
+    y = nan_unless(all_finite(y), y)  # saturating units have a Jacobian at infinity, but infinity is not a state
     return lx.JacobianLinearOperator(lambda y, args: model.vector_field(jnp.zeros(()), y, args), y, as_args(args))
 
 
@@ -81,26 +81,26 @@ def linearise(
     r"""Jacobian, spectrum and stability at a state (Lotito 2025, section 5.4 and appendix A).
 
     For an energy network $J = T^{-1}(-1 + S H)$ with $T$ the time constants, $H = \nabla^2 L \succeq 0$ and $S =
-    -\nabla^2_g U$ symmetric, so the spectrum is real, for one family and for several with time constants of their own:
-    it is that of $T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}$, and symmetric solvers are used. (A general eigensolver
-    does not exist on TPUs, runs on the host for GPUs and has no derivatives of eigenvectors.)
+    -\nabla^2_g U$ symmetric, so the spectrum is real, for one layer and for several with different time constants: it
+    is that of $T^{-1/2}(-1 + H^{1/2} S H^{1/2})T^{-1/2}$, and symmetric solvers are used. (A general eigensolver does
+    not exist on TPUs, runs on the host for GPUs and has no derivatives of eigenvectors.)
 
     **Main arguments:**
 
-    - `model`, `y`: where to linearise; `args` is handed to the vector field.
-    - `num_eigenvalues`: default all, by a dense solver: memory 3 size² numbers, time size³. A number asks for that many
-      leading ones of an energy network, by LOBPCG, fewer than a fifth of the size. It is matrix-free but for layers
-      whose units are not separable (a softmax, say), each of which costs the square of its own size.
+    - `model`, `y`: the model and the state; `args` is passed to the vector field.
+    - `num_eigenvalues`: default all, by a dense solver: memory 3 size² numbers, time O(size³). Otherwise the number of
+      leading ones of an energy network, by LOBPCG, fewer than a fifth of the size. This is matrix-free except for
+      layers of non-separable units (such as a softmax), each of which costs the square of its own size.
 
     **Other arguments:**
 
     - `symmetric`: default whether the model is an energy network.
     - `tolerance`: real parts closer to zero than this count as flat.
-    - `throw`: whether an unsuccessful end raises.
+    - `throw`: whether to raise on failure.
 
     **Returns:** a `Linearisation`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
@@ -219,7 +219,7 @@ def _leading(product, rate: Array, num_eigenvalues: int) -> tuple[Array, Array]:
 
 
 def _sqrt(x: Array) -> Array:
-    """Square root of the positive part, with slope zero (not infinite) where there is none."""
+    """Square root of the positive part, with slope zero (not infinite) at zero."""
     return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
 
 
@@ -230,16 +230,15 @@ def _dense_jacobian(fn, y: State) -> Array:
 
 
 class DescentReport(eqx.Module):
-    r"""What `hopfield_jax.check_descent` returns.
+    r"""Result of `hopfield_jax.check_descent`.
 
     **Attributes:**
 
     - `energy`, `energy_rate`: $E$ and $\dot E = \nabla E \cdot \dot y$ at the state.
     - `dissipation`: $-\dot y^\top \tau H \dot y$, which must equal `energy_rate`.
     - `gradient_residual`: $\lVert\nabla_y E + \tau H \dot y\rVert$ over $\lVert\nabla_y E\rVert + \lVert\tau H\dot
-      y\rVert + \lVert g\rVert$.
-      Rounding where the couplings are symmetric and belong to this energy, of order one where they do not.
-    - `smallest_curvature`: the smallest $v^\top \tau H v/v^\top v$ over the directions tried, $\dot y$ among them.
+      y\rVert + \lVert g\rVert$. Of the size of rounding for symmetric couplings of this energy, of order one otherwise.
+    - `smallest_curvature`: the smallest $v^\top \tau H v/v^\top v$ over the tested directions, including $\dot y$.
     - `consistent`: the residual is rounding (below 100 times the type's precision times the square root of the size).
     - `convex`: no direction of negative curvature was found. `descends`: $\dot E \le 0$ to rounding.
     """
@@ -270,11 +269,11 @@ class DescentReport(eqx.Module):
 def check_descent(
     model: AbstractEnergyDynamics, y: State, *, args: Any = None, num_directions: int = 32, key: Array | None = None
 ) -> DescentReport:
-    r"""Whether the energy falls at a state, and if not, why: couplings that are not symmetric, or an $L$ not convex.
+    r"""Tests whether the energy falls at a state, and if not, why: asymmetric couplings, or an $L$ that is not convex.
 
     Tests $\nabla_y E = -\tau H \dot y$, which is stronger than descent, and the sign of $H$ along $\dot y$,
-    `num_directions` random directions and the neurons' own axes (up to as many). A search along directions can miss a
-    negative one: `linearise(...).result` decides with the whole of $H$.
+    `num_directions` random directions and as many coordinate axes. This can miss a direction of negative curvature:
+    `linearise(...).result` tests the whole of $H$.
 
     **Arguments:** `model`, `y`: an energy network and a state (use `jax.vmap` for many); `key` for the directions.
 
@@ -299,7 +298,7 @@ def _check_descent(model, y, args, num_directions, key, valid) -> DescentReport:
     (flat_y, restore), flat_rate = ravel_pytree(y), ravel_pytree(rate)[0]
     flat_gradient, flat_flow = ravel_pytree(gradient)[0], ravel_pytree(flow)[0]
     norm = lambda v: jnp.sqrt(jnp.sum(jnp.square(v)))  # noqa: E731
-    # The gradient is a difference of terms as large as the activations: at rest only their rounding is left.
+    # The gradient is a difference of terms of the size of the activations: at rest only their rounding remains.
     total = norm(flat_gradient) + norm(flat_flow) + norm(ravel_pytree(model.activations(y))[0])
     residual = jnp.where(total > 0, norm(flat_gradient + flat_flow) / jnp.where(total > 0, total, 1), 0)
     random = jax.random.normal(key, (num_directions, flat_y.size), flat_y.dtype)

@@ -18,23 +18,23 @@ from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, rai
 from ._types import Array, Bool, Int, PyTree, Scalar, ScalarLike, State
 
 LARGEST_DENSE = 512
-"""Largest state for which linear systems are solved densely by default; larger ones go to GMRES, matrix-free."""
+"""Largest state for which linear systems are solved densely by default; larger ones use matrix-free GMRES."""
 
 SLOWEST = 1e-2
-"""The smallest rate of change, in tolerances, down to which the dynamics are followed for Newton's method's sake."""
+"""The smallest rate of change, in tolerances, to which the integration continues if Newton's method fails."""
 
 
 class SteadyState(eqx.Module):
-    r"""What `hopfield_jax.steady_state` returns.
+    r"""Result of `hopfield_jax.steady_state`.
 
     **Attributes:**
 
-    - `state`: where the dynamics came to rest, in the structure of the initial state.
+    - `state`: the fixed point, in the structure of the initial state.
     - `residual`: the largest rate of change there, in absolute value; for the layers of a network per time constant,
       $|\tau \dot y|$.
-    - `time`: how long the dynamics were followed, until Newton's method went on.
+    - `time`: length of the integration before Newton's method.
     - `num_steps`: steps of the integration.
-    - `result`: how it ended.
+    - `result`: the result code.
     """
 
     state: PyTree[Array]
@@ -65,36 +65,35 @@ def steady_state(
     linear_solver: lx.AbstractLinearSolver | None = None,
     throw: bool = True,
 ) -> SteadyState:
-    r"""Follows the dynamics from `y0` to rest, polishes by Newton's method, and differentiates implicitly.
+    r"""Integrates the dynamics from `y0` to rest, refines by Newton's method, and differentiates implicitly.
 
-    The integration picks the attractor, so the state belongs to the basin that `y0` lies in (or to a saddle, if the
-    path passes one within the tolerance: `linearise` tells); Newton's method then solves $f(y) = 0$ to rounding. Where
-    it finds nothing nearby (the flow only lingers), the flow goes on to a tenth and a hundredth of the rate. The code
-    says which did not come to rest: the flow (`not_settled`) or only Newton's method (`newton_left`).
+    The integration selects the attractor in whose basin `y0` lies (or a saddle, if the trajectory passes one within the
+    tolerance: see `linearise`); Newton's method then solves $f(y) = 0$ to rounding. If it finds no root nearby (the
+    flow is only slow), the integration continues to a tenth and a hundredth of the rate of change. The code
+    distinguishes failure of the flow (`not_settled`) and of Newton's method (`newton_left`).
 
     Gradients (reverse and forward mode, any order) with respect to everything in the model and `args` come from the
     implicit function theorem, $\mathrm{d}y = -(\partial f/\partial y)^{-1}\,\partial f$, at the cost of one linear
-    solve; the gradient with respect to `y0` is zero, and so is that of a state that did not settle, which is NaN
-    itself. At a bifurcation that Jacobian is singular and the gradient is meaningless.
+    solve. The gradient with respect to `y0` is zero. A state that did not settle is NaN, with zero gradient. At a
+    bifurcation the Jacobian is singular and the gradient is meaningless.
 
     **Main arguments:**
 
-    - `model`, `y0`: the dynamics (autonomous: its vector field is evaluated at time 0) and where to start.
-    - `args`: handed to the vector field.
+    - `model`, `y0`: the dynamics (autonomous: its vector field is evaluated at time 0) and the initial state.
+    - `args`: passed to the vector field.
 
     **Other arguments:**
 
-    - `tolerance`: largest `residual` that counts as rest, before polishing; default 1e-4 in float32, 1e-6
-      in float64.
-    - `max_time`, `max_steps`: how long to follow the dynamics.
+    - `tolerance`: largest `residual` that counts as rest, before refinement; default 1e-4 in float32, 1e-6 in float64.
+    - `max_time`, `max_steps`: limits of the integration.
     - `solver`: as in `integrate`.
     - `linear_solver`: for Newton's method and the gradient; default dense LU up to 512 numbers in the
       state, GMRES beyond.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the state is NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the state is NaN.
 
     **Returns:** a `SteadyState`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
     """
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
@@ -114,11 +113,11 @@ def steady_state(
 
 
 class _Search(eqx.Module):
-    """What is known after some attempts to come to rest; nothing in it is differentiated."""
+    """State of the search for a fixed point; gradients are blocked."""
 
-    wanted: Scalar  # the rate of change to come to
-    flow: State  # where the dynamics came to
-    state: State  # where Newton's method went from there
+    wanted: Scalar  # the target rate of change
+    flow: State  # end of the integration
+    state: State  # result of Newton's method from there
     time: Scalar
     num_steps: Int[Array, ""]
     residual: Scalar
@@ -151,7 +150,7 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linea
 
 
 def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver) -> _Search:
-    """Follows the dynamics to rest, to a tenth of the rate as often as Newton's method leaves for another state."""
+    """Integrates to rest; reduces the target rate to a tenth whenever Newton's method leaves for another state."""
     problem = model, args
     rate = lambda y: _largest(_imbalance(y, problem))  # noqa: E731
     tolerance, max_time = (x.astype(jax.eval_shape(rate, y0).dtype) for x in (tolerance, max_time))
@@ -166,15 +165,15 @@ def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solv
             event=Event(_AtRest(model, wanted), direction=False),
             max_steps=max_steps,
             solver=solver,
-            adjoint=dfx.ForwardMode(),  # nothing is differentiated here
+            adjoint=dfx.ForwardMode(),  # gradients are implicit
             throw=False,
         )
         okay, at_end = is_okay(path.result), rate(path.final)
-        arrived = okay & (at_end <= 2 * tolerance)  # located to rounding, or when its time was up
+        arrived = okay & (at_end <= 2 * tolerance)  # located to rounding, or at `max_time`
         flow = jtu.tree_map(lambda a, b: jnp.where(okay, a, b), path.final, search.flow)
         root, converged = _newton(flow, problem, linear_solver)
         residual, moved = rate(root), _largest(jtu.tree_map(jnp.subtract, root, flow))
-        stayed = moved <= 0.1 * (1 + _largest(flow))  # a longer jump of Newton's method may have left the basin
+        stayed = moved <= 0.1 * (1 + _largest(flow))  # a longer Newton step may have left the basin
         settled = arrived & converged & stayed & (residual <= tolerance)
         return _Search(
             wanted=0.1 * wanted,
@@ -195,10 +194,10 @@ def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solv
 
 
 def _newton(y: State, problem: PyTree, linear_solver: lx.AbstractLinearSolver) -> tuple[State, Array]:
-    """Newton's method, and whether it came to a root.
+    """Newton's method, and whether it converged.
 
-    The length of its last step decides, not the residual: where the rate of change has a small minimum c + x² and no
-    root, the residual may be as small as c, but no step is shorter than √c.
+    Convergence is judged by the length of the last step, not the residual: for a small minimum c + x² without a root
+    the residual may be as small as c, but no step is shorter than √c.
     """
 
     def step(carry):
@@ -217,8 +216,8 @@ def _newton(y: State, problem: PyTree, linear_solver: lx.AbstractLinearSolver) -
 
 
 def _implicit(state: State, problem: PyTree, settled: Array, linear_solver: lx.AbstractLinearSolver) -> State:
-    """`state` with the derivative of the root that it is, or none at all where it is not settled."""
-    # By selections, which zeros pass whatever the number on the other side: NaN times zero would be NaN.
+    """`state` with the implicit derivative of a root, or zero derivative if it is not settled."""
+    # By `where`, since NaN times zero would be NaN.
     settled_only = lambda x: jnp.where(settled, x, jax.lax.stop_gradient(x)) if eqx.is_inexact_array(x) else x  # noqa: E731
     problem = jtu.tree_map(settled_only, problem)
 
@@ -230,13 +229,13 @@ def _implicit(state: State, problem: PyTree, settled: Array, linear_solver: lx.A
         operator = lx.FunctionLinearOperator(product, jax.eval_shape(lambda: b))
         return lx.linear_solve(operator, b, linear_solver, throw=False).value
 
-    # Lineax alone would raise in reverse mode, where it cannot return a code.
+    # Lineax would raise in reverse mode, where it cannot return a code.
     tangent_solve = lambda product, b: jax.lax.custom_linear_solve(product, b, solve, solve)  # noqa: E731
     return jax.lax.custom_root(function, state, lambda _, y: y, tangent_solve)
 
 
 class _AtRest(eqx.Module):
-    """Falls through zero where the largest rate of change falls below the tolerance."""
+    """Falls through zero when the largest rate of change falls below the tolerance."""
 
     model: AbstractDynamics
     tolerance: Scalar
@@ -246,7 +245,7 @@ class _AtRest(eqx.Module):
 
 
 def _imbalance(y, model_and_args):
-    """The rate of change, for layers per time constant: the solver's noise in a fast layer is a rate of order 1/τ."""
+    """The rate of change, per time constant for layers: solver errors in a fast layer cause rates of order 1/τ."""
     model, args = model_and_args
     rate = model.vector_field(jnp.zeros(()), y, args)
     if isinstance(model, AbstractEnergyDynamics):

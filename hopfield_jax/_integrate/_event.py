@@ -1,4 +1,4 @@
-"""Events in time, how they are located, and the derivative of their times."""
+"""Events in time: their location and the derivative of their times."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,24 +14,24 @@ from .._types import PyTree, Scalar
 
 
 class Event(eqx.Module):
-    r"""Something to locate in time: where `condition(t, y, args, mode)` begins or ceases to be positive.
+    r"""A change of sign of `condition(t, y, args, mode)` to be located in time.
 
-    Integration restarts after each occurrence and stops at the last one there is room for. With `direction=None` both
+    Integration restarts after each occurrence and stops at the last of `max_occurrences`. With `direction=None` both
     changes count; `True` means from not positive to positive, `False` from positive to not positive. A condition may be
-    a real number, a boolean (`True` is positive) or an integer, and may be exactly zero for a while. A change is seen
-    where the two ends of a solver's step lie on different sides. The time of an occurrence has a derivative where the
-    condition has a slope in time; else (booleans, integers, flat functions) that derivative is NaN.
+    a real number, a boolean (`True` is positive) or an integer, and may be zero during an interval. A change is
+    detected if the two ends of a solver's step lie on different sides. The time of an occurrence has a derivative if
+    the condition has a nonzero slope in time; otherwise (booleans, integers, flat functions) the derivative is NaN.
 
-    An event may carry a discrete state, `mode` (which memory leads, say): `condition` sees it and
-    `update(t, y, args, mode)` gives the next one at every occurrence. Such an event needs a direction, and the
-    condition must have returned to its other side before it can occur again.
+    An event may have a discrete state `mode` (such as the leading memory), an argument of `condition` that
+    `update(t, y, args, mode)` changes at every occurrence. Such an event needs a direction, and the condition must have
+    returned to its other side before it can occur again.
 
     **Arguments:**
 
     - `condition`: `(t, y, args, mode) -> real number, boolean or integer`.
     - `direction`: see above.
-    - `max_occurrences`: how many there is room for (part of the structure, not traced).
-    - `mode`, `update`: the discrete state and how it changes.
+    - `max_occurrences`: largest number of occurrences (static).
+    - `mode`, `update`: the discrete state and its update.
     """
 
     condition: Callable
@@ -49,8 +49,7 @@ class Event(eqx.Module):
                 fail("Event.direction", "True or False for an event whose mode changes", None)
 
     def value(self, t: Scalar, y: PyTree, args: Any, mode: PyTree) -> tuple[Scalar, bool]:
-        """The condition as a real number in the type of `t` (1 or -1 for booleans and integers), and whether it was
-        one."""
+        """The condition as a real number in the type of `t` (±1 for booleans and integers), and whether it is real."""
         value = self.condition(t, y, args, mode)
         number = eqx.is_array_like(value) and jnp.shape(value) == () and not jnp.iscomplexobj(value)
         if not number:
@@ -62,10 +61,10 @@ class Event(eqx.Module):
 
 
 class Locate(optx.AbstractRootFinder):
-    """Bisection, to the last bits of time, of what falls from positive at `lower` to not positive at `upper`.
+    """Bisection, to the last bits of time, of a function that is positive at `lower` and not positive at `upper`.
 
-    The answer is the first point found that is not positive. It stops on the bracket's width alone: a steep, jumping or
-    flat condition need not come close to zero, or may be zero all along.
+    Returns the upper end of the bracket, which is not positive. Terminates by the width of the bracket only, since the
+    values of a steep, discontinuous or flat condition are no criterion.
     """
 
     rtol: float = 0.0
@@ -94,9 +93,9 @@ class Locate(optx.AbstractRootFinder):
 
 @jax.custom_jvp
 def moved(value: Scalar, slope: Scalar) -> Scalar:
-    """Zero, with the derivative -d`value`/`slope`: how the time moves at which a function of that slope is zero.
+    """Zero with the derivative -d`value`/`slope`, that of the root's time for a function with this slope.
 
-    NaN where there is no slope, and only for those who ask for it: 0 times it is 0.
+    The derivative is NaN for zero slope, except where it is multiplied by a zero tangent.
     """
     return jnp.zeros_like(value)
 

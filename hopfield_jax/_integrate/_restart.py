@@ -1,4 +1,4 @@
-"""Integration from occurrence to occurrence of an event."""
+"""Integration with restarts at the occurrences of an event."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
         else:
             beyond = jnp.full_like(side, -1)
         count += happened.astype(count.dtype)
-        # What follows does not depend on where it was cut, so that it goes on from a constant time.
+        # The later trajectory does not depend on the cut, so that it continues from a constant time.
         carry = t, y, mode, side, beyond, count, done | ~happened, result, values, stats
         return carry, (found, nan_unless(happened, found, constant=True), mode)
 
@@ -61,7 +61,7 @@ def solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
 
 
 def _start_side(event: Event, model, t: Array, y: State, args, mode) -> Array:
-    """On which side it starts; at exactly zero the one that the flow goes to."""
+    """Initial side of the condition; at exactly zero that of its slope along the flow."""
     dt = jnp.sqrt(jnp.finfo(t.dtype).eps) * jnp.maximum(1, jnp.abs(t))
     ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, model.vector_field(t, y, args))
     value, next_value = event.value(t, y, args, mode)[0], event.value(t + dt, ahead, args, mode)[0]
@@ -69,24 +69,24 @@ def _start_side(event: Event, model, t: Array, y: State, args, mode) -> Array:
 
 
 def _condition(event: Event, mode, side: Array, beyond: Array, t_start: Array) -> Callable:
-    """`side` times the event's condition falls from positive to not positive at an occurrence; it is `beyond` at the
-    start."""
+    """`side` times the event's condition, which falls from positive to not positive at an occurrence; initially it may
+    be `beyond`."""
 
     def condition(t, y, args, **_):
         value = side * event.value(t, y, args, mode)[0]
         value = jnp.where((side < 0) & (value == 0), jnp.finfo(t.dtype).tiny, value)  # zero is not positive yet
         value = jax.lax.stop_gradient(jnp.where(t <= t_start, beyond, value))
-        return value - (t - jax.lax.stop_gradient(t))  # so that Diffrax takes the time it finds for a constant
+        return value - (t - jax.lax.stop_gradient(t))  # blocks Diffrax's own derivative of the event time
 
     return condition
 
 
 def _with_derivative(event: Event, model, t: Array, y: State, args, mode, happened: Array) -> tuple[Array, State]:
-    """The time and state of an occurrence, which move with the zero of the condition."""
+    """The time and state of an occurrence, with the derivative of the condition's root."""
     rate = model.vector_field(t, y, args)
     along = (jnp.ones_like(t), rate)
     value, slope, real = jax.jvp(lambda t, y: event.value(t, y, args, mode), (t, y), along, has_aux=True)
-    if not real:  # what may move it is whatever moves the state
+    if not real:  # the time depends on whatever the state depends on
         value = sum((jnp.sum(x).astype(t.dtype) for x in jtu.tree_leaves(y)), start=value)
     delay = jnp.where(happened, moved(value, jax.lax.stop_gradient(slope)), 0)
     return t + delay, jtu.tree_map(lambda x, f: x + delay.astype(x.dtype) * f, y, rate)

@@ -1,4 +1,4 @@
-"""One uninterrupted piece of a trajectory: one call of Diffrax."""
+"""One segment of a trajectory: the only call of `diffrax.diffeqsolve`."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,7 +17,7 @@ from ._noise import Diagonal, Noise, StepNoise
 
 
 class Setup(eqx.Module):
-    """Everything of a call that is not a number of the problem itself."""
+    """The static options of a call."""
 
     solver: dfx.AbstractSolver
     stepsize_controller: dfx.AbstractStepSizeController
@@ -32,7 +32,7 @@ class Setup(eqx.Module):
 
 
 class Segment(eqx.Module):
-    """One uninterrupted piece of a trajectory."""
+    """One segment of a trajectory, without events inside."""
 
     times: Array
     values: PyTree
@@ -89,7 +89,7 @@ def solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=None
 
 
 def _steps(times: Array, values: PyTree) -> Steps:
-    """NaN (or -1) instead of what Diffrax leaves in the room that was not needed."""
+    """Replaces Diffrax's padding by NaN (or -1)."""
     taken = jnp.isfinite(times)
     return nan_unless(taken, Steps(times=times, values=values), constant=True)
 

@@ -67,39 +67,39 @@ def integrate(
 
     **Main arguments:**
 
-    - `model`: what to integrate.
+    - `model`: the dynamics.
     - `y0`: initial state, an array or a pytree of arrays.
     - `t1`, `t0`: end and start, `t1 > t0`.
-    - `saveat`: increasing times at which statistics are kept (default: `t1` alone).
-    - `statistics`: `(t, y, args) -> pytree` kept at those times instead of the state; save overlaps, not states.
+    - `saveat`: increasing times at which statistics are saved (default: `t1` alone).
+    - `statistics`: `(t, y, args) -> pytree` saved at those times instead of the state; save overlaps, not states.
 
     **Other arguments:**
 
-    - `every_step`: `(t, y, args) -> pytree` kept at the start and after every step that was accepted, in room for
-      `max_steps` of them (not together with `event`).
-    - `until`: `(t, y, args) -> bool`; integration ends with the first step after which it holds, and the code is
+    - `every_step`: `(t, y, args) -> pytree` saved at the start and after every accepted step, padded to `max_steps`
+      (not together with `event`).
+    - `until`: `(t, y, args) -> bool`; integration ends after the first step at which it is true, with the code
       `event_occurred` (not together with `event`).
-    - `args`: handed to the vector field.
-    - `dt0`: first step; **the** step for solvers without error estimate and for noise (then it must be given).
-    - `solver`: default `diffrax.Tsit5()`, for fast–slow networks too: stability holds its steps to about 3.3 times the
-      shortest time constant, and at ratios of 1e-1 and 1e-3 that was still 6 times or more quicker than Kvaerno's
+    - `args`: passed to the vector field.
+    - `dt0`: first step; the constant step (and required) for solvers without error estimate and for noise.
+    - `solver`: default `diffrax.Tsit5()`, for fast–slow networks too: stability limits its steps to about 3.3 times the
+      shortest time constant, and at ratios of 1e-1 and 1e-3 that was still 6 times or more faster than Kvaerno's
       implicit methods, which in float32 stall on the rounding of $h(g)/\tau_h$ (docs, sharp bits). `diffrax.Euler()`
       with noise.
     - `stepsize_controller`: default a PID controller with relative tolerance 1e-5 in float32 and 1e-8 in float64
-      (absolute: a tenth of it), constant steps where the solver has no error estimate.
+      (absolute: a tenth of it), constant steps if the solver has no error estimate.
     - `adjoint`: default `diffrax.RecursiveCheckpointAdjoint()`, for `jax.grad`; `jax.jvp` and `jax.jacfwd` need
       `diffrax.ForwardMode()`, second derivatives (`jax.hessian`) `diffrax.DirectAdjoint()`.
     - `event`: an `Event` to locate.
-    - `noise`: a `Noise`; the step is then constant, `dt0`.
-    - `jump_times`: times at which the vector field jumps, known to the step-size control; constant steps pass over
-      them, with an error of their length.
+    - `noise`: a `Noise`; steps are then constant, `dt0`.
+    - `jump_times`: discontinuities of the vector field, passed to the step-size controller; constant steps ignore them,
+      with an error of the order of the step.
     - `max_steps`: largest number of steps (between two occurrences of an event).
     - `progress_meter`: for example `diffrax.TqdmProgressMeter()`.
-    - `throw`: whether an unsuccessful end raises; else it is in `result`, and the outputs are NaN from there on.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and outputs are NaN from there on.
 
     **Returns:** a `Trajectory`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import jax.numpy as jnp
@@ -124,7 +124,7 @@ def integrate(
     model, y0, dtype = as_problem("y0", model, y0, rules)
     args = as_args(args)
     solver, stepsize_controller = _method(solver, stepsize_controller, dt0, noise, y0)
-    if isinstance(adjoint, dfx.BacksolveAdjoint):  # it knows no derivative but that of y0 and `args`
+    if isinstance(adjoint, dfx.BacksolveAdjoint):  # has derivatives with respect to y0 and `args` only
         fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", "BacksolveAdjoint")
     adjoint = adjoint or dfx.RecursiveCheckpointAdjoint()
     progress_meter = progress_meter or dfx.NoProgressMeter()
@@ -169,7 +169,7 @@ def _kinds_fit(model: Any, solver: Any, event: Any, noise: Any, functions: dict[
 
 
 def _method(solver, stepsize_controller, dt0, noise, y0) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
-    """Solver and control of its steps, by default adaptive ones, but constant ones with noise."""
+    """Solver and step-size controller: by default adaptive steps, constant ones with noise."""
     if solver is None:
         solver = dfx.Tsit5() if noise is None else dfx.Euler()
     fixed = noise is not None or not isinstance(solver, dfx.AbstractAdaptiveSolver)
@@ -188,10 +188,10 @@ def tolerances(y: State) -> tuple[float, float]:
 
 
 def as_problem(argument: str, model: _Model, y: Any, rules: Rules | None = None) -> tuple[_Model, State, jnp.dtype]:
-    """Model and state, finite and real, in the common type of both, and that type.
+    """Casts model and state to their common real type, and returns that type.
 
-    16 bits are too few for steps, derivatives and sums: with such a type both are of float32, and a state that is
-    returned takes its type again.
+    16-bit types are too inaccurate for steps, derivatives and sums: they become float32, and returned states are cast
+    back.
     """
     no_list(argument, y)
     rules = rules or Rules()
@@ -203,7 +203,7 @@ def as_problem(argument: str, model: _Model, y: Any, rules: Rules | None = None)
 
 
 def as_args(args: Any) -> Any:
-    """Numbers among a vector field's arguments as arrays, so that another value is no other trace."""
+    """Casts numbers among a vector field's arguments to arrays, so that other values do not retrace."""
 
     def convert(x: Any) -> Any:
         if isinstance(x, float | np.floating) or (isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)):
@@ -225,7 +225,7 @@ def _integrate(setup: Setup, model, y0, t0, t1, args, times, dt0, jump_times, va
     shapes = jtu.tree_map(jnp.shape, y0), jtu.tree_map(lambda x: x.shape, rate)
     if shapes[0] != shapes[1]:
         fail("y0", f"a state of the vector field's own shape {shapes[1]}", shapes[0])
-    t1 = jnp.where(valid, t1, t0)  # nothing is integrated, and the answer is NaN
+    t1 = jnp.where(valid, t1, t0)  # skips the integration; the result is NaN
     if setup.event is None:
         piece, occurrences = solve(setup, model, y0, t0, t1, args, times, dt0, jump_times), None
         values = nan_unless(piece.times <= times, piece.values, constant=True)
@@ -253,11 +253,11 @@ def _integrate(setup: Setup, model, y0, t0, t1, args, times, dt0, jump_times, va
 
 
 def _blows_up(model, t: Array, y: State, args, t0: Array, t1: Array) -> Array:
-    """Whether the solver got no further than `t` because of the vector field itself.
+    """Whether the solver stopped at `t` because the solution is singular there.
 
-    So it is if the field is not finite there, or one step on that is as short as times can be told apart (or, if it
-    never left the start, as short against all of the time); or if the field grows along itself so quickly that it
-    doubles within that step. Fields that are merely stiff shrink along themselves.
+    True if the field is not finite at `t`, or after the shortest resolvable step (relative to the whole interval if the
+    solver never left the start), or if the field grows along itself so quickly that it doubles within that step. Stiff
+    fields shrink along themselves.
     """
     t, y, args = jax.lax.stop_gradient((t, y, args))
     dt = 64 * jnp.finfo(t.dtype).eps * jnp.where(t > t0, jnp.abs(t), t1 - t0)

@@ -1,4 +1,4 @@
-"""Ways to corrupt patterns into cues, and how much of a pattern a state holds."""
+"""Corruption of patterns into cues, and similarity of states and patterns."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from ._draw import number, unless_nan
 def flip(
     pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, centre: ScalarLike = 0.0, key: PRNGKey
 ) -> Float[Array, " neurons"]:
-    """Reflects a given number of neurons, chosen at random, about a centre: by default it changes their signs.
+    """Reflects a given number of random neurons about a centre: by default flips their signs.
 
         x_i = 2 centre − ξ_i for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
 
@@ -24,7 +24,7 @@ def flip(
 
     - `pattern`: shape (neurons,).
     - `fraction`: how much of the pattern to flip, in [0, 1]; may be traced.
-    - `centre`: half-way between the two values of a neuron: 0 for ±1, 0.5 exchanges 0 and 1; may be traced.
+    - `centre`: midpoint of the two values of a neuron: 0 for ±1, 0.5 exchanges 0 and 1; may be traced.
     - `key`: random key.
 
     **Returns:** the cue, of the same shape; NaN for a traced pattern of 0 and 1 with the centre 0.
@@ -54,7 +54,7 @@ def flip(
 def mask(
     pattern: Real[ArrayLike, " neurons"], fraction: ScalarLike, *, fill: ScalarLike = 0.0, key: PRNGKey
 ) -> Float[Array, " neurons"]:
-    """Hides a given number of neurons, chosen at random, behind one value.
+    """Replaces a given number of random neurons by one value.
 
         x_i = fill for i in F,  x_i = ξ_i otherwise,    |F| = round(fraction · N)
 
@@ -125,11 +125,11 @@ def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key
 def overlap(
     patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
 ) -> Float[Array, " patterns"]:
-    """Measures how much of each pattern a state holds.
+    """Overlap of a state with each pattern.
 
         m^μ = (1/N) Σ_i ξ^μ_i x_i
 
-    For patterns and states of ±1 it lies in [−1, 1], and is 1 where the state is the pattern.
+    For patterns and states of ±1 it lies in [−1, 1], and is 1 if the state equals the pattern.
 
     **Arguments:**
 
@@ -138,7 +138,7 @@ def overlap(
 
     **Returns:** the overlaps, of shape (patterns,).
 
-    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
+    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes differ.
 
     **Example:**
 
@@ -156,11 +156,11 @@ def overlap(
 def cosine_similarity(
     patterns: Real[ArrayLike, "patterns neurons"], state: Real[ArrayLike, " neurons"]
 ) -> Float[Array, " patterns"]:
-    """Measures the cosine of the angle between each pattern and a state.
+    """Cosine of the angle between a state and each pattern.
 
-        c^μ = ξ^μ·x/(‖ξ^μ‖ ‖x‖),    c^μ = 0 where a norm is zero
+        c^μ = ξ^μ·x/(‖ξ^μ‖ ‖x‖), c^μ = 0 if a norm is zero
 
-    The gradient is zero, too, where a norm is zero.
+    The gradient is zero too if a norm is zero.
 
     **Arguments:**
 
@@ -169,7 +169,7 @@ def cosine_similarity(
 
     **Returns:** the cosines, in [−1, 1], of shape (patterns,).
 
-    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes do not fit.
+    **Raises:** `ValueError` if `patterns` is empty or not finite, or the shapes differ.
 
     **Example:**
 
@@ -190,14 +190,14 @@ def overlap_and_cosine(
     products = matmul(patterns, state)
     (size, length), (pattern_sizes, pattern_lengths) = _size_and_length(state), _size_and_length(patterns)
     cosine = products / pattern_sizes / size / (pattern_lengths * length)
-    cosine += jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # takes rounding off and leaves derivatives
+    cosine += jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # removes rounding, keeps derivatives
     return products / state.size, cosine
 
 
 def best_match(likeness: Float[Array, " patterns"], odd: Bool[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """Which pattern a state is most like, and 1, or -1 where it is more like the inverse of that pattern than like any
-    pattern, in a network for which the one is as good as the other (`odd`); -1 and 0 where a likeness is NaN."""
-    # A stored pattern comes before the inverse of its stored opposite, which are equal up to rounding.
+    """Index of the pattern most similar to a state, and a sign: 1, or -1 if the inverse of that pattern is more similar
+    than any pattern, in a network that is symmetric under inversion (`odd`). -1 and 0 if a similarity is NaN."""
+    # If a pattern and its inverse are both stored, the pattern itself is preferred to rounding.
     inverse = odd & (-jnp.min(likeness) > jnp.max(likeness) + jnp.finfo(likeness.dtype).eps ** 0.5)
     known = jnp.all(jnp.isfinite(likeness))
     winner = jnp.where(inverse, jnp.argmin(likeness), jnp.argmax(likeness))
@@ -221,7 +221,7 @@ def _patterns_and_state(
 
 
 def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> tuple[Bool[Array, " neurons"], Float[Array, ""]]:
-    """Which neurons, and how many: NaN for a traced fraction outside its domain."""
+    """Mask of the chosen neurons, and their number: NaN for a traced fraction outside its domain."""
     key_fits("key", key)
     count = jnp.round(number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
     order = jr.permutation(key, num_neurons)
@@ -229,7 +229,7 @@ def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> tuple[Bool[
 
 
 def _size_and_length(vectors: Float[Array, "*batch neurons"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """The norm as a product of two factors, of which neither squares nor gradients overflow; infinite for zero."""
+    """The norm as a product of two factors, to avoid overflow of squares and gradients; infinite for zero."""
     size = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1))  # the direction does not depend on it
     zero = size < jnp.finfo(size.dtype).tiny
     scaled = jnp.where(zero[..., None], 1, vectors) / jnp.where(zero, 1, size)[..., None]

@@ -16,7 +16,7 @@ def random_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> Pat
 
     **Arguments:**
 
-    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `num_patterns`, `num_neurons`: number of patterns, and of neurons.
     - `key`: random key.
 
     **Returns:** array of ±1 of shape (patterns, neurons).
@@ -44,7 +44,7 @@ def gaussian_patterns(num_patterns: int, num_neurons: int, *, key: PRNGKey) -> P
 
     **Arguments:**
 
-    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `num_patterns`, `num_neurons`: number of patterns, and of neurons.
     - `key`: random key.
 
     **Returns:** array of shape (patterns, neurons).
@@ -74,7 +74,7 @@ def sparse_patterns(num_patterns: int, num_neurons: int, activity: ScalarLike, *
 
     **Arguments:**
 
-    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `num_patterns`, `num_neurons`: number of patterns, and of neurons.
     - `activity`: probability of an active neuron, in [0, 1]; may be traced.
     - `key`: random key.
 
@@ -104,7 +104,7 @@ def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, ke
 
     **Arguments:**
 
-    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `num_patterns`, `num_neurons`: number of patterns, and of neurons.
     - `bias`: mean of an entry, in [−1, 1]; may be traced.
     - `key`: random key.
 
@@ -129,17 +129,17 @@ def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, ke
 
 
 def correlated_patterns(num_patterns: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey) -> Patterns:
-    """Draws binary patterns of which every pair has the same expected overlap.
+    """Draws binary patterns with the same expected overlap of every pair.
 
         ξ^μ_i = η_i s^μ_i,    P(s^μ_i = ±1) = (1 ± √correlation)/2,    so that E[ξ^μ·ξ^ν]/N = correlation for μ ≠ ν
 
-    A random template η of ±1 is copied once for each pattern and every entry of each copy flipped independently with
-    probability (1 − √correlation)/2: the patterns are independent for correlation 0 and all the same for 1. A single
-    entry is unbiased over draws of the template.
+    Each pattern is a random template η of ±1 with every entry flipped independently with probability (1 −
+    √correlation)/2: patterns are independent for correlation 0 and identical for 1. A single entry is unbiased over
+    draws of the template.
 
     **Arguments:**
 
-    - `num_patterns`, `num_neurons`: how many patterns, of how many neurons.
+    - `num_patterns`, `num_neurons`: number of patterns, and of neurons.
     - `correlation`: expected overlap of each pair, in [0, 1]; may be traced.
     - `key`: random key.
 
@@ -169,12 +169,12 @@ def hierarchical_patterns(
         ξ^{aμ}_i = η^a_i s^{aμ}_i,    P(s^{aμ}_i = ±1) = (1 ± √correlation)/2
         E[ξ^{aμ}·ξ^{bν}]/N = correlation for a = b, μ ≠ ν and 0 for a ≠ b
 
-    The ancestors η^a are independent random templates of ±1 and are themselves not among the patterns.
+    The ancestors η^a are independent random templates of ±1, which are not included in the patterns.
 
     **Arguments:**
 
-    - `num_ancestors`, `num_descendants`: how many families, of how many patterns each.
-    - `num_neurons`: how many neurons.
+    - `num_ancestors`, `num_descendants`: number of families, and of patterns in each.
+    - `num_neurons`: number of neurons.
     - `correlation`: expected overlap of two patterns of one family, in [0, 1]; may be traced.
     - `key`: random key.
 
@@ -200,7 +200,7 @@ def hierarchical_patterns(
 
 
 def hadamard_patterns(num_patterns: int, num_neurons: int) -> Patterns:
-    """Gives the first rows of Sylvester's Hadamard matrix: binary patterns that are exactly orthogonal.
+    """The first rows of Sylvester's Hadamard matrix: exactly orthogonal binary patterns.
 
         ξ^μ_i = (−1)^{number of binary digits 1 that μ and i share},    ξ^μ·ξ^ν = N δ_μν
 
@@ -208,8 +208,8 @@ def hadamard_patterns(num_patterns: int, num_neurons: int) -> Patterns:
 
     **Arguments:**
 
-    - `num_patterns`: how many patterns, at most `num_neurons`.
-    - `num_neurons`: how many neurons, a power of two.
+    - `num_patterns`: number of patterns, at most `num_neurons`.
+    - `num_neurons`: number of neurons, a power of two.
 
     **Returns:** array of ±1 of shape (patterns, neurons).
 
@@ -245,8 +245,8 @@ def orthogonal_patterns(
 
     **Arguments:**
 
-    - `num_patterns`: how many patterns, at most `num_neurons`.
-    - `num_neurons`: how many neurons.
+    - `num_patterns`: number of patterns, at most `num_neurons`.
+    - `num_neurons`: number of neurons.
     - `norm`: Euclidean norm of each pattern, positive; may be traced. The default, √N, is the norm of a pattern of ±1.
     - `key`: random key.
 
@@ -270,17 +270,17 @@ def orthogonal_patterns(
     columns, triangle = jnp.linalg.qr(gaussian_patterns(num_patterns, num_neurons, key=key).T)
     signs = jnp.where(
         jnp.diagonal(triangle) < 0, -1, 1
-    )  # a library's R may have a negative diagonal, Gram–Schmidt's not
+    )  # the sign convention of Gram–Schmidt: a positive diagonal of R
     return columns.T * (norm.astype(columns.dtype) * signs)[:, None]
 
 
 def number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
-    """One number of a domain; NaN for a traced one outside of it."""
+    """Validates a number; a traced one outside its domain becomes NaN."""
     return sieved(argument, value, domain, shape=())
 
 
 def unless_nan(number: Float[Array, ""], drawn: Array) -> Array:
-    """NaN instead of what was drawn with a number that is none."""
+    """Replaces the draws by NaN if the number is NaN."""
     return nan_unless(~jnp.isnan(number), drawn, constant=True)
 
 

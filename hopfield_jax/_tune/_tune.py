@@ -1,4 +1,4 @@
-"""Tuning: the parameters at which an objective is least, by its gradient, and whether the gradient can be trusted."""
+"""Tuning: minimises an objective by its gradient, and validates the gradient."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ from ._trust import MOST_NUMBERS, Comparison, compare, curvature_of, standard_er
 Parameters = Mapping[str, ArrayLike]
 ValueAndGradient = Callable[[Callable[[Any], Array]], Callable[[Any], tuple[Array, Any]]]
 
-_CONTRADICTION = 0.1  # mismatch from which on a gradient is not believed
+_CONTRADICTION = 0.1  # mismatch above which a gradient counts as wrong
 
 
 def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], tuple[Array, Any]]:
-    """As `jax.value_and_grad`, in forward mode: one pass a parameter. For up to about ten parameters; theory and
-    simulation of `hopfield_jax.dmft` keep no memory of the way then (an ordinary loop is linearised once, which keeps
-    its intermediate values)."""
+    """`jax.value_and_grad` in forward mode, one pass per parameter. For up to about ten parameters; theory and
+    simulation of `hopfield_jax.dmft` then store no intermediate values (an ordinary loop is linearised once and stores
+    them)."""
 
     def both(parameters: Any) -> tuple[Array, Any]:
         flat, unravel = ravel_pytree(jtu.tree_map(as_inexact, parameters))
@@ -43,23 +43,23 @@ def forward_value_and_grad(function: Callable[[Any], Array]) -> Callable[[Any], 
 
 
 class Tuning(eqx.Module):
-    r"""What `hopfield_jax.tune` returns; dictionaries have the names of the parameters.
+    r"""Result of `hopfield_jax.tune`; dictionaries have the names of the parameters.
 
     **Attributes:**
 
-    - `parameters`: the best that were found; `value`, `gradient`: of the objective there.
-    - `value_error`, `parameter_errors`: with a key, standard errors from the spread of the repeats: of the value, and,
-      from that of the gradient and the curvature, of the place (0 at a bound; infinite where the curvature is not
-      positive or not known, or for one repeat). `None` without a key.
-    - `curvature`: the matrix of second derivatives there, from differences of the gradient, shape (n, n) for n numbers
-      in the alphabetical order of the names; `None` for more than 16 of them.
-    - `at_bound`: whether each stands at a bound, which a further fall lies beyond.
-    - `mismatch`: how much the gradient contradicts central differences of the objective at the start and at the end (in
-      the first 16 numbers): their difference beyond rounding and truncation, as a fraction of the larger of the two.
+    - `parameters`: the best parameters; `value`, `gradient`: of the objective there.
+    - `value_error`, `parameter_errors`: with a key, standard errors from the spread of the repeats: of the value, and
+      of the parameters, from the spread of the gradient and the curvature (0 at a bound; infinite if the curvature is
+      not positive or not known, or for one repeat). `None` without a key.
+    - `curvature`: the Hessian there, from differences of the gradient, shape (n, n) for n numbers in the alphabetical
+      order of the names; `None` for more than 16.
+    - `at_bound`: whether each parameter is at a bound beyond which the objective still falls.
+    - `mismatch`: difference between the gradient and central differences of the objective at the start and at the end
+      (in the first 16 numbers) beyond rounding and truncation, relative to the larger of the two.
     - `values`, `path`: at the start and after each step, shape (steps + 1,) and (steps + 1, ...); NaN where the
-      objective was not finite. Of a minimiser of optimistix only the start and the end.
+      objective was not finite. For optimistix minimisers only the start and the end.
     - `num_evaluations`: of objective and gradient. `num_not_finite`: those that were not finite.
-    - `result`: how it ended.
+    - `result`: the result code.
     """
 
     parameters: dict[str, Array]
@@ -108,42 +108,42 @@ def tune(
     progress: bool = True,
     throw: bool = True,
 ) -> Tuning:
-    r"""Finds the parameters at which an objective is least.
+    r"""Minimises an objective by its gradient.
 
-    Every parameter is moved in a coordinate of its own scale (its first value, or its distance from a bound), in which
-    bounds are smooth: those of one side by a square root, of two sides by a sine (as in James and Roos's MINUIT,
-    Comput. Phys. Commun. 10, 343 (1975)), so that an optimum at a bound is reached and said to be there. The default is
-    Adam with a step that falls from a tenth of the scale to nothing: it needs no line search, and neither the
-    objective's scale nor rounding in float32 upset it. For one to three smooth parameters `optimistix.BFGS(1e-4, 1e-6)`
-    takes fewer evaluations, and `optimistix.GoldenSearch(1e-3, 1e-6)` (optimistix 0.1 and later) no gradient at all
-    for one parameter between two bounds.
+    Every parameter is scaled by its first value, or by its distance from a bound, and bounds are removed by a smooth
+    transformation: a square root for one bound, a sine for two (as in James and Roos's MINUIT, Comput. Phys. Commun.
+    10, 343 (1975)), so that an optimum at a bound is reached and reported. The default method is Adam with a step that
+    falls from a tenth of the scale to zero: it needs no line search, and is robust against the scale of the objective
+    and float32 rounding. For one to three smooth parameters `optimistix.BFGS(1e-4, 1e-6)` takes fewer evaluations, and
+    `optimistix.GoldenSearch(1e-3, 1e-6)` (optimistix 0.1 and later) needs no gradient for one parameter between two
+    bounds.
 
-    With `key` the objective takes one as well, and its mean over `num_repeats` independent ones is minimised, the same
-    at every call (common random numbers): a smooth function with an exact gradient, not a noisy one, and the spread of
-    the repeats says how far its minimum is from that of the expectation. The gradient is compared with differences at
-    the start and at the end, since automatic differentiation says nothing of jumps and of predicates.
+    With `key` the objective is also a function of a key, and its mean over `num_repeats` independent keys is minimised,
+    the same at every call (common random numbers). This mean is smooth with an exact gradient, and the spread of the
+    repeats estimates how far its minimum is from that of the expectation. The gradient is compared with differences at
+    the start and at the end, since automatic differentiation misses jumps and predicates.
 
     **Arguments:**
 
-    - `objective`: of the dictionary of parameters, and of a key if there is one; one number, least at the best.
+    - `objective`: a function of the dictionary of parameters, and of a key if given; returns a number to minimise.
     - `parameters`: names with first values, numbers or arrays.
-    - `key`, `num_repeats`: of the objective's randomness.
-    - `bounds`: names with pairs (lower, upper), `None` where there is none; the first values lie strictly between.
+    - `key`, `num_repeats`: random key, and number of repeats.
+    - `bounds`: names with pairs (lower, upper), `None` for no bound; the first values lie strictly between.
     - `method`: an optax optimiser or an optimistix minimiser.
     - `value_and_grad`: `jax.value_and_grad` (reverse mode), `hopfield_jax.forward_value_and_grad` for few parameters,
       or anything like them.
-    - `num_steps`: most steps of the method.
-    - `tolerance`: optax's end is reached when the gradient, in units of the scales, is everywhere smaller than this
-      fraction of the largest that was met; minimisers of optimistix have their own.
-    - `progress`: whether to show a bar on a terminal. `throw`: whether an unsuccessful end raises; else it is in
-      `result`.
+    - `num_steps`: largest number of steps.
+    - `tolerance`: optax methods stop when every entry of the gradient, in units of the scales, is smaller than this
+      fraction of the largest one met; optimistix minimisers have their own.
+    - `progress`: whether to show a progress bar on a terminal. `throw`: whether to raise on failure; otherwise the code
+      is in `result`.
 
     **Returns:** a `Tuning`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`:
-    `num_steps_reached`; `flat`, where the objective does not depend on the parameters; `wrong_gradient`, where gradient
-    and differences contradict each other; `no_minimum`, at a maximum or a saddle; `not_finite`, where the objective is
-    not finite at the start; `edge_of_domain`, beside a region in which it is not finite.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`: `num_steps_reached`;
+    `flat`, if the objective does not depend on the parameters; `wrong_gradient`, if gradient and differences contradict
+    each other; `no_minimum`, at a maximum or a saddle; `not_finite`, if the objective is not finite at the start;
+    `edge_of_domain`, next to a region where it is not finite.
 
     ```python
     import hopfield_jax as hj
@@ -213,8 +213,8 @@ def _checked(parameters: Any) -> dict[str, Array]:
 
 
 class _Repeated(eqx.Module):
-    """Values and gradients, one for every key, in the scales' coordinates or in the parameters themselves. What it
-    needs is its own, so that the program for one search serves the next."""
+    """Values and gradients for every key, in scaled coordinates or in the parameters. Closes over no arrays, so that
+    later searches reuse the compiled program."""
 
     objective: Callable[..., Array]
     value_and_grad: ValueAndGradient
@@ -235,7 +235,7 @@ class _Repeated(eqx.Module):
         return Repeats(*jax.lax.map(one, self.keys))
 
 
-@functools.cache  # each call of optax makes functions of its own, and so another program
+@functools.cache  # optax creates new functions at each call, which would recompile
 def _adam(num_steps: int) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
 

@@ -1,4 +1,4 @@
-"""The smallest gain at which retrieval goes on for ever, of the saliency map and its extensions."""
+"""The smallest gain of endless sequences, for the saliency map and its extensions."""
 
 from collections.abc import Callable
 
@@ -15,28 +15,28 @@ from ._delay import SwitchDelay
 
 
 def critical_gain(num_patterns: int | None = None, delay: ScalarLike | Callable[[Scalar], ScalarLike] = 0.0) -> Scalar:
-    """Smallest gain at which retrieval goes on for ever.
+    """Smallest gain of endless sequences.
 
-    If a memory takes over with saliency Z and leaves a delay d after its saliency has reached 1, it stays active for
-    τ = log Z + d. In a cycle of P memories the periodic state, with what P − 1 dwells have left of the last visit, is
-    Z = κ(1 − e^{−τ}) + e^{−d} e^{−(P−1)τ}, and with τ = log Z + d(Z) that is
+    If a memory becomes active with saliency Z, and the switch is delayed by d after its saliency has reached 1, it is
+    active for τ = log Z + d. In a cycle of P memories the periodic state, with the remainder of the last visit after
+    P − 1 dwells, is Z = κ(1 − e^{−τ}) + e^{−d} e^{−(P−1)τ}, and with τ = log Z + d(Z) that is
 
         κ(Z) = Z (1 + e^{−τ} + … + e^{−(P−1)τ}),    without a cycle (P → ∞) Z/(1 − e^{−τ}).
 
     The critical gain is its minimum over Z ≥ 1 and τ ≥ 0 (of several the one at the largest Z, the fold where the
-    states of large gains end): 4 without a cycle and a delay, and times e^{−d} with a constant delay. Delays above
-    log 2 (about; exactly so for P → ∞) leave no fold above Z = 1, and the minimum lies at Z = 1. For P = 2 and 3 and
-    d = 0 it lies at a dwell time of 0 and is an infimum, 2 and 3: the interval shrinks to nothing as κ approaches it.
+    states of large gains end): 4 without a cycle and a delay, and 4 e^{−d} with a constant delay. For delays above
+    about log 2 (exactly for P → ∞) there is no fold above Z = 1, and the minimum lies at Z = 1. For P = 2 and 3 and
+    d = 0 it lies at a dwell time of 0 and is an infimum, 2 and 3: the period tends to zero as κ approaches it.
 
     **Arguments:**
 
     - `num_patterns`: P, at least 2; `None` for a long chain or cycle.
-    - `delay`: d in units of the slow time constant, negative if memories leave early: a number, or a function that
-      gives it for the successor's saliency Z ≥ 1 at the switch. May be traced, or close over traced numbers. The
-      search goes up to Z = 1e6.
+    - `delay`: d in units of the slow time constant, negative if switches are early: a number, or a function of the
+      successor's saliency Z ≥ 1 at the switch. May be traced, or close over traced numbers. The search goes up to
+      Z = 1e6.
 
-    **Returns:** κ_c, twice differentiable by the delay and by what it closes over; NaN where there is none, where a
-    traced delay is not finite, or where the minimum lies outside the saliencies for which a `SwitchDelay` was measured.
+    **Returns:** κ_c, twice differentiable with respect to the delay and to variables that it closes over; NaN if there
+    is none, if a traced delay is not finite, or if the minimum lies outside the measured range of a `SwitchDelay`.
 
     **Raises:** `ValueError` for arguments outside their domain.
 
@@ -74,7 +74,7 @@ def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
     grid = jnp.asarray(1 + np.concatenate([[0], np.geomspace(1e-4, 1e6, 201)]), dtype)
     values = jax.vmap(allowed_gain)(grid)
     falls = values <= jnp.concatenate([jnp.full((1,), jnp.inf, dtype), values[:-1]])
-    best = grid.size - 1 - jnp.argmax(falls[::-1])  # the last of them: where the branch of large Z ends
+    best = grid.size - 1 - jnp.argmax(falls[::-1])  # the last one: the end of the branch of large Z
 
     def rises(z: Scalar) -> Array:
         return (dwell(z) < 0) | (jax.grad(gain)(z) < 0)
@@ -82,8 +82,8 @@ def _critical_gain(num_patterns: int | None, delay: Array | Callable) -> Scalar:
     low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
     fold = bracket(lambda z: ~rises(z), low, high, jnp.finfo(dtype).nmant + 6).high
     z = jax.lax.stop_gradient(jnp.where(allowed_gain(fold) < allowed_gain(grid[best]), fold, grid[best]))
-    # How Z moves with the delay: on the edge as τ = 0 says, at a smooth minimum as the gain's vanishing slope does, and
-    # not at all where Z = 1 bounds it or a kink holds it.
+    # The derivative of Z with respect to the delay: from τ = 0 on that edge, from the vanishing slope of the gain at a
+    # smooth minimum, zero at the bound Z = 1 or at a kink.
     inner = jnp.where(z > 1, z, 2)
     tau, tau_slope = jax.value_and_grad(dwell)(inner)
     slope, curvature = jax.value_and_grad(jax.grad(gain))(inner)

@@ -1,4 +1,4 @@
-"""The delay of a network's switches behind those of the saliency map."""
+"""The delay of a network's switches relative to the saliency map."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from ._saliency import escape_time
 
 
 class SwitchDelay(eqx.Module):
-    r"""Delay of the switch behind the saliency map's, as a function of the successor's saliency then.
+    r"""Delay of a switch relative to the saliency map, as a function of the successor's saliency at the switch.
 
     $$d(Z) = \frac{1}{Z - 1}\sum_k c_k (\log Z)^k,$$
 
-    because the successor grows at a rate proportional to $Z - 1$ from what nucleates it; made by `measure_delay`, and
-    taken by `critical_gain` and `follow_transitions`. Beyond the measured range the sum keeps its value at the edge.
+    because the successor grows from its nucleus at a rate proportional to $Z - 1$. Result of `measure_delay`; argument
+    of `critical_gain` and `follow_transitions`. Outside the measured range the sum is constant.
 
     **Attributes:**
 
-    - `coefficients`: $c_k$, in units of $\tau_s$. `lower`, `upper`: range of Z that was measured.
+    - `coefficients`: $c_k$, in units of $\tau_s$. `lower`, `upper`: measured range of Z.
     - `saliency`, `delay`: the measured points, padded with NaN, shape (points,).
     - `largest_error`: of the fit at the points.
     """
@@ -53,26 +53,27 @@ def measure_delay(
     throw: bool = True,
     **options: Any,
 ) -> SwitchDelay:
-    r"""Measures how much later (or earlier) than $\log Z$ the network leaves a memory of saliency Z.
+    r"""Measures the delay of switches relative to the dwell time $\log Z$ of the saliency map.
 
-    Fast neurons take their time to reach the successor, and an input coupling lets them leave early. The delay depends
-    nearly on the successor's saliency alone, and saliencies are those of the saliency map with the dwell times that
-    were measured: what the drive has brought by the time of the switch (the network's own lag behind by the overlap
-    that it loses in the course of the switch). A picture for delays well below $\tau_s$; where they are longer, the
-    network is lost before it has reached the successor, which no delay describes.
+    Fast neurons of finite speed delay switches; an input coupling advances them. The delay depends almost only on the
+    successor's saliency. Saliencies are computed from the saliency map with the measured dwell times, that is from the
+    drive up to the switch (the network's own saliencies are smaller because its overlap falls during the switch). The
+    description holds for delays well below $\tau_s$; for longer ones the network loses the memory before it reaches the
+    successor.
 
     **Arguments:**
 
     - `network`: with orthogonal patterns; its own gain is ignored.
-    - `gains`: at which to run it, shape (gains,): some that go on and some that collapse, to cover a range of Z.
-    - `t1`, and any other option of `retrieve_sequence` but `saliency`, `key` and `saveat`.
-    - `skip`: first switches to leave out, which still remember the start. `degree`: of the sum.
-    - `batch_size`: how many run at once. `throw`: whether a run that fails raises; else its points are left out.
+    - `gains`: gains of the runs, shape (gains,): some with endless sequences and some that collapse, to cover a range
+      of Z.
+    - `t1`, and any other option of `retrieve_sequence` except `saliency`, `key` and `saveat`.
+    - `skip`: number of initial switches to leave out as a transient. `degree`: of the sum.
+    - `batch_size`: number of parallel runs. `throw`: whether a failed run raises; otherwise its points are left out.
 
     **Returns:** a `SwitchDelay`.
 
-    **Raises:** `ValueError` for arguments that do not fit, correlated patterns among them; `EquinoxRuntimeError` if a
-    run fails and `throw`.
+    **Raises:** `ValueError` for invalid arguments, including correlated patterns; `EquinoxRuntimeError` if a run fails
+    and `throw`.
     """
     check_orthogonal("network", network.patterns)
     gains = check_gains(gains)

@@ -29,13 +29,13 @@ from ._saliency import period
 
 
 class GainScan(eqx.Module):
-    r"""What `hopfield_jax.sequential.scan_gains` returns; every field but the setting has shape (gains,).
+    r"""Result of `hopfield_jax.sequential.scan_gains`; every field but the setting has shape (gains,).
 
     **Attributes:**
 
     - `gain`: κ.
-    - `period`: last dwell time where retrieval goes on until the end, else NaN. `period_limit`: $\tau_s\log Z_+$, what
-      it tends to for fast neurons, weak input coupling and a long cycle; NaN below the gain 4.
+    - `period`: last dwell time if retrieval goes on until the end, else NaN. `period_limit`: $\tau_s\log Z_+$, its
+      limit for fast neurons, weak input coupling and a long cycle; NaN below the gain 4.
     - `num_transitions`, `collapsed`, `ending`: as in `SequenceRun`. `result`: how each run ended.
     - `setting`: the conditions.
     """
@@ -81,15 +81,15 @@ def scan_gains(
 
     - `network`: its own gain is ignored.
     - `gains`: κ > 0, shape (gains,).
-    - `t1`, `start`, `key`, and any other option of `retrieve_sequence` but `saveat` and `throw`. The noise is the same
-      at all gains: one path of it, which has no error. What the noise does to the critical gain, with its error, says
-      `find_critical_gain`.
-    - `saliency`: of the first memory; default the gain itself, the most that a memory can reach.
-    - `batch_size`: how many run at once; more of them use more memory.
+    - `t1`, `start`, `key`, and any other option of `retrieve_sequence` except `saveat` and `throw`. All gains share one
+      path of the noise, so that there are no errors: see `find_critical_gain` for the effect of noise on the critical
+      gain.
+    - `saliency`: of the first memory; default the gain itself, the largest saliency of a memory.
+    - `batch_size`: number of parallel runs.
 
-    **Returns:** a `GainScan`. Runs that fail have their code in `result` and NaN; none stops the scan.
+    **Returns:** a `GainScan`. Failed runs have a code in `result` and NaN, and do not stop the scan.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax.numpy as jnp
@@ -113,18 +113,18 @@ def scan_gains(
 
 
 class CriticalGain(eqx.Module):
-    r"""What `hopfield_jax.sequential.find_critical_gain` returns.
+    r"""Result of `hopfield_jax.sequential.find_critical_gain`.
 
     **Attributes:**
 
     - `value`: middle of the bracket, NaN unless retrieval differs at the two bounds.
-    - `lower`, `upper`: the bracket of the search; it says nothing of the noise.
+    - `lower`, `upper`: the bracket of the search, which does not include the effect of noise.
     - `value_error`: with noise, the standard error of the value: half of the distance between the quantiles
-      $\frac12 \pm \frac1{2\sqrt{n + 1}}$ of the gains from which on each of the n trials goes on, and so at least half
-      of the bracket. Infinite where these reach beyond the bounds, NaN of one trial, 0 without noise.
+      $\frac12 \pm \frac1{2\sqrt{n + 1}}$ of the thresholds of the n trials, and so at least half of the bracket.
+      Infinite if these lie beyond the bounds, NaN for one trial, 0 without noise.
     - `probability`, `probability_error`: fraction of the trials that go on until the end at the two ends of the bracket
-      and its standard error (half of the width of Wilson's interval), shape (2,); of one trial it says yes or no.
-    - `result`: how the search ended. `setting`: the conditions.
+      and its standard error (half of the width of Wilson's interval), shape (2,); 0 or 1 for one trial.
+    - `result`: the result code. `setting`: the conditions.
     """
 
     value: Scalar
@@ -164,26 +164,25 @@ def find_critical_gain(
     throw: bool = True,
     **options: Any,
 ) -> CriticalGain:
-    r"""Finds the smallest gain at which retrieval goes on until `t1`, by bisection on the full network.
+    r"""Finds the smallest gain at which retrieval goes on until `t1`, by bisection of the full network.
 
-    With noise: at which at least half of the trials do; each of them, with its own noise at all gains, is bisected by
-    itself, and the value is the median of their gains. Just below the threshold a sequence takes long to collapse
-    (about $\pi/\sqrt{1 - \kappa/\kappa_c}$ transitions), so that the threshold found in a finite time lies below that
-    of an endless one, by about $\kappa_c(\pi/n)^2$ with n transitions until `t1`. Maps over networks with `jax.vmap`
-    (with `throw=False`).
+    With noise every trial, with the same noise at all gains, is bisected separately, and the value is the median of the
+    thresholds. Just below the threshold a sequence takes long to collapse (about $\pi/\sqrt{1 - \kappa/\kappa_c}$
+    transitions), so that the threshold for a finite time is lower than that of endless sequences, by about
+    $\kappa_c(\pi/n)^2$ with n transitions until `t1`. Use `jax.vmap` over networks (with `throw=False`).
 
     **Arguments:**
 
     - `network`: its own gain is ignored.
-    - `t1`, `key`, and any other option of `retrieve_sequence` but `saveat`.
+    - `t1`, `key`, and any other option of `retrieve_sequence` except `saveat`.
     - `lower`, `upper`, `num_iterations`: as in `hopfield_jax.bisect`.
     - `saliency`: of the first memory; default the gain itself.
-    - `num_trials`: runs with noise of their own.
-    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+    - `num_trials`: number of runs with independent noise.
+    - `throw`: whether to raise on failure; otherwise the code is in `result`.
 
     **Returns:** a `CriticalGain`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
     """
     at_least("num_trials", num_trials, 1)
     at_least("num_iterations", num_iterations, 1)
@@ -204,7 +203,7 @@ def _find(network, lower, upper, saliency, options, keys, num_iterations: int) -
     def goes_on(key: PRNGKey | None, gain: Scalar) -> tuple[Array, Array]:
         run = run_at(network, gain, saliency, options | {"key": key})
         going = (run.ending == Ending.running) & (run.num_transitions > 0)
-        return going, is_okay(run.result) | (run.result == RESULTS.no_room)  # no room left: it goes on
+        return going, is_okay(run.result) | (run.result == RESULTS.no_room)  # full capacity: retrieval goes on
 
     def threshold(key: PRNGKey | None) -> Threshold:
         return bisect(lambda gain: goes_on(key, gain), lower, upper, num_iterations=num_iterations, throw=False)
@@ -236,7 +235,7 @@ def _find(network, lower, upper, saliency, options, keys, num_iterations: int) -
 
 
 def _median(each: Threshold, lower: Scalar, upper: Scalar) -> tuple[Threshold, Scalar]:
-    """The smallest of the trials' thresholds above which at least half of the trials go on, and its standard error."""
+    """The smallest threshold above which at least half of the trials go on, and its standard error."""
     n = len(each.value)
     place = jnp.where(each.at_lower, -jnp.inf, jnp.where(each.at_upper, each.value, jnp.inf))
     order = jnp.argsort(place)
@@ -244,7 +243,7 @@ def _median(each: Threshold, lower: Scalar, upper: Scalar) -> tuple[Threshold, S
     invalid, undecided = (jnp.any(each.result == code) for code in (RESULTS.invalid_parameter, RESULTS.undecided))
     found = jnp.isfinite(place[middle]) & ~invalid & ~undecided
     away = binomial_error(0.5, n).astype(place.dtype)
-    # The outer ends of the brackets: the spread of the trials is not known more finely than they are.
+    # The outer ends of the brackets, which limit the resolution of the spread.
     ends = jnp.where(jnp.isfinite(place), each.lower, place), jnp.where(jnp.isfinite(place), each.upper, place)
     low = jnp.quantile(ends[0], 0.5 - away, method="lower")
     high = jnp.quantile(ends[1], 0.5 + away, method="higher")
@@ -262,7 +261,7 @@ def _median(each: Threshold, lower: Scalar, upper: Scalar) -> tuple[Threshold, S
 
 
 def options_of(network: InputDrivenNetwork, **options: Any) -> dict[str, Any]:
-    """What is the same for every run: room for steps, known while the numbers are; no trajectory is kept."""
+    """Options of all runs: a static `max_steps`, computed from known numbers; no saved trajectory."""
     for name in ("saveat", "throw"):
         if name in options:
             fail(name, "no such option here: no trajectory is kept and no run raises", options[name])

@@ -1,4 +1,4 @@
-"""Transitions learned from a sequence that was shown."""
+"""Transitions learned from a presented sequence."""
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +15,16 @@ def learn_transitions(
     dt: ScalarLike,
     tau_trace: ScalarLike,
 ) -> Float[Array, "patterns patterns"]:
-    r"""Transition weights by asymmetric Hebbian learning, online, while a sequence is shown.
+    r"""Transition weights by online asymmetric Hebbian learning from a presented sequence.
 
-    With the overlaps $m = \Xi\phi/N$ of what is shown and their trace $\tau\dot r = -r + m$,
+    With the overlaps $m = \Xi\phi/N$ of the presented outputs and their trace $\tau\dot r = -r + m$,
 
     $$\dot Q_{\nu\mu} \propto m_\nu r_\mu - r_\nu m_\mu:$$
 
-    a connection grows from the memory that was shown before to the one that is shown now, and shrinks in the opposite
-    sense. Weights below zero end as zero, and those from each memory are scaled so that the largest is 1 (if any is
-    left), which is what a network's gain refers to. After a dwell time D the trace still holds $e^{-D/\tau}$ of the
-    memory before: that is about the weight which the memory after next receives, so choose τ well below D.
+    a connection from the previous memory to the present one grows, and the opposite one shrinks. Negative weights are
+    set to zero, and the weights from each memory are scaled to a largest one of 1 (if any is positive), the
+    normalisation that a network's gain assumes. After a dwell time D the trace still contains $e^{-D/\tau}$ of the
+    previous memory, which is about the weight of transitions that skip one memory: choose τ well below D.
 
     **Arguments:**
 
@@ -34,7 +34,7 @@ def learn_transitions(
 
     **Returns:** Q, shape (patterns, patterns), row = target, column = source; differentiable.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import jax.numpy as jnp
@@ -62,7 +62,7 @@ def _learn(patterns, shown, dt, tau_trace, valid) -> Array:
 
     def show(carry: tuple[Array, Array], m: Array) -> tuple[tuple[Array, Array], None]:
         trace, weights = carry
-        # While m is constant the trace tends to it, and its mean over the step is exact.
+        # For constant m the trace relaxes to it, and its mean over the step is exact.
         mean = m + (trace - m) * (1 - keep) * tau_trace / dt
         growth = dt * (m[:, None] * mean[None] - mean[:, None] * m[None])
         return (m + (trace - m) * keep, weights + growth), None

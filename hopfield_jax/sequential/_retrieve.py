@@ -1,4 +1,4 @@
-"""Sequential retrieval: which memories follow each other, when, and how it ends."""
+"""Sequential retrieval: order, switch times and ending."""
 
 import math
 from typing import Any, cast
@@ -19,28 +19,28 @@ from ._network import InputDrivenNetwork
 from ._outcome import Ending
 from ._switches import interpolate, last_time_above, switches, tied
 
-_STEPS_OF_NOISE = 20  # steps in one fast time constant
+_STEPS_OF_NOISE = 20  # steps per fast time constant
 
 
 class SequenceRun(eqx.Module):
-    r"""What `hopfield_jax.sequential.retrieve_sequence` returns.
+    r"""Result of `hopfield_jax.sequential.retrieve_sequence`.
 
-    **Attributes:** room for R = `max_transitions` is kept; what is not needed holds -1 (`order`), 0 (`sign`) or NaN.
+    **Attributes:** with R = `max_transitions`; padded with -1 (`order`), 0 (`sign`) or NaN.
 
     - `order`: memories in the order of their retrieval, the first is the start; shape (R + 1,). `sign`: +1, or -1
       where the memory's negative was retrieved.
-    - `switch_times`: when the successor's |overlap| exceeds that of the memory before; shape (R,), in the units of the
-      time constants. `dwell_times`: how long each memory led until then.
+    - `switch_times`: when the successor's |overlap| exceeds that of the previous memory; shape (R,), in the units of
+      the time constants. `dwell_times`: how long each memory was leading before.
     - `switch_saliency`: all saliencies at the switches, shape (R, patterns).
-    - `num_transitions`: number of switches; `num_correct`: of those before the first that follows no transition of the
-      network or goes to a memory's negative (a start that an input replaces counts as such).
+    - `num_transitions`: number of switches; `num_correct`: of those before the first that is no transition of the
+      network or leads to a memory's negative (including a start that is replaced by an input).
     - `period`: last dwell time if retrieval goes on until `t1`, else NaN; the settled period if it has settled.
     - `collapsed`: whether at the end no |overlap| reaches `level` and no saliency exceeds the level at which a memory
       is stable (1 for `HardTanh`). `collapse_time`: when the overlap was last at `level`, NaN unless collapsed.
     - `ending`: how it ended and why. `chance`: whether at some switch two successors were equally salient, so that
-      rounding decided between them (without noise, which may decide).
+      rounding decided (only without noise).
     - `times`, `overlap`, `saliency`: the trajectory at `saveat`, shapes (times,) and (times, patterns).
-    - `final`: the state at the end. `num_steps`: steps of the solver. `result`: whether the numbers can be trusted.
+    - `final`: the final state. `num_steps`: steps of the solver. `result`: the result code.
     - `setting`: the conditions.
     """
 
@@ -99,34 +99,34 @@ def retrieve_sequence(
     max_steps: int | None = None,
     throw: bool = True,
 ) -> SequenceRun:
-    r"""Lets memories follow each other from a start until `t1`.
+    r"""Integrates a network through a sequence of retrievals until `t1`.
 
-    Switches are located between the solver's own steps (Diffrax; no sampling in time) as roots of the difference of
-    two overlaps, cubic in each step; they are differentiable in everything that is a number.
+    Switches are located within the solver's steps (without sampling in time) as roots of the difference of two
+    overlaps, cubic in each step; they are differentiable with respect to all numeric parameters.
 
     **Main arguments:**
 
     - `network`: an `InputDrivenNetwork`.
-    - `start`, `saliency`: the memory that is active at first, and its saliency. At most 1 it decays at once, which is
-      an outcome (`ending`), no error.
-    - `t1`: end, in the units of the time constants.
-    - `key`: of the noise; needed if the network has any.
+    - `start`, `saliency`: the first active memory, and its saliency. A saliency of at most 1 decays at once, which is
+      reported in `ending` and is no error.
+    - `t1`: final time, in the units of the time constants.
+    - `key`: random key, required with noise.
 
     **Other arguments:**
 
-    - `saveat`: times of the trajectory that is kept; default 201 evenly spaced ones.
-    - `max_transitions`: room for switches; more of them end with the code `no_room`.
-    - `level`: overlap below which nothing is retrieved. `margin`: by how much the largest |overlap| must exceed the
-      others before its memory counts as leading (so that noise at a switch is one switch).
-    - `until_collapse`: whether to end there, which saves time; the trajectory is NaN from then on.
+    - `saveat`: times of the saved trajectory; default 201 evenly spaced ones.
+    - `max_transitions`: capacity for switches; more give the code `no_room`.
+    - `level`: overlap below which nothing counts as retrieved. `margin`: by how much the largest |overlap| must exceed
+      the others for its memory to count as leading (so that noise at a switch is not counted as several switches).
+    - `until_collapse`: whether to stop at a collapse, which saves time; the trajectory is NaN from then on.
     - `dt0`, `solver`, `stepsize_controller`, `adjoint`, `max_steps`: as in `hopfield_jax.integrate`. With noise the
       step is `dt0`, by default $\tau_f/20$ (Euler–Maruyama: the variance of a free fast unit is then 2.5 % too large).
-      `max_steps` is by default what the time constants ask for. `ExactDwell()` as solver is quicker.
-    - `throw`: whether an unsuccessful end raises; else it is in `result`.
+      The default of `max_steps` depends on the time constants. The solver `ExactDwell()` is faster.
+    - `throw`: whether to raise on failure; otherwise the code is in `result`.
 
     **Returns:** a `SequenceRun`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import hopfield_jax as hj
@@ -174,7 +174,7 @@ def retrieve_sequence(
 
 
 def check_key(network: InputDrivenNetwork, key: PRNGKey | None, rules: Rules) -> None:
-    """A network with noise needs a key."""
+    """Validates that a network with noise has a key."""
     if key is not None:
         return key_fits("key", key)
     for noise in (network.noise_fast, network.noise_slow):
@@ -184,7 +184,7 @@ def check_key(network: InputDrivenNetwork, key: PRNGKey | None, rules: Rules) ->
 def enough_steps(
     network: InputDrivenNetwork, t1: Scalar, dt0: Any, key: PRNGKey | None, solver: Any, max_transitions: int
 ) -> int:
-    """Room for steps, a power of two: stability holds them to 3.3 times the fast time constant, switches take more."""
+    """Default `max_steps`, a power of two: stability limits steps to 3.3 fast time constants; switches need more."""
     if isinstance(solver, ExactDwell):
         per_switch = 30 if network.patterns.dtype == jnp.float32 else 75
         # No dwell much shorter than this is seen before a collapse.
@@ -205,7 +205,7 @@ def enough_steps(
 def _retrieve(
     network, start, saliency, t1, level, margin, key, times, options, max_transitions: int, until_collapse: bool, valid
 ) -> SequenceRun:
-    t1 = jnp.where(valid, t1, jnp.nan)  # nothing is integrated, and the answer is NaN
+    t1 = jnp.where(valid, t1, jnp.nan)  # skips the integration; the result is NaN
     path = _path(network, start, saliency, t1, level, key, options, until_collapse)
     steps = cast(Steps, path.steps)
     if times is None:
@@ -254,7 +254,7 @@ def _retrieve(
 
 
 def _path(network, start, saliency, t1, level, key, options, until_collapse: bool) -> Trajectory:
-    """The solve, of which overlaps, saliencies and their rates of change are kept at every step."""
+    """The solve, which saves overlaps, saliencies and their rates of change at every step."""
 
     def read(t, y, args) -> dict[str, Array]:
         values, rates = jax.jvp(
@@ -285,13 +285,13 @@ def _path(network, start, saliency, t1, level, key, options, until_collapse: boo
 
 
 def _ending(network, found, size, salient, salient_at_end, stable, first_saliency, collapsed, chance, result) -> Ending:
-    """Why it ended; `size` and `salient` are |overlaps| and saliencies when the last memory was lost."""
+    """The ending; `size` and `salient` are |overlaps| and saliencies when the last memory was lost."""
     leader = found["leader"]
-    # What was there to follow.
+    # The possible successors.
     able = (jnp.arange(len(network.patterns), dtype=leader.dtype) != leader) & (salient > stable)
     pushed = able & (size > 1e-4)
     column = network.transitions[:, leader]
-    # Its own drive, towards which its saliency tends; it is held once it has come there and the drive is enough.
+    # The saliency tends to the memory's own drive; it is held if the saliency has reached a sufficient drive.
     drive = network.gain * network.saliency({"slow": matmul(column, network.patterns)})[leader]
     at_rest = jnp.abs(salient_at_end[leader.astype(jnp.int32)] - drive) < 1e-3 * drive
     ending = cast(Ending, Ending.running)
@@ -310,7 +310,7 @@ def _ending(network, found, size, salient, salient_at_end, stable, first_salienc
 
 
 def conditions(network: InputDrivenNetwork, **numbers: Array) -> Setting:
-    """The `Setting` of a network (but for its patterns, transitions and input) and of further numbers."""
+    """The `Setting` of a network (without patterns, transitions and input) and of further numbers."""
     num_patterns, num_neurons = network.patterns.shape
     parts = [("units", type(network.units).__name__), ("N", str(num_neurons)), ("P", str(num_patterns))]
     model = eqx.tree_at(lambda n: (n.patterns, n.transitions, n.input), network, (None, None, None), is_leaf=_absent)

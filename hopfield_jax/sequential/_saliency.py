@@ -4,7 +4,7 @@ With q = 1 − 4/κ, tanh²η = q, C_n = cosh nη and S_n = sinh(nη)/√q (cos 
 
     Z_n = [Z_0 C_n + (Z_0 − 2) S_n]/y_n,    y_n = C_n + (2Z_0/κ − 1) S_n,    Z_n = √κ y_{n+1}/y_n.
 
-All are analytic in κ, also at κ = 4, and are computed so.
+All are analytic in κ, including κ = 4, and are evaluated accordingly.
 """
 
 import math
@@ -27,20 +27,20 @@ NumbersLike = Real[ArrayLike, "..."]
 
 
 def saliency_map(gain: NumbersLike, saliency: NumbersLike) -> Numbers:
-    r"""Saliency with which the next memory takes over from one that started with the given saliency.
+    r"""Saliency of the next memory at the switch, given that of the present one at its start.
 
         Z' = κ(1 − 1/Z)
 
     The active memory decays as Z e^{−t} and its successor grows as κ(1 − e^{−t}) until the active one reaches 1. Limit
-    of fast neurons, orthogonal memories, a long chain: what is left of earlier visits is neglected (see
-    `follow_transitions`). A memory with Z ≤ 1 is never retrieved and drives nothing: its successor gets 0.
+    of fast neurons, orthogonal memories, a long chain: the remainder of earlier visits is neglected (see
+    `follow_transitions`). A memory with Z ≤ 1 is never retrieved, and its successor gets 0.
 
     **Arguments:**
 
     - `gain`: κ, finite and positive, of any shape; may be traced.
     - `saliency`: Z, finite, of a shape that broadcasts with that of `gain`; may be traced.
 
-    **Returns:** Z', of the broadcast shape; NaN where a traced argument lies outside its domain.
+    **Returns:** Z', of the broadcast shape; NaN if a traced argument lies outside its domain.
 
     **Raises:** `ValueError` for arguments outside their domain.
 
@@ -63,7 +63,7 @@ class FixedPoints(eqx.Module):
     **Attributes:**
 
     - `lower`: Z−, unstable: sequences that start below it collapse.
-    - `upper`: Z+, stable: the saliency that sequences tend to.
+    - `upper`: Z+, stable: the limit of sequences.
     - `lower_multiplier`, `upper_multiplier`: slopes of the map there, Z+/Z− and Z−/Z+.
     """
 
@@ -100,7 +100,7 @@ def fixed_points(gain: NumbersLike) -> FixedPoints:
 
 
 def escape_time(saliency: NumbersLike) -> Numbers:
-    """Time for which a memory stays active: until its saliency Z e^{−t} has fallen to 1.
+    """Dwell time of a memory: until its saliency Z e^{−t} has fallen to 1.
 
         T = log Z,    0 for Z ≤ 1 (never stable)
 
@@ -125,7 +125,7 @@ def escape_time(saliency: NumbersLike) -> Numbers:
 
 
 def period(gain: NumbersLike) -> Numbers:
-    """Interval between transitions that a sequence of retrievals tends to.
+    """Limit of the interval between transitions.
 
         T = log Z+,    Z+ = (κ + √(κ² − 4κ))/2
 
@@ -150,7 +150,7 @@ def period(gain: NumbersLike) -> Numbers:
 
 
 def gain_for_period(period: NumbersLike) -> Numbers:
-    """Gain at which retrievals follow each other at a wanted interval.
+    """Gain for a given interval between transitions.
 
         κ = e^{2T}/(e^T − 1)
 
@@ -185,8 +185,8 @@ def iterate(gain: NumbersLike, saliency: NumbersLike, num_transitions: Int[Array
 
         Z_n = √κ y_{n+1}/y_n,    y_n = (Z_0/√κ) U_{n−1} − U_{n−2},    U_n = sin((n + 1)θ)/sin θ,    cos θ = √κ/2,
 
-    and its analytic continuation to κ ≥ 4; the cost does not grow with n. Near the unstable fixed point, rounding of
-    the arguments grows with n, as in the map itself.
+    and its analytic continuation to κ ≥ 4; the cost does not depend on n. Near the unstable fixed point, rounding
+    errors of the arguments grow with n, as in the map itself.
 
     **Arguments:**
 
@@ -194,8 +194,8 @@ def iterate(gain: NumbersLike, saliency: NumbersLike, num_transitions: Int[Array
     - `saliency`: Z_0, finite; may be traced.
     - `num_transitions`: n, whole numbers, not negative; may be traced. All three broadcast.
 
-    **Returns:** Z_n, of the broadcast shape. After a collapse there is none: NaN for n > `count_transitions`; likewise
-    where a traced argument lies outside its domain.
+    **Returns:** Z_n, of the broadcast shape. NaN after a collapse, for n > `count_transitions`, and if a traced
+    argument lies outside its domain.
 
     **Raises:** `ValueError` for arguments outside their domain.
 
@@ -237,7 +237,7 @@ def total_time(gain: NumbersLike, saliency: NumbersLike, num_transitions: Int[Ar
 
 
 def count_transitions(gain: NumbersLike, saliency: NumbersLike) -> Int[Array, "..."]:
-    """Number of memories that are retrieved, the first included, before a sequence collapses, in closed form.
+    """Number of retrieved memories, including the first, before a sequence collapses, in closed form.
 
     It is the number of applications of the saliency map until Z_n ≤ 1,
 
@@ -272,10 +272,10 @@ def count_transitions(gain: NumbersLike, saliency: NumbersLike) -> Int[Array, ".
 
 
 def regime(gain: NumbersLike, saliency: NumbersLike) -> Regime:
-    """What becomes of a sequence of retrievals that starts with a given saliency.
+    """Regime of a sequence that starts with a given saliency.
 
-    Periodic for κ > 4 and Z_0 ≥ Z− (where equality holds, on the unstable fixed point), critical for κ = 4 and Z_0 ≥ 2,
-    decay for Z_0 ≤ 1, and collapse otherwise.
+    Periodic for κ > 4 and Z_0 ≥ Z− (for equality, on the unstable fixed point), critical for κ = 4 and Z_0 ≥ 2, decay
+    for Z_0 ≤ 1, and collapse otherwise.
 
     **Arguments:**
 
@@ -315,7 +315,7 @@ def _saliency_map(gain: Array, saliency: Array, valid: Array) -> Array:
     return jnp.where(valid, jnp.where(retrieved, gain * ((z - 1) / z), 0), jnp.nan)
 
 
-def _fixed_points(gain: Array) -> FixedPoints:  # no jit: at κ = 4 it would turn an infinite derivative into NaN
+def _fixed_points(gain: Array) -> FixedPoints:  # not jitted, which would turn the infinite derivative at κ = 4 into NaN
     exist = gain >= 4
     gain = jnp.where(exist, gain, 5)
     factor = 1 + jnp.sqrt(gain - 4) / jnp.sqrt(gain)
@@ -333,7 +333,7 @@ def _iterate(gain: Array, saliency: Array, count: Array, valid: Array) -> tuple[
     q, ratio = _rate(gain)
     cosh, sinh, exponent = _hyperbolic(q * jnp.square(n * ratio))
     sinh = n * ratio * sinh
-    # cosh nη − √q S_n = e^{−nη}: far out, without the loss of digits near the unstable fixed point Z−.
+    # cosh nη − √q S_n = e^{−nη}: for large n, without cancellation near the unstable fixed point Z−.
     far = exponent > 0
     root, rest = jnp.sqrt(jnp.where(far, q, 1)), jnp.maximum(jnp.exp(-2 * exponent), jnp.finfo(q.dtype).tiny)
     above = (start - 2 / (1 + root)) * sinh
@@ -379,7 +379,7 @@ def _rate(gain: Array) -> tuple[Array, Array]:
     q = (gain - 4) / gain
     near, high = jnp.abs(q) < 0.1, q > 0
     root = jnp.sqrt(jnp.where(near, 1, jnp.abs(q)))
-    eta = 0.5 * jnp.log(0.25 * gain) + jnp.log1p(root)  # = atanh(root), without the loss of digits near 1
+    eta = 0.5 * jnp.log(0.25 * gain) + jnp.log1p(root)  # = atanh(root), without cancellation near 1
     series = _polynomial(jnp.where(near, q, 0), [1 / (2 * k + 1) for k in range(16)])
     return q, jnp.where(near, series, jnp.where(high, eta, jnp.arctan(root)) / root)
 

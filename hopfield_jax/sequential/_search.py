@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from .._results import RESULTS, is_okay, outcome
 from .._types import Array, Bool, Float, Scalar
 
-_FARTHEST = 0.7  # a Newton step, in the logarithm of a weight
-_ASCENT = 0.1  # in the same, as long as sequences collapse
+_FARTHEST = 0.7  # largest Newton step, in the logarithm of a weight
+_ASCENT = 0.1  # step in the same logarithm while sequences collapse
 _SMALLEST = 1e-6
 
 
 class Measured(NamedTuple):
-    """Times of a network, how far they are from settled, and how the run ended."""
+    """Dwell times of a network, their distance from a settled state, and the result code."""
 
     values: Float[Array, " numbers"]
     unsettled: Scalar
@@ -35,8 +35,8 @@ class _Found(NamedTuple):
 def search(
     measure: Callable, network: Any, x: Array, wanted: Array, tolerance: Array, most: int, valid: Bool[Array, ""]
 ) -> tuple:
-    """Newton's method for measure(network, x).values = wanted, whose steps are shortened until they help; the root is
-    differentiable in the network and in what is wanted. Returns the root, what was measured, and the count."""
+    """Damped Newton's method for measure(network, x).values = wanted; the root is differentiable with respect to the
+    network and the required values. Returns the root, its measurement, and the number of evaluations."""
 
     at = jax.lax.stop_gradient
     still, target = jax.tree_util.tree_map(lambda a: at(a) if eqx.is_array(a) else a, (network, wanted))
@@ -51,7 +51,7 @@ def search(
         jacobian, measured = with_jacobian(x)
         error = jnp.max(jnp.abs(measured.values / target - 1))
         better = (error < best.error) & jnp.all(jnp.isfinite(jacobian))
-        lost = jnp.isinf(best.error) & ~better  # nothing but collapses so far: more gain
+        lost = jnp.isinf(best.error) & ~better  # only collapses so far: increase the gain
         here = _Found(x, jacobian, measured, jnp.where(better, error, jnp.inf))
         best = jax.tree_util.tree_map(lambda a, b: jnp.where(better | lost, a, b), here, best)
         newton = jnp.linalg.solve(jnp.where(better, jacobian, jnp.eye(x.size, dtype=x.dtype)), target - measured.values)

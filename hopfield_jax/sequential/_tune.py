@@ -1,4 +1,4 @@
-"""Gains and weights at which the full network keeps wanted times: Newton's method through its switch times."""
+"""Gains and weights of the full network for given dwell times, by Newton's method through its switch times."""
 
 from typing import Any, cast
 
@@ -22,17 +22,17 @@ from ._search import Measured, search
 
 
 class TunedGain(eqx.Module):
-    r"""What `hopfield_jax.sequential.tune_gain` returns; NaN (but for the limit) unless the result is a success.
+    r"""Result of `hopfield_jax.sequential.tune_gain`; NaN (but for the limit) unless the result is a success.
 
     **Attributes:**
 
     - `gain`: κ. `period`: the mean of the last P dwell times there. `slope`: of the period by the gain, $dT/d\kappa$.
     - `gain_limit`: $\kappa = e^{2T}/(e^T - 1)$ (T in units of $\tau_s$, κ in units of the level at which a memory is
       lost), for fast neurons, weak input coupling and a long cycle; NaN for a period below $\tau_s\log 2$.
-    - `residual`: of the period, relative to the wanted one. `unsettled`: largest difference of the last P dwell times
-      from their mean, likewise.
-    - `num_evaluations`: runs of the network with their derivative. `result`: how the search ended. `setting`: the
-      conditions, the wanted period among them.
+    - `residual`: of the period, relative to the required one. `unsettled`: largest relative difference of the last P
+      dwell times from their mean.
+    - `num_evaluations`: runs of the network with their derivative. `result`: the result code. `setting`: the
+      conditions, including the required period.
     """
 
     gain: Scalar
@@ -59,14 +59,14 @@ class TunedGain(eqx.Module):
 
 
 class TunedDwellTimes(eqx.Module):
-    r"""What `hopfield_jax.sequential.tune_dwell_times` returns; NaN unless the result is a success.
+    r"""Result of `hopfield_jax.sequential.tune_dwell_times`; NaN unless the result is a success.
 
     **Attributes:**
 
-    - `transitions`: Q with the weights that were found, shape (patterns, patterns), row = target, column = source.
-    - `dwell_times`: reached in the last round, of each memory, shape (patterns,).
-    - `residual`: the largest relative difference from the wanted ones. `unsettled`: from those of the round before.
-    - `num_evaluations`: runs of the network with their derivatives. `result`: how the search ended. `setting`: the
+    - `transitions`: Q with the weights found, shape (patterns, patterns), row = target, column = source.
+    - `dwell_times`: of each memory in the last round, shape (patterns,).
+    - `residual`: the largest relative difference from the required ones. `unsettled`: from those of the previous round.
+    - `num_evaluations`: runs of the network with their derivatives. `result`: the result code. `setting`: the
       conditions.
     """
 
@@ -100,32 +100,31 @@ def tune_gain(
     throw: bool = True,
     **options: Any,
 ) -> TunedGain:
-    r"""Finds the gain at which memories of the full network follow each other at a wanted interval.
+    r"""Finds the gain of the full network for a given period.
 
-    Newton's method for $T(\kappa)$ in $\log\kappa$, in which it is nearly linear, from the limit's closed form
-    (`gain_for_period`). The derivative is that of the switch times, in forward mode. A step after which the sequence
-    collapses or the period is farther off is shortened. Where no gain gives the period, because sequences collapse
-    before they are as quick, the result says `no_period` and the numbers are NaN. Maps over periods and networks with
-    `jax.vmap` (with `throw=False`).
+    Newton's method for $T(\kappa)$ in $\log\kappa$, in which it is nearly linear, from the closed form of the limit
+    (`gain_for_period`). The derivative is that of the switch times, in forward mode. Steps are shortened if the
+    sequence collapses or the error grows. If no gain gives the period, because sequences of shorter periods collapse,
+    the result is `no_period` and the numbers are NaN. Use `jax.vmap` over periods and networks (with `throw=False`).
 
-    The gain is differentiable in the period and in the network's numbers by the implicit function theorem, in forward
-    mode (`jax.jvp`, `jax.jacfwd`).
+    The gain is differentiable with respect to the period and the network's parameters by the implicit function theorem,
+    in forward mode (`jax.jvp`, `jax.jacfwd`).
 
     **Arguments:**
 
-    - `network`: without noise, its transitions a cycle; its own gain is ignored.
+    - `network`: without noise and with cyclic transitions; its own gain is ignored.
     - `period`: T > 0, in the units of the time constants.
     - `tolerance`: relative, of the period and of the differences among the last P dwell times, P memories.
-    - `num_transitions`: length of a run in wanted periods; default three rounds of the memories, and at least 24.
+    - `num_transitions`: length of a run in required periods; default three rounds of the memories, and at least 24.
       Near the shortest period dwell times settle slowly and need more.
-    - `max_evaluations`: most runs.
-    - `throw`: whether an unsuccessful end raises; else it is in `result`.
-    - `options`: others of `retrieve_sequence`, but `saliency`, `t1`, `key`, `saveat`. The default solver is
+    - `max_evaluations`: largest number of runs.
+    - `throw`: whether to raise on failure; otherwise the code is in `result`.
+    - `options`: other options of `retrieve_sequence` except `saliency`, `t1`, `key`, `saveat`. The default solver is
       `ExactDwell()` for `HardTanh` units without input.
 
     **Returns:** a `TunedGain`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import hopfield_jax as hj
@@ -154,23 +153,22 @@ def tune_dwell_times(
     throw: bool = True,
     **options: Any,
 ) -> TunedDwellTimes:
-    r"""Finds the weights of transitions with which a cycle stays on each memory for a time of its own.
+    r"""Finds the transition weights of a cycle for a given dwell time at each memory.
 
-    The weight $w_\mu$ of the transition into memory μ scales the saliency with which it begins. In the limit of fast
-    neurons and weak input coupling a periodic cycle with dwell times $D_\mu$ (in units of $\tau_s$), sum S, and ν
-    before μ, has
+    The weight $w_\mu$ of the transition into memory μ scales its initial saliency. In the limit of fast neurons and
+    weak input coupling a periodic cycle with dwell times $D_\mu$ (in units of $\tau_s$), sum S, and predecessor ν of μ,
+    has
 
     $$\kappa w_\mu = e^{D_\mu}\,\frac{1 - e^{-S}}{1 - e^{-D_\nu}},$$
 
-    and a deviation grows by $\prod_\mu 1/(e^{D_\mu} - 1)$ in a round of many memories: single dwell times may be
-    shorter than log 2 if others are longer. From there Newton's method in $\log w$ goes on to the full network, with
-    the derivatives of the switch times. The weights are differentiable in the dwell times and in the network's numbers
-    as the gain of `tune_gain` is.
+    and a deviation grows by $\prod_\mu 1/(e^{D_\mu} - 1)$ per round of many memories: single dwell times may be shorter
+    than log 2 if others are longer. Newton's method in $\log w$ starts from these weights, with the derivatives of the
+    switch times of the full network. The weights are differentiable like the gain of `tune_gain`.
 
     **Arguments:**
 
-    - `network`: without noise, its transitions one cycle through all memories; their weights are ignored. Its gain
-      stays as it is, and scales all weights.
+    - `network`: without noise, with one cycle of transitions through all memories, whose weights are ignored. Its gain
+      is kept, and scales all weights.
     - `dwell_times`: D > 0 of each memory, in the units of the time constants, shape (patterns,).
     - `tolerance`: relative, of each dwell time and of its change in the last round.
     - `num_transitions`: length of a run in mean dwell times; default four rounds, and at least 24.
@@ -178,7 +176,7 @@ def tune_dwell_times(
 
     **Returns:** a `TunedDwellTimes`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import equinox as eqx
@@ -204,7 +202,7 @@ def tune_dwell_times(
 def _prepare(
     network: Any, num_transitions: int | None, max_evaluations: int, options: dict, rounds: int
 ) -> tuple[dict, int]:
-    """Checks what both functions are given; options and the length of a run, by default so many rounds."""
+    """Validates the arguments of both functions; returns options and the length of a run (default in rounds)."""
     if not isinstance(network, InputDrivenNetwork):
         fail("network", "an InputDrivenNetwork", kind(network))
     for name in ("saliency", "t1", "key", "until_collapse"):
@@ -223,7 +221,7 @@ def _prepare(
     at_least("max_evaluations", max_evaluations, 1)
     exact = isinstance(network.units, HardTanh) and network.input is None
     least = {"solver": ExactDwell() if exact else None, "adjoint": dfx.ForwardMode()}
-    # An event would double the compilation; what follows a collapse is short.
+    # No event to stop at a collapse: it would double the compilation, and the rest of the run is short.
     return least | {"max_transitions": 2 * num_transitions, "until_collapse": False} | options, num_transitions
 
 
@@ -237,8 +235,8 @@ def _is_cycle(transitions: np.ndarray) -> bool:
 
 
 def _rounds(run: SequenceRun, num_patterns: int) -> tuple[Array, Array, Array]:
-    """Dwell times of the last two rounds, shape (2, P), whose memories they are, and whether there were as many and
-    retrieval goes on."""
+    """Dwell times of the last two rounds, shape (2, P), their memories, and whether there were enough and retrieval
+    continues."""
     count = jnp.sum(jnp.isfinite(run.dwell_times))
     index = count - 2 * num_patterns + jnp.arange(2 * num_patterns)
     going = (index[0] >= 0) & (jnp.isfinite(run.period) | (run.result == RESULTS.no_room))
@@ -248,7 +246,7 @@ def _rounds(run: SequenceRun, num_patterns: int) -> tuple[Array, Array, Array]:
 
 
 def _run(network: InputDrivenNetwork, first: Array, t1: Array, options: dict) -> tuple[SequenceRun, RESULTS]:
-    """A run from about the saliency that the first memory has when all is settled."""
+    """A run that starts near the settled saliency of the first memory."""
     start = network.escape_level() * jnp.exp(first / network.tau_slow)
     run = retrieve_sequence(network, saliency=jax.lax.stop_gradient(start), t1=jax.lax.stop_gradient(t1), **options)
     return run, RESULTS.where(run.result == RESULTS.no_room, cast(RESULTS, RESULTS.successful), run.result)
@@ -307,7 +305,7 @@ def _tune_dwell_times(
         return Measured(values, jnp.max(jnp.abs(last / before - 1)), result)
 
     scaled = dwell_times / network.tau_slow
-    # The logarithm of the closed form, with the sum of all in one round.
+    # The logarithm of the closed form; S is the sum over one round.
     limit = scaled + jnp.log(-jnp.expm1(-jnp.sum(scaled))) - jnp.log(-jnp.expm1(-scaled[source]))
     first = limit + jnp.log(network.escape_level() / network.gain)
     x, best, count, result = search(measure, network, first, dwell_times, tolerance, most, valid)
