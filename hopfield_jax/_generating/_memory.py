@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import domain, fail, patterns_fit
-from .._misc import matmul
+from .._misc import outer_form
 from .._types import Array, Float, Parameter, Patterns, Scalar
 from ._base import AbstractGeneratingFunction
 
@@ -22,7 +22,7 @@ class MemoryQuadratic(AbstractGeneratingFunction):
 
     - `patterns`: $\Xi$, shape (patterns, neurons), any number of rows.
     - `strength`: $\tilde\beta$ > 0; β/patterns is the paper's normalisation, β/neurons the one of Hopfield networks.
-    - `self_coupling`: whether the diagonal is kept (static).
+    - `self_coupling`: whether the diagonal is kept (static). It is by default, unlike elsewhere, for convexity.
 
     **Raises:** `ValueError` for patterns that are not a finite, non-empty matrix.
     """
@@ -38,7 +38,5 @@ class MemoryQuadratic(AbstractGeneratingFunction):
         r"""$\frac{\tilde\beta}{2}\lVert\Xi x\rVert^2$, without the diagonal if requested; summed over leading axes."""
         if x.shape[-1] != self.patterns.shape[1]:
             fail("y", f"{self.patterns.shape[1]} neurons, as the patterns have", f"shape {x.shape}")
-        total = jnp.sum(jnp.square(matmul(x, self.patterns.T)))
-        if not self.self_coupling:
-            total -= jnp.sum(matmul(jnp.square(x), jnp.sum(jnp.square(self.patterns), axis=0)))
-        return 0.5 * self.strength * total
+        own = None if self.self_coupling else jnp.sum(jnp.square(self.patterns), axis=0)
+        return self.strength * outer_form(self.patterns, jnp.ones_like(self.patterns[:, 0]), own, x)

@@ -1,12 +1,12 @@
 """The classical associative memories: binary units, their couplings and learning rules, capacity and basins."""
 
+from .._couplings import AbstractCouplings as AbstractCouplings
+from .._couplings import DenseCouplings as DenseCouplings
+from .._couplings import OuterProducts as OuterProducts
+from .._couplings import SparseCouplings as SparseCouplings
 from ._coding import AbstractCoding as AbstractCoding
 from ._coding import Bits as Bits
 from ._coding import Spins as Spins
-from ._couplings import AbstractCouplings as AbstractCouplings
-from ._couplings import DenseCouplings as DenseCouplings
-from ._couplings import OuterProducts as OuterProducts
-from ._couplings import SparseCouplings as SparseCouplings
 from ._finite_size import FiniteSizeFit as FiniteSizeFit
 from ._finite_size import finite_size as finite_size
 from ._network import BinaryNetwork as BinaryNetwork

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .._checks import Checked, domain, fail, kind
+from .._couplings import AbstractCouplings
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._misc import inner
 from .._types import Array, Float, Parameter, PRNGKey, Scalar
 from ._coding import AbstractCoding, Spins
-from ._couplings import AbstractCouplings
 
 
 class BinaryNetwork(Checked):
@@ -89,7 +89,7 @@ class BinaryNetwork(Checked):
         """
         if not self.couplings.symmetric:
             return jnp.full((), jnp.nan, state.dtype)
-        return inner(self.thresholds(), state) - 0.5 * inner(state, self.couplings.field(state))
+        return inner(self.thresholds(), state) + self.couplings.energy(state)
 
 
 class GradedNetwork(AbstractDynamics):
@@ -152,7 +152,7 @@ class GradedEnergyNetwork(AbstractEnergyDynamics):
 
     def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:
         r"""$-\frac12 g^\top Jg$, named `couplings`."""
-        return {"couplings": -0.5 * inner(g, self.couplings.field(g))}
+        return {"couplings": self.couplings.energy(g)}
 
 
 def _graded_fits(network: GradedNetwork | GradedEnergyNetwork) -> None:

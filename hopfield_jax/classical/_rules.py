@@ -18,10 +18,10 @@ from .._checks import (
     sieved,
     signed_patterns,
 )
+from .._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
 from .._misc import alike, matmul, nan_unless
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
-from ._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
 
 
 def hebbian(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupling: bool = False) -> OuterProducts:

@@ -9,11 +9,11 @@ import jax.random as jr
 from jaxtyping import Real
 
 from .._checks import as_real, at_least, fail, in_domain, increasing, is_concrete, key_fits, kind, shape_is, sieved
+from .._couplings import AbstractCouplings
 from .._misc import binomial_error, default_float, matmul
 from .._patterns import flip, random_patterns
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay, with_error
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, Scalar, ScalarLike
-from ._couplings import AbstractCouplings
 from ._finite_size import FiniteSizeFit, fitted
 from ._network import BinaryNetwork
 from ._order import AbstractOrder, Asynchronous

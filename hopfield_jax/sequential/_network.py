@@ -9,7 +9,7 @@ import numpy as np
 from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, kind, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from .._generating import AbstractGeneratingFunction, HardTanh
-from .._misc import inner, matmul
+from .._misc import matmul, outer_form
 from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike
 from ._transitions import check_transitions
 
@@ -48,8 +48,7 @@ class SaliencyNetwork(AbstractEnergyDynamics):
 
     def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:
         r"""$-\frac12 g^\top W g$, the `wells`."""
-        overlap = matmul(self.patterns, g)
-        return {"wells": -0.5 * inner(self.saliency, overlap**2) / g.size}
+        return {"wells": -outer_form(self.patterns, self.saliency, None, g) / g.size}
 
 
 class InputProtocol(Checked):

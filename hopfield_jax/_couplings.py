@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int as IntOf
 from jaxtyping import Real
 
-from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, shape_is
-from .._misc import inner, matmul
-from .._types import Array, ArrayLike, Float, Int, PyTree, Scalar
+from ._checks import Checked, as_real, domain, fail, in_domain, is_concrete, shape_is
+from ._misc import inner, matmul, outer_form
+from ._types import Array, ArrayLike, Float, Int, PyTree, Scalar
 
 
 class AbstractCouplings(Checked):
@@ -50,6 +50,10 @@ class AbstractCouplings(Checked):
     @abc.abstractmethod
     def moved(self, cache: PyTree, sites: Int[Array, " sites"], change: Float[Array, " sites"]) -> PyTree:
         """The cache after the states of `sites` have changed by `change`."""
+
+    @abc.abstractmethod
+    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$-\frac12 s^\top Js$."""
 
     def among(self, sites: Int[Array, " sites"]) -> Float[Array, "sites sites"]:
         r"""$J_{ij}$ between all pairs of `sites`."""
@@ -124,6 +128,12 @@ class OuterProducts(AbstractCouplings):
         sums = matmul(self.left, self.weights * self.start(state))
         return (sums if self.own is None else sums - self.own * state) / self.num_neurons
 
+    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$-\frac12 s^\top Js$; of symmetric couplings without a field, so that its derivative costs one."""
+        if not self.symmetric:
+            return -0.5 * inner(state, self.field(state))
+        return -outer_form(self.left.T, self.weights, self.own, state) / self.num_neurons
+
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
         r"""$\frac1N\sum_r u_{ir} w_r v_{jr}$."""
         out = matmul(self._right[others], self.weights * self.left[i])
@@ -182,6 +192,10 @@ class DenseCouplings(AbstractCouplings):
     def field(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""$Js$."""
         return matmul(self.weights, state)
+
+    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$-\frac12 s^\top Js$."""
+        return -0.5 * inner(state, self.field(state))
 
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
         """Entries of the matrix."""
@@ -249,6 +263,10 @@ class SparseCouplings(AbstractCouplings):
     def field(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""$\sum_k w_{ik} s_{n_{ik}}$."""
         return jnp.sum(self.weights * state[self.neighbours], axis=1)
+
+    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$-\frac12 s^\top Js$."""
+        return -0.5 * inner(state, self.field(state))
 
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
         """By comparing with all neighbours."""
