@@ -107,7 +107,8 @@ def test_settled_periods_and_their_limits():
     np.testing.assert_allclose(scan.period_limit[:3], [1.0986, 1.2859, 1.5544], rtol=1e-4)
     assert scan.collapsed.tolist() == [False] * 3 + [True] and np.isnan(scan.period[3])
     single = retrieve(network())
-    np.testing.assert_allclose(single.period, scan.period[1], rtol=2e-4)  # another time grid, tolerance 1e-5 a step
+    # On another time grid: a tolerance of 1e-5 a step, amplified a hundredfold by the growth from the input of 1 %.
+    np.testing.assert_allclose(single.period, scan.period[1], rtol=1e-3)
     slower = retrieve(network(3.5, tau_fast=0.05), saliency=3.5)
     assert slower.ending == Ending.running and not slower.collapsed
     assert "from gain 4.5 on" in str(scan) and "last dwell time 1.31" in str(single)
