@@ -1,4 +1,4 @@
-"""Mean-field theory of retrieval while the synapses are plastic, and direct simulation (Hara and Kabashima 2026)."""
+"""Dynamical mean-field theory of retrieval with plastic synapses, and direct simulation (Hara and Kabashima 2026)."""
 
 from ._crosstalk import NoiseStatistics as NoiseStatistics
 from ._crosstalk import crosstalk_noise as crosstalk_noise

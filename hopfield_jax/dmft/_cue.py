@@ -1,4 +1,4 @@
-"""Cues: how the network is clamped at time zero."""
+"""Cues: the state of the network at time zero."""
 
 import abc
 import itertools
@@ -17,7 +17,7 @@ _MAX_PATTERNS = 6
 
 
 class Strata(eqx.Module):
-    r"""The kinds of sites of the single-site process, each with its weight.
+    r"""Strata of sites of the single-site process, with their weights.
 
     **Attributes:** (K strata, M samples, n condensed patterns)
 
@@ -44,7 +44,7 @@ class AbstractCue(Checked):
     @property
     @abc.abstractmethod
     def dims(self) -> int:
-        """How many standard normals a site's initial state takes."""
+        """Number of standard normals in a site's initial state."""
 
     @abc.abstractmethod
     def num_strata(self, units: Units) -> int:

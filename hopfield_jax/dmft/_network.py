@@ -1,4 +1,4 @@
-"""Networks with plastic synapses, and what their stored patterns do to a single site."""
+"""Networks with plastic synapses, and the effect of their stored patterns on a single site."""
 
 import abc
 import functools
@@ -18,7 +18,7 @@ from ._units import Glauber, Units, units_fit
 
 
 class AbstractPlasticModel(Checked):
-    r"""Neurons on a grid of step `dt`, fields of stored patterns, of plastic synapses and from outside:
+    r"""Neurons in steps of `dt`, with fields of stored patterns, plastic synapses and external fields:
 
     $$x(t+1) = (1 - dt)\,x(t) + dt\,[\text{stored}(\phi) + A(t)\phi + \theta],\qquad \phi = \phi(x).$$
     """
@@ -35,17 +35,17 @@ class AbstractPlasticModel(Checked):
     @property
     @abc.abstractmethod
     def order(self) -> int:
-        """How many activations one term of the stored energy multiplies."""
+        """Degree of the stored energy in the activations."""
 
     @property
     @abc.abstractmethod
     def propagation(self) -> Scalar | float:
-        """$p$ in the propagator $R = (1 - pG)^{-1}$ of the stored patterns' answers to each other."""
+        """$p$ in the propagator $R = (1 - pG)^{-1}$ of the crosstalk."""
 
     @property
     @abc.abstractmethod
     def own_feedback(self) -> Scalar | float:
-        """The weight of a neuron's own output in its field, from kept self-couplings."""
+        """Weight of a neuron's own output in its field, from self-couplings."""
 
     @abc.abstractmethod
     def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
@@ -53,29 +53,29 @@ class AbstractPlasticModel(Checked):
 
     @abc.abstractmethod
     def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
-        r"""$u(L_t, C_{tt})$: the uncondensed patterns make the field $u\cdot z$, $z$ independent standard normals.
+        r"""$u(L_t, C_{tt})$: the field of the uncondensed patterns is $u\cdot z$, $z$ independent standard normals.
         $L_t$ are the coefficients of the outputs at t on orthonormal directions $q$, $C_{tt} = L_t\cdot L_t$.
 
-        All else follows: with $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
+        With $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
         $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
         """
 
     @abc.abstractmethod
     def num_normals(self, rank: int) -> int:
-        """How many normals `crosstalk` weighs, for so many directions."""
+        """Number of normals in `crosstalk` for a given number of directions."""
 
     @abc.abstractmethod
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
-        """How many patterns a network of this size stores."""
+        """Number of patterns of a network of this size."""
 
     @abc.abstractmethod
     def stored_field(
         self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
     ) -> Float[Array, " neurons"]:
-        """The field of the stored patterns on every neuron of a real network, matrix-free."""
+        """The field of the stored patterns on every neuron of a finite network, matrix-free."""
 
     def tables(self, num_times: int) -> tuple[Exponential | Array, ...]:
-        r"""What adds up to $\lambda K$ of the plasticity; nothing without it."""
+        r"""The terms of the plasticity $\lambda K$; empty without plasticity."""
         return kernel_tables(self.kernel, num_times, self.dt, self.scheme.trapezoid)
 
     def fields(self, num_times: int) -> tuple[Array, Array]:
@@ -92,13 +92,12 @@ class AbstractPlasticModel(Checked):
 
 
 class PlasticNetwork(AbstractPlasticModel):
-    r"""A Hopfield network whose synapses stay plastic while it retrieves (Hara and Kabashima 2026):
+    r"""A Hopfield network whose synapses are plastic during retrieval (Hara and Kabashima 2026):
 
     $$J_{ij}(t) = \frac{g}{N}\sum_\mu \xi^\mu_i\xi^\mu_j\,(i \ne j) + A_{ij}(t),\qquad P = \alpha N
       \text{ random} \pm 1 \text{ patterns}.$$
 
-    For the plastic part $A$ we take Hebbian plasticity that fades, `LeakyHebbian`. Any other causal kernel may be
-    given; without a kernel $A = 0$.
+    The plastic part $A$ is given by a causal kernel, such as `LeakyHebbian`; without a kernel $A = 0$.
 
     **Arguments:**
 
@@ -180,12 +179,12 @@ class DensePlasticNetwork(AbstractPlasticModel):
     With $\langle\cdot\rangle$ over $z \sim N(0, C)$, the noise has covariance $\alpha\langle z_t^n z_s^n\rangle$ and
     the feedback is $\alpha n^2\langle z_t^{n-1}z_s^{n-1}\rangle G_{ts}$, with the on-site term $\alpha n(n-1)\sum_s
     G_{ts}\langle z_t^{n-2}z_s^n\rangle$ where equal indices are kept; where they are not, only the connected parts
-    $n!\,C^n$ and $n\,n!\,C^{n-1}G$ stay. With room for $r$ directions the theory takes about $r^n$ normals a sample.
+    $n!\,C^n$ and $n\,n!\,C^{n-1}G$ remain. With $r$ directions the theory takes about $r^n$ normals per sample.
 
     **Arguments:** as `PlasticNetwork`, without `coupling` and `self_coupling`, and
 
-    - `n`: at least 2 (part of the structure, not traced).
-    - `equal_indices`: whether products keep equal indices; not for odd `n`, where the self-term is of order N.
+    - `n`: at least 2 (static).
+    - `equal_indices`: whether products include equal indices; `False` for odd `n`, where the self-term is of order N.
     """
 
     load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
@@ -210,12 +209,12 @@ class DensePlasticNetwork(AbstractPlasticModel):
 
     @property
     def propagation(self) -> float:
-        """None: $R = 1$."""
+        """Zero: $R = 1$."""
         return 0.0
 
     @property
     def own_feedback(self) -> float:
-        """None, but for the on-site term, which `crosstalk` knows."""
+        """Zero; the on-site term is part of `crosstalk`."""
         return 0.0
 
     def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
@@ -241,7 +240,7 @@ class DensePlasticNetwork(AbstractPlasticModel):
 
     @property
     def _factors(self) -> tuple[int, ...]:
-        """How many rows of $L$ a term of `crosstalk` multiplies."""
+        """Numbers of factors $L_t$ in the terms of `crosstalk`."""
         return tuple(range(self.n % 2, self.n + 1, 2)) if self.equal_indices else (self.n,)
 
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
@@ -290,4 +289,4 @@ def _model_fits(model: AbstractPlasticModel) -> None:
         if float(model.dt) > float(np.asarray(model.scheme.largest_dt, model.dt.dtype)):
             expected = f"a step of at most {model.scheme.largest_dt} with {type(model.scheme).__name__}"
             fail(f"{name}.dt", expected, f"{float(model.dt):g}")
-        model.tables(2)  # raises unless kernel and step fit together
+        model.tables(2)  # raises if the kernel is invalid for this step

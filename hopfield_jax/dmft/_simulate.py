@@ -35,36 +35,36 @@ def simulate(
     mesh: Mesh | None = None,
     throw: bool = True,
 ) -> OrderParameters:
-    r"""Simulates networks of the model that `solve` solves, each with its own patterns and cue.
+    r"""Simulates finite networks of a model of `solve`, each with its own patterns and cue.
 
-    The plastic field is $\lambda\sum_s K_{ts}\phi_i(s)\,[\phi(s)\cdot\phi(t)/N]$, so that a run keeps its history and
-    its patterns and never an N × N matrix. A spin cue has its overlap exactly (to 1/N).
+    The plastic field is $\lambda\sum_s K_{ts}\phi_i(s)\,[\phi(s)\cdot\phi(t)/N]$: a run stores its history and its
+    patterns but no N × N matrix. A spin cue has its overlap exactly (to 1/N).
 
     **Main arguments:**
 
     - `model`, `cue`, `num_steps`: as in `solve`.
-    - `num_neurons`: $N$. `num_trials`: independent networks; the standard errors are their spread.
+    - `num_neurons`: $N$. `num_trials`: independent networks; their spread gives the standard errors.
     - `key`: draws patterns, cues and thermal noise.
 
     **Other arguments:**
 
-    - `max_patterns`: room for patterns, needed if the load is traced; those beyond $\alpha N$ (to the nearest) are
-      left out. The load that was realised is in the result's `setting`.
+    - `max_patterns`: size of the array of patterns, required if the load is traced; patterns beyond $\alpha N$
+      (rounded) are masked. The realised load is in the result's `setting`.
     - `asynchronous`: for `Sign` and `Glauber` units: one step updates every neuron once, in random order, each seeing
       the new outputs of those before it.
     - `response_times`: times s at which to measure the response $G_{ts} \approx \frac1N\sum_i\chi_i\,\delta\phi_i(t)$
       to a field along random signs $\chi$ (by forward differentiation; units with a derivative); the other columns are
       NaN.
-    - `batch_size`: networks that run at once; more use more memory.
+    - `batch_size`: number of networks that run in parallel.
     - `max_bytes`: refuse to start if `simulation_memory_needed` exceeds it.
-    - `mesh`: devices, along one axis, that share the neurons: patterns, states and histories of every network. For a
-      network too large for a single device. The numbers are those without it, but for rounding. With
-      `jax.distributed` every process makes the same call and gets the whole result.
-    - `throw`: whether an unsuccessful end raises; else its code is in `result` and the numbers are NaN.
+    - `mesh`: a mesh with one axis over which the neurons are sharded: patterns, states and histories of every network.
+      For a network too large for one device. Numbers differ only by rounding. With `jax.distributed` every process
+      makes the same call and gets the whole result.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
     **Returns:** an `OrderParameters`.
 
-    **Raises:** `ValueError` for arguments that do not fit; `EquinoxRuntimeError` for an unsuccessful end if `throw`.
+    **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
     ```python
     import jax
@@ -98,10 +98,10 @@ def simulation_memory_needed(
     batch_size: int = 1,
     mesh: Mesh | None = None,
 ) -> int:
-    """Predicts the bytes that `simulate` takes: the patterns, four times while they are drawn, and histories.
+    """Predicts the memory of `simulate`: four times the patterns (while they are drawn), and histories.
 
-    **Arguments:** as `simulate`. **Returns:** bytes, on each device of `mesh`. **Raises:** `ValueError` for arguments
-    that do not fit.
+    **Arguments:** as `simulate`. **Returns:** bytes per device of `mesh`. **Raises:** `ValueError` for invalid
+    arguments.
     """
     run = Sizes.of(model, cue, num_steps, num_neurons, num_trials, jr.key(0), max_patterns, batch_size, mesh=mesh)
     return run.bytes_needed(min(batch_size, num_trials), num_trials)

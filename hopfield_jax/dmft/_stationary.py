@@ -1,4 +1,4 @@
-"""Where a plastic network comes to rest: the stationary theory for the models of this area."""
+"""The stationary theory of plastic networks."""
 
 from .._checks import fail, kind
 from ..theory import AbstractBranch, Maxwell, StationaryState, scsna
@@ -8,14 +8,14 @@ from ._units import Glauber
 
 
 def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, throw: bool = True) -> StationaryState:
-    r"""Stationary retrieval state: in the end leaky plasticity acts on every site as the self-coupling $\lambda q$.
+    r"""Stationary retrieval state: leaky plasticity acts on every site as the self-coupling $\lambda q$.
 
-    A stationary theory knows no history. Where several states of a site coexist (`multivalued`), the branch rule stands
-    for it, and the dynamics of `solve` may end elsewhere: compare the two before you believe either.
+    Where several states of a site coexist (`multivalued`), the history selects one; the stationary theory uses a branch
+    rule instead, and the dynamics of `solve` may end in another state. Compare both.
 
     **Arguments:**
 
-    - `model`: a `PlasticNetwork` with a `LeakyHebbian` kernel or none, and no external fields. `dt` does not matter.
+    - `model`: a `PlasticNetwork` with a `LeakyHebbian` kernel or none, and no external fields. `dt` has no effect.
     - `branch`: `hopfield_jax.theory.Maxwell()` (the default), `Upper()` or `Cue(overlap)`.
     - `throw`: as in `hopfield_jax.theory.scsna`.
 

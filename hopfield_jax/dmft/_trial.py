@@ -1,4 +1,4 @@
-"""One network of finite size from cue to end, without a matrix of couplings."""
+"""Simulation of one finite network, matrix-free."""
 
 import functools
 from typing import Any, NamedTuple
@@ -62,7 +62,7 @@ class Sizes(eqx.Module):
         return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split)
 
     def bytes_needed(self, batch: int, num_trials: int) -> int:
-        """Of so many networks at once: patterns (four times while drawn) and histories; correlations of all."""
+        """Memory of parallel networks: patterns (four times while drawn) and histories; correlations of all trials."""
         times = self.num_steps + 1
         size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * times) * batch
         size += (num_trials + 2) * times**2
@@ -70,7 +70,7 @@ class Sizes(eqx.Module):
 
 
 class _Network(NamedTuple):
-    """One network, and what is asked of it."""
+    """One network and its requested measurements."""
 
     model: AbstractPlasticModel
     patterns: Array

@@ -7,8 +7,8 @@ $$u(t) = u_\infty + (u_0 - u_\infty)e^{-t/\tau_s}, \qquad u_\infty = \kappa\,\Xi
 
 $$x(t) = D(u_\infty) + \frac{D(u_0 - u_\infty)}{1 - \tau_f/\tau_s}e^{-t/\tau_s} + C e^{-t/\tau_f}.$$
 
-The dwell ends when the first neuron leaves saturation, long after the last term has died out: at
-$e^{-t/\tau_s} = (\theta - A_i)/B_i$ for the first i, with A and B the first two terms along $v$ and θ the unit's edge.
+The dwell ends when the first neuron leaves saturation, long after the last term has decayed: at
+$e^{-t/\tau_s} = (\theta - A_i)/B_i$ for the first i, with A and B the first two terms along $v$ and θ the unit's kink.
 """
 
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class ExactDwell(eqx.Module):
 
 
 class _Dwell(NamedTuple):
-    """Coefficients of x(t) = rest + slow e^{-t/τ_s} + fast e^{-t/τ_f} and u(t) alike, and how long they hold."""
+    """Coefficients of x(t) = rest + slow e^{-t/τ_s} + fast e^{-t/τ_f} and likewise of u(t), and their duration."""
 
     rest: dict[str, Array]
     slow: dict[str, Array]
@@ -67,7 +67,7 @@ class _Dwell(NamedTuple):
 
     @staticmethod
     def of(network: InputDrivenNetwork, y: dict[str, Array], slack: float = 0.0) -> "_Dwell":
-        """`slack` forgives rounding: solver and controller, which are compiled apart, must not disagree."""
+        """`slack` allows for rounding: solver and controller are compiled separately and must agree."""
         x, u = y["fast"], y["slow"]
         edge = 1 / network.units.beta  # pyright: ignore
         signs = jnp.where(x >= 0, 1, -1).astype(x.dtype)
@@ -95,10 +95,10 @@ class _Dwell(NamedTuple):
 
 
 class _Solver(dfx.AbstractAdaptiveSolver):
-    """One exact step where all of it lies in a dwell, else a step of Tsit5."""
+    """One exact step if it lies within a dwell, else a step of Tsit5."""
 
     network: InputDrivenNetwork
-    inner: dfx.Tsit5 = dfx.Tsit5(scan_kind="bounded")  # which forward and reverse mode both pass
+    inner: dfx.Tsit5 = dfx.Tsit5(scan_kind="bounded")  # supports forward and reverse mode
     term_structure = dfx.ODETerm
     interpolation_cls = dfx.ThirdOrderHermitePolynomialInterpolation.from_k
 
@@ -129,7 +129,7 @@ class _Solver(dfx.AbstractAdaptiveSolver):
 
 
 class _Controller(dfx.AbstractStepSizeController):
-    """Steps that end where a dwell ends; the inner controller's elsewhere."""
+    """Limits steps to the end of a dwell; elsewhere the inner controller's steps."""
 
     inner: dfx.AbstractStepSizeController
     network: InputDrivenNetwork
@@ -148,7 +148,7 @@ class _Controller(dfx.AbstractStepSizeController):
         keep, next_t0, next_t1, jump, new, result = self.inner.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, state
         )
-        # After an exact step of any length the next one is short again.
+        # After an exact step of any length the next step is short.
         short = next_t0 + 0.2 * self.network.tau_fast.astype(t0.dtype)
         next_t1 = jnp.where(leapt & keep, jnp.minimum(next_t1, short), next_t1)
         duration = jnp.where(keep, _Dwell.of(self.network, y1_candidate).duration, 0).astype(t0.dtype)

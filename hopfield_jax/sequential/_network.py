@@ -1,4 +1,4 @@
-"""Networks whose slow reasoning state shapes the synapses of the fast neurons (input-driven plasticity)."""
+"""Networks whose slow state modulates the synapses of the fast neurons (input-driven plasticity)."""
 
 from typing import Any
 
@@ -15,14 +15,13 @@ from ._transitions import check_transitions
 
 
 class SaliencyNetwork(AbstractEnergyDynamics):
-    r"""Hopfield network whose memories carry weights, the saliencies $a_\mu$.
+    r"""Hopfield network with a weight for every memory, its saliency $a_\mu$.
 
     $$\tau\dot x = -x + W\psi(x) + I, \qquad W = \frac1N\sum_\mu a_\mu\,\xi^\mu\xi^{\mu\top}, \qquad
       E = \sum_i x_i\psi_i - L(x) - \tfrac12\psi^\top W\psi - I\cdot\psi.$$
 
-    It is the fast half of an `InputDrivenNetwork` at a frozen input $u$ (then $a = \Xi u/N$: the input deepens the
-    wells of the memories that it resembles), and with $a = 1$ the classical network with an additive input $I$. W is
-    never formed.
+    It is the fast part of an `InputDrivenNetwork` at a frozen input $u$ (with $a = \Xi u/N$: the input deepens the
+    wells of similar memories), and for $a = 1$ the classical network with an additive input $I$. W is never formed.
 
     **Arguments:**
 
@@ -43,7 +42,7 @@ class SaliencyNetwork(AbstractEnergyDynamics):
         shape_is("SaliencyNetwork.saliency", self.saliency, (len(self.patterns),), "(patterns,)")
 
     def layers(self) -> Layer:
-        """One family of neurons."""
+        """The single layer."""
         return Layer(self.units, self.tau, self.input)
 
     def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:
@@ -52,12 +51,12 @@ class SaliencyNetwork(AbstractEnergyDynamics):
 
 
 class InputProtocol(Checked):
-    r"""External input to the slow state, constant between the times at which it jumps.
+    r"""Piecewise constant external input to the slow state.
 
     **Arguments:**
 
-    - `times`: when each input begins, increasing, shape (inputs,). Before the first there is none.
-    - `values`: the inputs, shape (inputs, neurons); a row of zeros ends one.
+    - `times`: start of each input, increasing, shape (inputs,). The input is zero before the first.
+    - `values`: the inputs, shape (inputs, neurons); a row of zeros switches the input off.
     """
 
     times: Parameter[Float[Array, " inputs"]] = eqx.field(metadata=domain("finite", ndim=1))
@@ -74,7 +73,7 @@ class InputProtocol(Checked):
 
 
 class InputDrivenNetwork(AbstractDynamics):
-    r"""Fast neurons whose synapses are shaped by a slow reasoning state, which they drive in turn.
+    r"""Fast neurons with synapses modulated by a slow state, which they drive in turn.
 
     $$\tau_f\dot x = -x + W(u)\psi(x) + \varepsilon u, \qquad W(u) = \frac1N\sum_\mu a_\mu\,\xi^\mu\xi^{\mu\top},
       \qquad a = \Xi u/N,$$
@@ -82,8 +81,8 @@ class InputDrivenNetwork(AbstractDynamics):
     $$\tau_s\dot u = -u + \kappa\,\Xi^\top Q m + I(t), \qquad m = \Xi\psi(x)/N.$$
 
     While memory μ is active its saliency decays and that of its successors ($Q_{\nu\mu} > 0$) grows; when $a_\mu$ has
-    fallen to 1 the state moves on. The state is a dictionary of `fast` (x) and `slow` (u), shape (neurons,) each. W is
-    never formed. With noise, $\sigma\sqrt{2/\tau}\,dW$ is added to each neuron's equation, σ being the standard
+    fallen to 1 the network switches. The state is a dictionary of `fast` (x) and `slow` (u), shape (neurons,) each. W
+    is never formed. With noise, $\sigma\sqrt{2/\tau}\,dW$ is added to each neuron's equation, where σ is the standard
     deviation of a free unit.
 
     **Arguments:**
@@ -95,7 +94,7 @@ class InputDrivenNetwork(AbstractDynamics):
       `transition_matrix`.
     - `units`: generating function of the fast neurons.
     - `tau_fast`, `tau_slow`: time constants > 0.
-    - `input_coupling`: ε ≥ 0, how much the slow state enters the fast neurons directly. It nucleates the successor:
+    - `input_coupling`: ε ≥ 0, direct coupling of the slow state to the fast neurons. It nucleates the successor:
       without it (and without noise) sequences stop.
     - `noise_fast`, `noise_slow`: σ ≥ 0 of the two.
     - `input`: an `InputProtocol`, or `None`.
@@ -140,7 +139,7 @@ class InputDrivenNetwork(AbstractDynamics):
             fail("InputDrivenNetwork.input", f"inputs to {self.patterns.shape[1]} neurons", self.input.values.shape)
 
     def begin(self, start: int | Array, *, saliency: ScalarLike) -> dict[str, Float[Array, " neurons"]]:
-        r"""State in which memory `start` is active with that saliency: $u = a\,\xi$, $x = a\,\xi + \varepsilon u$.
+        r"""State in which memory `start` is active with a given saliency: $u = a\,\xi$, $x = a\,\xi + \varepsilon u$.
 
         **Arguments:** `start`, its index, may be traced; `saliency`, a number. **Raises:** `ValueError` for an index
         outside the patterns.
@@ -164,7 +163,7 @@ class InputDrivenNetwork(AbstractDynamics):
         return self._project(state["slow"])
 
     def escape_level(self) -> Scalar:
-        r"""Saliency below which a memory cannot be stable, the inverse slope of the units at 0 (1 for `HardTanh()`)."""
+        r"""Saliency below which a memory is unstable, the inverse slope of the units at 0 (1 for `HardTanh()`)."""
         zero = jnp.zeros((1,), self.patterns.dtype)
         return 1 / self.units.curvature(zero, jnp.ones_like(zero))[0]
 
@@ -177,7 +176,7 @@ class InputDrivenNetwork(AbstractDynamics):
         return {"fast": self.frozen(slow).vector_field(t, y["fast"]), "slow": (drive - slow) / self.tau_slow}
 
     def diffusion(self, t: Any, y: dict[str, Array], args: Any = None) -> dict[str, Array]:
-        r"""$\sigma\sqrt{2/\tau}$ of the two families, for `hopfield_jax.Noise`."""
+        r"""$\sigma\sqrt{2/\tau}$ of both layers, for `hopfield_jax.Noise`."""
         return {
             "fast": self.noise_fast * jnp.sqrt(2 / self.tau_fast),
             "slow": self.noise_slow * jnp.sqrt(2 / self.tau_slow),
@@ -188,7 +187,7 @@ class InputDrivenNetwork(AbstractDynamics):
 
 
 def check_orthogonal(argument: str, patterns: Patterns) -> None:
-    """Raises unless the patterns are orthogonal with |ξ|² = N, as the closed forms need; traced ones are skipped."""
+    """Validates that patterns are orthogonal with |ξ|² = N, as the closed forms assume; skips traced ones."""
     if is_concrete(patterns):
         rows = np.asarray(patterns, np.float64)
         gram = rows @ rows.T / rows.shape[1]

@@ -16,9 +16,9 @@ from ._site import AbstractBranch, Thermal, as_number, as_units
 from ._storage import HEBBIAN, AbstractStorage, Diluted, Hebbian
 
 _SEVERAL_STATES = (
-    "`strength`: the critical state has sites with several states (`multivalued`), between which the history of the "
-    "network decides and a branch rule only stands for it: a slope by the strength would be that of the rule. Ask the "
-    "dynamics (`hopfield_jax.dmft.largest_load`), or take a weaker plasticity or flatter units."
+    "`strength`: the critical state has sites with several states (`multivalued`). The network's history selects among "
+    "them; the branch rule is a substitute, and the derivative would be that of the rule. Use the dynamics "
+    "(`hopfield_jax.dmft.largest_load`), or take a weaker plasticity or flatter units."
 )
 
 
@@ -35,14 +35,14 @@ def critical_load(
 ) -> StationaryState:
     r"""The load at which the retrieval state of `scsna`, followed from small loads, ends in a fold, and that state.
 
-    At a given ratio y = m/√(αr) of signal and noise, α is explicit, and the state unique for Maxwell's branch. So the
+    At a given ratio y = m/√(αr) of signal and noise, α is explicit, and the state is unique for Maxwell's branch. The
     curve α(y) is followed from y = 10 downwards to its first maximum, and Newton's method solves the equations together
-    with dα/dy = 0, the vanishing determinant of the Jacobian. For sign units and Maxwell's branch this is Amit,
+    with dα/dy = 0 (the determinant of the Jacobian vanishes). For sign units and Maxwell's branch this is Amit,
     Gutfreund and Sompolinsky's maximum of √(2α) = erf(x)/x − (2/√π)e^{−x²}, x = y/√2: α_c = 0.1379055665.
 
     Beyond this load there is no retrieval for Maxwell's branch. For `Upper` and `Cue` a state of smaller overlap may
-    live on, and for strong plasticity the overlap falls without a fold: then the result is unsuccessful. On the way
-    there the fold becomes a cusp: its `curvature` vanishes, and with it the meaning of load and slopes.
+    remain. Under strong plasticity the overlap falls without a fold, and the result is unsuccessful. As this limit is
+    approached, the fold becomes a cusp: its `curvature` vanishes, and load and derivatives become meaningless.
 
     With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
     rises at first with the temperature (replica symmetry is broken there); `phase_lines` has it down to T = 0.
@@ -57,8 +57,8 @@ def critical_load(
     **Returns:** a `StationaryState` whose `load` is the critical one, with the `curvature` of the fold. Differentiable
     with respect to the coupling, the cue of the branch and the units' parameters, and with respect to the strength
     where the state is not `multivalued`. Where it is, the value is that of the branch rule (which for Maxwell's hardly
-    knows the strength, unlike the dynamics), and its slope by the strength is refused: NaN, or an error if `throw`
-    (in forward mode with all slopes that are taken together with it).
+    depends on the strength, unlike the dynamics), and its derivative with respect to the strength is refused: NaN, or
+    an error if `throw` (in forward mode together with all derivatives of the same call).
 
     **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` if there is no fold, or a slope
     is refused, and `throw`.
@@ -86,7 +86,7 @@ def critical_load(
 
 @eqx.filter_custom_jvp
 def _of_one_state_a_site(out: StationaryState, strength: Scalar, *, throw: bool) -> StationaryState:
-    """The state unchanged, but no slope by the strength where a site has several states."""
+    """The state, with derivatives with respect to the strength blocked where a site has several states."""
     return out
 
 
@@ -105,7 +105,7 @@ def _of_one_state_a_site_jvp(primals, tangents, *, throw: bool):
 
 @eqx.filter_jit
 def _end(network: Network, threshold: Scalar) -> StationaryState:
-    """The state without overlap in which a small one neither grows nor falls, m' = (g⟨φz⟩/Δ)m."""
+    """The state of zero overlap that is marginal against a small one, m' = (g⟨φz⟩/Δ)m."""
     frozen = stop_gradient(network)
     zero = jnp.zeros_like(frozen.coupling)
 
@@ -145,7 +145,7 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         start, num_steps, inside = _first_maximum(frozen, along)
 
     def slopes(network, w):
-        """Of imbalance and √α, as rows, and the imbalance."""
+        """Gradients of imbalance and √α, as rows, and the imbalance."""
 
         def all_three(w):
             imbalance, root_load = along(network, w)
@@ -162,8 +162,8 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
     x = jnp.stack([w[2] * w[0] / network.coupling, w[0], w[1]])
     near = jnp.abs(w[2] / start[2] - 1) < 0.2
 
-    # Along the curve, in the direction t of the cross product of the imbalance's rows, d√α/dy = determinant/t_y. At the
-    # fold it vanishes, so that of its slope only the determinant's counts.
+    # Along the curve, in the direction t of the cross product of the imbalance's rows, d√α/dy = determinant/t_y. It
+    # vanishes at the fold, where its derivative is that of the determinant over t_y.
     at_fold, root_load = stop_gradient((w, jnp.sqrt(load)))
     rows, _ = slopes(frozen, at_fold)
     along_curve = jnp.cross(rows[0], rows[1])
@@ -177,14 +177,14 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
 
 
 def _first_maximum(network: Network, along: Callable) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:
-    """Near the first maximum of α(y), the steps on the way there, and whether there is one."""
+    """An approximate first maximum of α(y), the number of steps, and whether there is one."""
     dtype = network.coupling.dtype
 
     def relax(w, ratio):
         imbalance, root_load = along(network, w.at[2].set(ratio))
         return jnp.append(w[:2] + 0.5 * imbalance, ratio), (w, root_load)
 
-    # From the well-known state at little noise through the fold, relaxing at each ratio.
+    # From the known state at small noise through the fold, relaxing at each ratio.
     ratios = jnp.geomspace(10, 0.3, 64, dtype=dtype)
     schedule = jnp.concatenate([jnp.full(256, ratios[0]), jnp.repeat(ratios, 32)])
     first = jnp.stack([0.1 * network.coupling, network.strength, ratios[0]])

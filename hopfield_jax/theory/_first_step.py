@@ -22,12 +22,12 @@ def first_step_overlap(
 
         m₁ = ∫Dz φ(g m₀ + g√α z),    for sign units erf(m₀/√(2α)),
 
-    and with the self-couplings J_ii = gα kept, which carry the cue's own spin s = ±1 along,
+    and with self-couplings J_ii = gα, which add the cue's own spin s = ±1,
 
         m₁ = Σ_s ½(1 + s m₀) ∫Dz φ(g m₀ + s gα + g√α z).
 
-    Exact for ±1 patterns and N → ∞: the crosstalk of the first step is Gaussian. Plasticity that starts from zero has
-    no part in it.
+    Exact for ±1 patterns and N → ∞: the crosstalk of the first step is Gaussian. Plasticity that starts from zero does
+    not contribute.
 
     **Arguments:**
 
@@ -38,8 +38,7 @@ def first_step_overlap(
     - `coupling`: scale g of the couplings, positive.
     - `self_coupling`: whether the diagonal of the couplings is kept.
 
-    **Returns:** the overlap m₁, a scalar of the default float type; NaN where a traced argument lies outside its
-    domain.
+    **Returns:** the overlap m₁, a scalar of the default float type; NaN if a traced argument lies outside its domain.
 
     **Raises:** `ValueError` for arguments outside their domain and for units that are not odd.
 

@@ -1,4 +1,4 @@
-"""Exact dynamics of the overlap where no output comes back to its site."""
+"""Exact dynamics of the overlap for storage without feedback of a site's own output."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from ._storage import AbstractStorage, Hebbian
 
 
 class OverlapDynamics(eqx.Module):
-    """What `hopfield_jax.theory.overlap_dynamics` and `hopfield_jax.theory.okada_hierarchy` return.
+    """Result of `hopfield_jax.theory.overlap_dynamics` and `hopfield_jax.theory.okada_hierarchy`.
 
     **Attributes:**
 
     - `overlap`: m_t, from the cue's m₀ on, shape (num_steps + 1,).
-    - `noise_variance`: Δ_t² of the crosstalk in the field at t, which makes m_{t+1}; shape (num_steps + 1,).
-    - `result`: how it ended.
+    - `noise_variance`: Δ_t² of the crosstalk in the field at t, which determines m_{t+1}; shape (num_steps + 1,).
+    - `result`: the result code.
     """
 
     overlap: Float[Array, " times"]
@@ -77,12 +77,11 @@ def overlap_dynamics(
     - `storage`: `Sequence()` or `Diluted()`.
     - `num_steps`: number of steps.
     - `coupling`: scale g of the couplings, positive.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
     **Returns:** an `OverlapDynamics`.
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
-    `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 
     **Example:**
 

@@ -33,7 +33,7 @@ MAXWELL = Maxwell()
 
 
 class StationaryState(eqx.Module):
-    r"""What `hopfield_jax.theory.scsna` and `hopfield_jax.theory.critical_load` return.
+    r"""Result of `hopfield_jax.theory.scsna` and `hopfield_jax.theory.critical_load`.
 
     **Attributes:**
 
@@ -43,12 +43,12 @@ class StationaryState(eqx.Module):
     - `noise`: r, q/(1 − gU)² for Hebb's rule; the crosstalk has the variance α g² r.
     - `susceptibility`: U = ⟨∂φ/∂h⟩, jumps included.
     - `feedback`: Γ, of a site's output on its own field.
-    - `ambiguity`: fraction of the sites whose field has several states, between which the branch rule decides.
-    - `multivalued`: whether there are such sites (more than rounding).
+    - `ambiguity`: fraction of sites with several states, among which the branch rule selects.
+    - `multivalued`: whether there are such sites (beyond rounding).
     - `retrieved`: whether the overlap exceeds the `threshold`.
-    - `residual`: largest imbalance of the equations for m, the noise's deviation and Γ, and of probability.
+    - `residual`: largest imbalance of the equations for m, the deviation of the noise and Γ, and of normalisation.
     - `num_steps`: damped iterations.
-    - `result`: how it ended.
+    - `result`: the result code.
     - `curvature`: −∂² log α/∂(log y)² at the fold of `critical_load`, y = m/√(αr), the sharpness of the fold in its own
       units; `None` from `scsna`. Of order one for a good fold, zero at a cusp: slopes of the critical load are wrong by
       about the rounding over this number.
@@ -84,7 +84,7 @@ class StationaryState(eqx.Module):
 
 
 class Network(eqx.Module):
-    """What a stationary state depends on, other than the load."""
+    """Parameters of a stationary state other than the load."""
 
     units: Any
     strength: Scalar
@@ -129,8 +129,8 @@ class Network(eqx.Module):
 
     @eqx.filter_jit
     def respond(self, x: Float[Array, "3"], load: Scalar) -> tuple[Float[Array, "3"], FieldAverages]:
-        """The next (m, deviation, Γ), and the averages. From deviation = g√(αq)/(1 − gU) and U = ⟨φz⟩/deviation, no
-        denominator stays: deviation = g(√(αq) + ⟨φz⟩), and so for the other kinds of storage."""
+        """The next (m, deviation, Γ), and the averages. deviation = g√(αq)/(1 − gU) and U = ⟨φz⟩/deviation combine to
+        deviation = g(√(αq) + ⟨φz⟩) without denominators, and similarly for other kinds of storage."""
         averages = self.averages(x[0], x[1], x[2])
         root_load = jnp.sqrt(load)
         deviation = self.coupling * self.storage.deviation(root_load, self.root_square(averages), averages.slope)
@@ -188,16 +188,16 @@ def scsna(
         φ = φ(g m + g√(αr) z + Γφ),    m = ⟨φ⟩,  q = ⟨φ²⟩,  r = qR²,  R = 1/(1 − gU),  U = ⟨∂φ/∂h⟩ = ⟨φz⟩/(g√(αr)),
         Γ = αg(R − 1) + λq,            with self-couplings αgR + λq; for `Thermal` units 0
 
-    Averages are over a standard normal z. Each site feels its own output, through the other patterns and through its
-    imprinted synapses. Where Γφ' > 1 it has several states, and what the history would have decided, a branch rule
-    does. The equations are iterated, damped, from `initial`, and polished by Newton's method: of several states the one
-    that the iteration reaches counts. Slopes of its numbers with respect to the load, the strength, the coupling, the
-    cue of the branch and the units' parameters are those of the implicit function theorem; where sites have several
-    states (`multivalued`), with the branch rule held.
+    Averages are over a standard normal z. Each site's output feeds back through the other patterns and through its
+    plastic synapses. Where Γφ' > 1 a site has several states; the network's history would select one, which is replaced
+    by a branch rule. The equations are solved by damped iteration from `initial` and refined by Newton's method; of
+    several solutions the one reached is returned. Derivatives with respect to the load, the strength, the coupling, the
+    cue of the branch and the units' parameters follow from the implicit function theorem; where sites have several
+    states (`multivalued`), for the given branch rule.
 
-    Beyond the critical load the iteration ends in the spin glass, a solution too: `overlap` is zero and `retrieved` is
-    false. Replica symmetry and N → ∞ are assumed. Plasticity is taken at rest, as if the state had been imprinted for
-    long; the dynamics, which imprints what it passes, may end elsewhere.
+    Beyond the critical load the iteration ends in the spin glass, which is a solution too: `overlap` is zero and
+    `retrieved` is false. Replica symmetry and N → ∞ are assumed. Plasticity is stationary, as if the state had been
+    imprinted for a long time; the dynamics also imprints transient states and may end elsewhere.
 
     **Main arguments:**
 
@@ -219,12 +219,11 @@ def scsna(
     - `initial`: overlap to start from, within [-1, 1].
     - `threshold`: overlap above which the state counts as retrieved.
     - `max_steps`: of the iteration, which slows down as 1/√(α_c − α) towards the critical load.
-    - `throw`: whether an unsuccessful end raises; else it is in `result` and the numbers are NaN.
+    - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
     **Returns:** a `StationaryState`.
 
-    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` for an unsuccessful end if
-    `throw`.
+    **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 
     **Example:**
 
@@ -299,7 +298,7 @@ def as_network(units, strength, coupling, branch, self_coupling, storage: Abstra
         fail("storage", "a kind of storage such as `Hebbian()`", kind(storage))
     if not isinstance(branch, AbstractBranch):
         fail("branch", "a branch rule such as `Maxwell()`", kind(branch))
-    # A traced strength is refused as well: its slope would be another way to ask.
+    # A traced strength is refused as well: its derivative is equally undefined.
     plastic = not (is_concrete(strength) and np.all(np.asarray(strength) == 0))
     if isinstance(units, Thermal):
         if plastic:

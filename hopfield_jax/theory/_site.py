@@ -53,7 +53,7 @@ class FieldAverages(eqx.Module):
     slope: Scalar
     """⟨φ z⟩, which is the deviation times ⟨∂φ/∂h⟩, jumps included (Stein's lemma)"""
     mass: Scalar
-    """⟨1⟩; less than one if the unit has no state at some fields, more if it has several besides the cut"""
+    """⟨1⟩; less than one if the unit has no state at some fields, more if the branch rule leaves several"""
 
 
 @eqx.filter_jit  # traced once, however often it is called
@@ -62,14 +62,14 @@ def field_averages(
 ) -> FieldAverages:
     """Averages over a Gaussian field, with `u` as the variable of integration: h = u − feedback φ(u) is explicit.
 
-    The unit's states are u < cut[0] and u > cut[1], two points of the same field, where its output jumps. Between its
-    jumps and kinks everything is smooth in u, also at the end of a branch, where φ(h) has a square-root singularity.
-    Gauss–Legendre on panels as wide as the field's spread, and shrinking geometrically towards u = 0, so that slopes
-    of any steepness are resolved and the jump of sign units lies between two panels.
+    The unit's states are u < cut[0] and u > cut[1], two points of the same field between which its output jumps.
+    Between jumps and kinks the integrand is smooth in u, even at the end of a branch, where φ(h) has a square-root
+    singularity. Gauss–Legendre quadrature on panels as wide as the field's spread, which shrink geometrically towards u
+    = 0: this resolves any slope, and the jump of sign units lies between two panels.
     """
     dtype = mean.dtype
     field = mean + deviation * jnp.asarray(_REACH, dtype)
-    pull = jnp.maximum(feedback, 0)  # from here to `scales`, only the places of panels
+    pull = jnp.maximum(feedback, 0)  # from here to `scales`: positions of panels only
     field = jnp.concatenate([field, field])
     end = jnp.max(jnp.abs(field)) + pull
     spread = field + pull * jnp.repeat(units.activation(jnp.stack([-end, end])), _REACH.size)
@@ -154,7 +154,7 @@ def find_folds(units: Any, feedback: Scalar) -> Folds:
 
 
 def _narrow(holds: Callable[[Array], Array], low: Scalar, high: Scalar) -> tuple[Scalar, Scalar]:
-    """The cell in which `holds`, true at `low`, first fails, to a part in 10⁵ of its place or better."""
+    """The bracket in which `holds`, true at `low`, first fails, to a relative precision of 10⁻⁵ or better."""
 
     def zoom(_, ends):
         low, high = ends
@@ -166,7 +166,7 @@ def _narrow(holds: Callable[[Array], Array], low: Scalar, high: Scalar) -> tuple
 
 
 def _newton(function: Callable[[Scalar], tuple[Scalar, Scalar]], u: Scalar) -> Scalar:
-    """Two of Newton's steps from close by: the value to rounding, and its first three derivatives."""
+    """Two Newton steps from a close guess: the value to rounding, and its first three derivatives."""
     for _ in range(2):
         value, slope = function(u)
         flat = slope == 0
@@ -175,18 +175,18 @@ def _newton(function: Callable[[Scalar], tuple[Scalar, Scalar]], u: Scalar) -> S
 
 
 class AbstractBranch(Checked):
-    """Which state a site takes where u = h + Γφ(u) has several."""
+    """Selects a site's state where u = h + Γφ(u) has several solutions."""
 
     @abc.abstractmethod
     def pieces(self, folds: Folds) -> list[tuple[Scalar, Scalar, Scalar]]:
-        """Kinds of sites: the fraction of each, and the ends of the interval of u that it jumps over."""
+        """Groups of sites: the fraction of each, and the interval of u that it jumps over."""
 
 
 class Maxwell(AbstractBranch):
     """The odd branch: a site's state has the sign of its field (by symmetry, the rule of equal areas)."""
 
     def pieces(self, folds: Folds) -> list[tuple[Scalar, Scalar, Scalar]]:
-        """One kind of sites, jumping from −balance to balance."""
+        """One group of sites, jumping from −balance to balance."""
         return [(jnp.ones_like(folds.balance), -folds.balance, folds.balance)]
 
 
@@ -194,7 +194,7 @@ class Upper(AbstractBranch):
     """The largest state, along the pattern, as if all sites had been imprinted with it."""
 
     def pieces(self, folds: Folds) -> list[tuple[Scalar, Scalar, Scalar]]:
-        """One kind of sites, jumping from −landing to fold."""
+        """One group of sites, jumping from −landing to fold."""
         return [(jnp.ones_like(folds.fold), -folds.landing, folds.fold)]
 
 
@@ -215,7 +215,7 @@ class Cue(AbstractBranch):
         as_overlap("Cue.overlap", self.overlap)
 
     def pieces(self, folds: Folds) -> list[tuple[Scalar, Scalar, Scalar]]:
-        """Two kinds of sites."""
+        """Two groups of sites."""
         m0 = self.overlap.astype(folds.fold.dtype)
         return [(0.5 * (1 + m0), -folds.landing, folds.fold), (0.5 * (1 - m0), -folds.fold, folds.landing)]
 

@@ -1,4 +1,4 @@
-"""How patterns are stored, which decides what comes back of a site's output as crosstalk."""
+"""Storage rules, which determine the statistics of the crosstalk."""
 
 import abc
 
@@ -21,8 +21,8 @@ class AbstractStorage(eqx.Module):
 
 
 class Hebbian(AbstractStorage):
-    """Hebb's rule, J = (1/N) Σ_μ ξ^μ ξ^μᵀ: the crosstalk of earlier times adds up coherently, Δ = √(αq) + ⟨φz⟩, and a
-    site feels its own output."""
+    """Hebb's rule, J = (1/N) Σ_μ ξ^μ ξ^μᵀ: the crosstalk of earlier times adds up coherently, Δ = √(αq) + ⟨φz⟩, with
+    feedback of a site's own output."""
 
     def deviation(self, root_load: Scalar, root_square: Scalar, slope: Scalar) -> Scalar:
         """√(αq) + ⟨φz⟩."""
@@ -34,8 +34,8 @@ class Hebbian(AbstractStorage):
 
 
 class Sequence(AbstractStorage):
-    """A cycle of patterns, J = (1/N) Σ_μ ξ^{μ+1} ξ^μᵀ, updated all at once: a pattern's crosstalk passes to the next
-    pattern, which is independent of it, so that variances add, Δ² = αq + ⟨φz⟩², and no output comes back."""
+    """A cycle of patterns, J = (1/N) Σ_μ ξ^{μ+1} ξ^μᵀ, with synchronous updates: the crosstalk of a pattern passes to
+    the next, independent pattern, so that variances add, Δ² = αq + ⟨φz⟩², without feedback."""
 
     def deviation(self, root_load: Scalar, root_square: Scalar, slope: Scalar) -> Scalar:
         """√(αq + ⟨φz⟩²)."""
@@ -48,8 +48,8 @@ class Sequence(AbstractStorage):
 
 
 class Diluted(AbstractStorage):
-    """Hebb's rule on a random graph of c ≪ log N incoming connections a site, each direction drawn by itself, with the
-    load α = P/c: crosstalk never comes back, Δ² = αq."""
+    """Hebb's rule on a random directed graph of c ≪ log N incoming connections per site, with the load α = P/c: no
+    feedback, Δ² = αq."""
 
     def deviation(self, root_load: Scalar, root_square: Scalar, slope: Scalar) -> Scalar:
         """√(αq)."""
