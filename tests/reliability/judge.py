@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 import hopfield_jax as hj
 
-from .perturb import Key, Kind
+from .perturb import Key, kind_of
 
 SAME = 64.0  # roundings between two forms of the same input: programs may differ in the order of sums
 TRACED = 2.0**13  # between an eager call and a member of a compiled batch: 1e-3 in float32, for what amplifies them
@@ -128,16 +129,33 @@ def of_error(error: BaseException, names: Iterable[str]) -> Verdict:
     return Verdict.clear if plain and names_argument(str(error), names) else Verdict.obscure
 
 
+@functools.cache
+def _shared_declarations() -> dict[str, Any]:
+    """What modules declare of their parameters, by name, where all that have one of this name agree on its domain."""
+    spaces = (hj, hj.associative, hj.classical, hj.dmft, hj.sequential, hj.theory)
+    modules = [x for space in spaces for x in vars(space).values() if dataclasses.is_dataclass(x)]
+    found: dict[str, list[Any]] = {}
+    for field in (f for module in modules for f in dataclasses.fields(module) if "domain" in f.metadata):
+        found.setdefault(field.name, []).append(field.metadata)
+    return {name: all_[0] for name, all_ in found.items() if len({m["domain"] for m in all_}) == 1}
+
+
+def declared(call: Callable[..., Any], name: str) -> Mapping[str, Any]:
+    """The declaration of a module's own parameter, or of the one of this name in all modules."""
+    own = {f.name: f.metadata for f in dataclasses.fields(call)} if dataclasses.is_dataclass(call) else {}
+    return own[name] if "domain" in own.get(name, ()) else _shared_declarations().get(name, {})
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A callable with valid arguments.
+    """A callable with valid arguments, each a kind or a value from whose type and declared domain the kind follows.
 
     `use` computes numbers from a returned object. `check(arguments, answer)` returns the violated invariant, or an
     empty string. `flag` says whether an answer without codes and NaN is a flag.
     """
 
     call: Callable[..., Any]
-    arguments: Mapping[str, Kind]
+    arguments: Mapping[str, Any]
     use: Callable[[Any], Any] = lambda out: out
     check: Callable[[dict[str, Any], Answer], str] = lambda arguments, answer: ""
     flag: Callable[[Answer], Any] = lambda answer: False
@@ -149,8 +167,12 @@ class Recipe:
     roundings: float = TRACED
     beside: float = SAME  # between a member of a batch and the same beside invalid ones
 
+    def __post_init__(self) -> None:
+        kinds = {name: kind_of(name, x, declared(self.call, name)) for name, x in self.arguments.items()}
+        object.__setattr__(self, "arguments", kinds)
+
     @staticmethod
-    def drawn(share: float, call: Callable[..., Any], arguments: Mapping[str, Kind], **rest: Any) -> "Recipe":
+    def drawn(share: float, call: Callable[..., Any], arguments: Mapping[str, Any], **rest: Any) -> "Recipe":
         """A recipe of which a share is tried."""
         return Recipe(call, arguments, share=share, **rest)
 

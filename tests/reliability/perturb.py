@@ -6,6 +6,7 @@ another form, so that the answers must agree.
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -309,6 +310,33 @@ class Fixed:
 
 
 Kind = Real | Whole | Array | Indices | Key | Flag | Thing | Fixed
+DOMAINS = {  # as `hopfield_jax.domain` names them; what "signed" adds is a condition on all of a pattern
+    **dict.fromkeys(("finite", "signed"), "(-inf, inf)"),
+    **{"positive": "(0, inf)", "nonnegative": "[0, inf)", "duration": "[0, inf]", "mask": "[-inf, inf)"},
+    **{"probability": "[0, 1]", "cosine": "[-1, 1]"},
+}
+
+
+def kind_of(name: str, value: Any, declared: Mapping[str, Any]) -> Kind:
+    """The kind of an argument of which only the value is given: of all numbers of the declared domain, by its type.
+
+    All axes of an array are fixed, but for the number of patterns.
+    """
+    if isinstance(value, Kind):
+        return value
+    if name in ("throw", "progress"):
+        return Fixed(value)
+    if isinstance(value, bool):
+        return Flag(value)
+    if isinstance(value, int):
+        return Whole(value)
+    domain = DOMAINS[declared.get("domain", "finite")]
+    if isinstance(value, float):
+        return Real(value, domain)
+    if isinstance(value, np.ndarray | jax.Array):
+        fixed = tuple(range(name == "patterns", value.ndim))
+        return Array(value, domain, fixed=fixed, scalar=0 in declared.get("ndim", ()))
+    return Thing(value, none=value is None)
 
 
 def stack(rows: list[Any]) -> jax.Array:

@@ -16,9 +16,8 @@ import hopfield_jax as hj
 from hopfield_jax import associative, classical, dmft, sequential, sweep, theory
 
 from .judge import TRACED, Answer, Recipe
-from .perturb import Array, Fixed, Flag, Indices, Key, Real, Thing, Whole
+from .perturb import Array, Fixed, Indices, Key, Real, Thing, Whole
 
-NO_THROW = Fixed(False)
 PROBABILITY, POSITIVE, NONNEGATIVE = "[0, 1]", "(0, inf)", "[0, inf)"
 
 
@@ -52,7 +51,7 @@ def of_entries(*entries: float) -> Callable[[dict[str, Any], Answer], str]:
 def foundations() -> list[Recipe]:
     patterns = hj.hadamard_patterns(3, 8)[1:]
     cue = 0.5 * patterns[0]
-    counts = {"num_patterns": Whole(2), "num_neurons": Whole(8)}
+    counts = {"num_patterns": 2, "num_neurons": 8}
 
     def run(units: Any) -> Any:  # two layers, so that any units will do
         network = associative.AdiabaticNetwork(associative.MemoryMap(0.125 * patterns), hidden=units)
@@ -61,39 +60,26 @@ def foundations() -> list[Recipe]:
     def unit(call: Callable, **arguments: Any) -> Recipe:
         return Recipe(call, arguments, use=run)
 
-    beta = Real(1.0, POSITIVE)
+    units = (hj.Erf, hj.Exponential, hj.HardTanh, hj.LogCosh, hj.LogSumExp, hj.Softplus)
     network = associative.graded_network(patterns, beta=2.0)
     key = Key()
     quadratic = lambda x, p: x**2 + p - 1.0  # noqa: E731
-    integrate = dict(t1=Real(1.0, "(0, inf)"), max_steps=Whole(256, 1, 10**4), throw=NO_THROW)
-    state = Array(cue, fixed=(0,))
+    integrate = dict(t1=Real(1.0, POSITIVE), max_steps=Whole(256, 1, 10**4), throw=False)
     return [
-        *(
-            unit(call, beta=beta)
-            for call in (hj.Erf, hj.Exponential, hj.HardTanh, hj.LogCosh, hj.LogSumExp, hj.Softplus)
-        ),
-        unit(hj.Quadratic, strength=beta),
-        unit(hj.Spherical, delta=Real(0.25, POSITIVE)),
-        unit(
-            hj.LayerNorm,
-            gain=Real(0.5, NONNEGATIVE),
-            shift=Array(np.array([0.0, 1.0]), fixed=(0,), scalar=True),
-            delta=Real(0.25, POSITIVE),
-        ),
+        *(unit(call, beta=1.0) for call in units),
+        unit(hj.Quadratic, strength=1.0),
+        unit(hj.Spherical, delta=0.25),
+        unit(hj.LayerNorm, gain=0.5, shift=np.array([0.0, 1.0]), delta=0.25),
         unit(hj.Power, n=Whole(4, 2, valid=lambda n: n % 2 == 0)),
         unit(hj.RectifiedPower, n=Whole(3, 2)),
         Recipe(
             hj.MemoryQuadratic,
-            dict(patterns=Array(patterns, fixed=(1,)), strength=Real(0.25, POSITIVE), self_coupling=Flag(True)),
+            dict(patterns=patterns, strength=0.25, self_coupling=True),
             use=lambda units: _euler(associative.AdiabaticNetwork(associative.IdentityMap(), hidden=units), cue),
         ),
         Recipe(
             hj.Layer,
-            dict(
-                units=Thing(hj.LogCosh(), also={"other units": hj.Erf()}),
-                tau=Real(0.5, POSITIVE),
-                input=Array(np.ones(8), fixed=(0,), scalar=True),
-            ),
+            dict(units=Thing(hj.LogCosh(), also={"other units": hj.Erf()}), tau=0.5, input=np.ones(8)),
             use=lambda layer: _euler(classical.GradedNetwork(classical.hebbian(patterns), layer), cue),
         ),
         Recipe(hj.random_patterns, counts | {"key": key}, check=of_entries(-1, 1)),
@@ -107,18 +93,12 @@ def foundations() -> list[Recipe]:
         ),
         Recipe(
             hj.hierarchical_patterns,
-            dict(
-                num_ancestors=Whole(2),
-                num_descendants=Whole(2),
-                num_neurons=Whole(8),
-                correlation=Real(0.5, PROBABILITY),
-                key=key,
-            ),
+            dict(num_ancestors=2, num_descendants=2, num_neurons=8, correlation=Real(0.5, PROBABILITY), key=key),
             check=of_entries(-1, 1),
         ),
         Recipe(
             hj.hadamard_patterns,
-            {"num_patterns": Whole(2), "num_neurons": Whole(8, valid=lambda n: n & (n - 1) == 0)},
+            {"num_patterns": 2, "num_neurons": Whole(8, valid=lambda n: n & (n - 1) == 0)},
             check=of_entries(-1, 1),
             fits=lambda a: a["num_patterns"] <= a["num_neurons"],
         ),
@@ -130,27 +110,17 @@ def foundations() -> list[Recipe]:
         ),
         Recipe(
             hj.flip,
-            dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), centre=Real(0.0), key=key),
+            dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), centre=0.0, key=key),
             check=lambda a, answer: "" if a["centre"] else _same_sizes(a, answer),
             fits=lambda a: a["centre"] != 0 or _signed(a["pattern"]),
         ),
-        Recipe(hj.mask, dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), fill=Real(0.5), key=key)),
+        Recipe(hj.mask, dict(pattern=Array(patterns[0]), fraction=Real(0.25, PROBABILITY), fill=0.5, key=key)),
         Recipe(hj.add_noise, dict(pattern=Array(patterns[0]), strength=Real(0.5, NONNEGATIVE), key=key)),
-        Recipe(hj.overlap, dict(patterns=Array(patterns, fixed=(1,)), state=Array(cue, fixed=(0,)))),
-        Recipe(
-            hj.cosine_similarity,
-            dict(patterns=Array(patterns, fixed=(1,)), state=Array(cue, fixed=(0,))),
-            check=all_within(-1, 1),
-        ),
+        Recipe(hj.overlap, dict(patterns=patterns, state=cue)),
+        Recipe(hj.cosine_similarity, dict(patterns=patterns, state=cue), check=all_within(-1, 1)),
         Recipe(
             hj.bisect,
-            dict(
-                function=Thing(lambda x: x - 0.3),
-                lower=Real(0.0),
-                upper=Real(2.0),
-                num_iterations=Whole(8),
-                throw=NO_THROW,
-            ),
+            dict(function=lambda x: x - 0.3, lower=0.0, upper=2.0, num_iterations=8, throw=False),
             fits=lambda a: a["lower"] < 0.3 < a["upper"],
             check=lambda a, x: (
                 "" if abs(float(x.arrays[".value"]) - 0.3) < 1e-2 * (1 + a["upper"] - a["lower"]) else "another root"
@@ -160,17 +130,17 @@ def foundations() -> list[Recipe]:
             0.3,
             hj.follow,
             dict(
-                function=Thing(quadratic),
+                function=quadratic,
                 state=Array(np.ones(1), fits=lambda x: np.all(np.abs(x) > 1e-2)),
-                parameter=Real(0.0),
+                parameter=0.0,
                 lower=Real(-1.0, "[-inf, inf)"),
                 upper=Real(2.0, "(-inf, inf]"),
-                forward=Flag(True),
+                forward=True,
                 step=Real(0.125, POSITIVE),
                 num_steps=Whole(32, 1, 64),
                 max_folds=Whole(2, 1, 4),
                 min_folds=Whole(0, 0, 4),
-                throw=NO_THROW,
+                throw=False,
             ),
             fits=lambda a: a["lower"] <= a["parameter"] + 1e-37 and a["parameter"] <= a["upper"],  # subnormal: XLA's 0
             check=_on_parabola,
@@ -179,9 +149,9 @@ def foundations() -> list[Recipe]:
             0.3,
             hj.integrate,
             dict(
-                model=Thing(network),
-                y0=state,
-                t0=Real(0.0),
+                model=network,
+                y0=cue,
+                t0=0.0,
                 dt0=Real(0.25, POSITIVE, none=True),
                 saveat=Array(np.array([0.25, 0.5, 1.0]), none=True, increasing=True, constant=False, low=False),
                 jump_times=Array(np.array([0.25, 0.75]), none=True, increasing=True, constant=False, low=False),
@@ -198,39 +168,39 @@ def foundations() -> list[Recipe]:
             0.4,
             hj.steady_state,
             dict(
-                model=Thing(network),
-                y0=state,
+                model=network,
+                y0=cue,
                 tolerance=Real(1e-3, POSITIVE, none=True),
                 max_time=Real(100.0, POSITIVE),
                 max_steps=Whole(1024, 1, 2048),
-                throw=NO_THROW,
+                throw=False,
             ),
         ),
-        Recipe(hj.jacobian, dict(model=Thing(network), y=state), use=lambda operator: operator.as_matrix()),
+        Recipe(hj.jacobian, dict(model=network, y=cue), use=lambda operator: operator.as_matrix()),
         Recipe(
             hj.linearise,
             dict(
-                model=Thing(network),
-                y=state,
+                model=network,
+                y=cue,
                 num_eigenvalues=Whole(None, 1, largest=1, none=True),
                 symmetric=Fixed(True),
                 tolerance=Real(1e-3, NONNEGATIVE),
-                throw=NO_THROW,
+                throw=False,
             ),
         ),
         Recipe(
             hj.check_descent,
             dict(
                 model=Thing(network, also={"another": associative.graded_network(patterns)}),
-                y=state,
-                num_directions=Whole(4),
+                y=cue,
+                num_directions=4,
                 key=Key(needed=False),
             ),
         ),
         Recipe(
             hj.Event,
             dict(
-                condition=Thing(lambda t, y, args, mode: t - 0.5),
+                condition=lambda t, y, args, mode: t - 0.5,
                 direction=Thing(None, none=True, wrong=("3.5", "a string", "an object", "None")),
                 max_occurrences=Whole(1, 1, 4),
             ),
@@ -239,25 +209,25 @@ def foundations() -> list[Recipe]:
         ),
         Recipe(
             hj.Noise,
-            dict(diffusion=Thing(lambda t, y, args: 0.1 * jnp.ones_like(y)), key=key),
+            dict(diffusion=lambda t, y, args: 0.1 * jnp.ones_like(y), key=key),
             use=lambda noise: hj.integrate(network, cue, t1=1.0, dt0=0.25, noise=noise, throw=False, max_steps=256),
         ),
         Recipe.drawn(
             0.4,
             hj.tune,
             dict(
-                objective=Thing(lambda p: (p["x"] - 1.0) ** 2),
-                parameters=Thing({"x": 0.5}),
+                objective=lambda p: (p["x"] - 1.0) ** 2,
+                parameters={"x": 0.5},
                 bounds=Thing({"x": (0.0, 2.0)}, none=True),
-                num_repeats=Whole(4),
+                num_repeats=4,
                 num_steps=Whole(40, 1, 50),
                 tolerance=Real(1e-2, POSITIVE, traced=False),
-                progress=Fixed(False),
-                throw=NO_THROW,
+                progress=False,
+                throw=False,
             ),
             traced=False,
         ),
-        Recipe(hj.forward_value_and_grad, dict(function=Thing(lambda p: p**2)), use=lambda f: f(jnp.array(2.0))),
+        Recipe(hj.forward_value_and_grad, dict(function=lambda p: p**2), use=lambda f: f(jnp.array(2.0))),
         Recipe(hj.is_okay, dict(result=Thing(hj.RESULTS.successful, also={"a failure": hj.RESULTS.not_finite}))),
     ]
 
@@ -296,10 +266,8 @@ def _descends(arguments: dict[str, Any], answer: Answer) -> str:
 def associative_memories() -> list[Recipe]:
     patterns = hj.hadamard_patterns(3, 8)[1:]
     cue = 0.5 * patterns[0]
-    memories = Array(patterns, fixed=(1,))
     signed = Array(patterns, fixed=(1,), fits=_signed)
-    both = Array(patterns, fixed=(0, 1))
-    neurons = Array(0.25 * np.ones(8), fixed=(0,), scalar=True)
+    neurons = 0.25 * np.ones(8)
     hidden = associative.MemoryMap(0.125 * patterns)
     euler = lambda network: _euler(network, cue)  # noqa: E731
     rule = associative.SoftmaxPlasticity(beta=2.0, tau_memory=8.0)
@@ -308,7 +276,7 @@ def associative_memories() -> list[Recipe]:
     cues = jnp.stack([cue, -0.5 * patterns[1]])
     retrieval = jax.vmap(lambda c: associative.retrieve(network, patterns, c, t1=1.0, num_times=3, throw=False))(cues)
     chances = Array(np.array([0.25, 0.75]), PROBABILITY, fixed=(0,), constant=False)
-    learning = dict(memories=both, observed=both)
+    learning = dict(memories=patterns, observed=patterns)
     stream = associative.Stream(patterns, protocol, dwell=0.5)
     build = lambda memories, input: associative.graded_network(memories, input=input)  # noqa: E731
     whole_time = {"neurons": cue, "memories": patterns}
@@ -317,7 +285,7 @@ def associative_memories() -> list[Recipe]:
         Recipe(
             associative.MemoryMap,
             dict(
-                patterns=memories,
+                patterns=patterns,
                 bias=Array(
                     np.array([0.5, 0.25]),
                     domain="[-inf, inf)",
@@ -335,82 +303,58 @@ def associative_memories() -> list[Recipe]:
         ),
         Recipe(
             associative.AdiabaticNetwork,
-            dict(
-                hidden_map=Thing(hidden),
-                visible=Thing(None, none=True),
-                hidden=Thing(None, none=True),
-                input=neurons,
-                tau_visible=Real(0.5, POSITIVE),
-            ),
+            dict(hidden_map=hidden, visible=None, hidden=None, input=neurons, tau_visible=0.5),
             use=euler,
         ),
         Recipe(
             associative.slow_fast_network,
             dict(
-                hidden_map=Thing(hidden),
-                visible=Thing(None, none=True),
-                hidden=Thing(None, none=True),
+                hidden_map=hidden,
+                visible=None,
+                hidden=None,
                 input=neurons,
-                tau_visible=Real(0.5, POSITIVE),
+                tau_visible=0.5,
                 tau_hidden=Real(0.5, POSITIVE),
             ),
             use=lambda n: _euler(n, {"visible": cue, "hidden": jnp.zeros(2)}),
         ),
         Recipe(
             associative.graded_network,
-            dict(
-                patterns=signed,
-                beta=Real(2.0, POSITIVE),
-                input=neurons,
-                tau_visible=Real(0.5, POSITIVE),
-                self_coupling=Flag(False),
-            ),
+            dict(patterns=signed, beta=2.0, input=neurons, tau_visible=0.5, self_coupling=False),
             use=euler,
         ),
         Recipe(
             associative.conditioning_network,
-            dict(
-                patterns=signed,
-                beta=Real(2.0, POSITIVE),
-                input=neurons,
-                tau_visible=Real(0.5, POSITIVE),
-                self_coupling=Flag(True),
-            ),
+            dict(patterns=signed, beta=2.0, input=neurons, tau_visible=0.5, self_coupling=True),
             use=euler,
         ),
         Recipe(
             associative.LayeredNetwork,
-            dict(
-                layers=Thing(layers), synapses=Thing({"vh": (associative.DenseSynapse(jnp.ones((8, 2))), ("v", "h"))})
-            ),
+            dict(layers=layers, synapses={"vh": (associative.DenseSynapse(jnp.ones((8, 2))), ("v", "h"))}),
             use=lambda n: _euler(n, {"v": cue, "h": jnp.zeros(2)}),
         ),
         Recipe(
             associative.DenseSynapse,
-            dict(weight=Array(np.ones((8, 2)), fixed=(0, 1))),
+            dict(weight=np.ones((8, 2))),
             use=lambda s: _euler(
                 associative.LayeredNetwork(layers, {"vh": (s, ("v", "h"))}), {"v": cue, "h": jnp.zeros(2)}
             ),
         ),
         Recipe(
             associative.MapSynapse,
-            dict(hidden_map=Thing(hidden)),
+            dict(hidden_map=hidden),
             use=lambda s: _euler(
                 associative.LayeredNetwork(layers, {"vh": (s, ("v", "h"))}), {"v": cue, "h": jnp.zeros(2)}
             ),
         ),
         Recipe(
             associative.SoftmaxPlasticity,
-            dict(
-                beta=Real(2.0, POSITIVE),
-                tau_memory=Real(8.0, POSITIVE),
-                bias=Array(0.5 * patterns, fixed=(0, 1), scalar=True),
-            ),
+            dict(beta=2.0, tau_memory=8.0, bias=0.5 * patterns),
             use=lambda rule: associative.learn(rule, patterns, 0.5 * patterns, protocol, throw=False),
         ),
         Recipe(
             associative.PavlovianPlasticity,
-            dict(observed=both, probabilities=chances, tau=Real(2.0, POSITIVE)),
+            dict(observed=patterns, probabilities=chances, tau=2.0),
             use=lambda rule: (
                 _euler(rule, jnp.eye(8))
                 if isinstance(rule, hj.AbstractDynamics)
@@ -419,39 +363,38 @@ def associative_memories() -> list[Recipe]:
         ),
         Recipe(
             associative.Stream,
-            dict(patterns=memories, protocol=Indices(protocol, 2), dwell=Real(0.5, POSITIVE), amplitude=Real(0.5)),
+            dict(patterns=patterns, protocol=Indices(protocol, 2), dwell=0.5, amplitude=0.5),
             use=lambda s: _euler(associative.LearningNetwork(build, rule, s), whole_time),
         ),
         Recipe(
             associative.LearningNetwork,
-            dict(build=Thing(build), rule=Thing(rule), stimulus=Thing(stream), read=Thing(None, none=True)),
+            dict(build=build, rule=rule, stimulus=stream, read=None),
             use=lambda n: _euler(n, whole_time),
         ),
         Recipe(
             associative.learn,
             dict(
-                rule=Thing(rule),
+                rule=rule,
                 **learning,
                 protocol=Indices(protocol, 2),
-                dwell=Real(0.5, POSITIVE),
+                dwell=0.5,
                 steps_per_interval=Whole(2, 1, 8),
                 save_every=Whole(2, valid=lambda n: 4 % n == 0),
-                throw=NO_THROW,
+                throw=False,
             ),
             check=within(".similarity", -1, 1),
             ignore=(".times",),
         ),
         Recipe(
             associative.learned_memories,
-            dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=Real(8.0, POSITIVE)),
+            dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=8.0),
         ),
         Recipe(
-            associative.hebbian_course,
-            dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=Real(8.0, POSITIVE)),
+            associative.hebbian_course, dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=8.0)
         ),
         Recipe(
             associative.learning_conditions,
-            dict(rule=Thing(rule), **learning, probabilities=chances, dwell=Real(0.5, POSITIVE)),
+            dict(rule=rule, **learning, probabilities=chances, dwell=0.5),
             fits=lambda a: np.isclose(np.sum(np.asarray(a["probabilities"], float)), 1),
         ),
         Recipe(
@@ -463,10 +406,10 @@ def associative_memories() -> list[Recipe]:
             ),
             check=all_within(-1, 1),
         ),
-        Recipe(associative.cyclic_protocol, dict(num_patterns=Whole(2), num_intervals=Whole(4))),
+        Recipe(associative.cyclic_protocol, dict(num_patterns=2, num_intervals=4)),
         Recipe(
             associative.random_protocol,
-            dict(probabilities=chances, num_intervals=Whole(4), key=Key()),
+            dict(probabilities=chances, num_intervals=4, key=Key()),
             fits=lambda a: np.isclose(np.sum(np.asarray(a["probabilities"], float)), 1),
             flag=lambda x: np.any(x.arrays[""] < 0),
         ),
@@ -475,12 +418,12 @@ def associative_memories() -> list[Recipe]:
             0.4,
             associative.retrieve,
             dict(
-                network=Thing(network),
-                patterns=memories,
-                cue=Array(cue, fixed=(0,)),
+                network=network,
+                patterns=patterns,
+                cue=cue,
                 t1=Real(1.0, POSITIVE),
                 num_times=Whole(3, 2),
-                throw=NO_THROW,
+                throw=False,
                 max_steps=Whole(256, 1, 10**4),
             ),
             check=within(".similarity", -1, 1),
@@ -489,7 +432,7 @@ def associative_memories() -> list[Recipe]:
         Recipe(
             associative.score,
             dict(
-                retrieval=Thing(retrieval),
+                retrieval=retrieval,
                 targets=Indices(np.array([0, 1]), 2, fixed=(0,)),
                 threshold=Real(0.5, "[-1, 1]"),
                 rest=Real(0.5, NONNEGATIVE),
@@ -523,22 +466,12 @@ def sequences() -> list[Recipe]:
             **options,
         )
 
-    names = dict(
-        patterns=Array(patterns, fixed=(0, 1), fits=_signed),
-        gain=Real(5.0, POSITIVE),
-        transitions=Array(cycle, NONNEGATIVE, fixed=(0, 1)),
-    )
+    names = dict(patterns=Array(patterns, fixed=(0, 1), fits=_signed), gain=5.0, transitions=cycle)
     unfinished = (".times", ".switch_times", ".dwell_times")
     return [
         Recipe(sequential.saliency_map, dict(gain=gain, saliency=saliency)),
-        Recipe(
-            sequential.iterate,
-            dict(gain=gain, saliency=saliency, num_transitions=counts),
-        ),
-        Recipe(
-            sequential.total_time,
-            dict(gain=gain, saliency=saliency, num_transitions=counts),
-        ),
+        Recipe(sequential.iterate, dict(gain=gain, saliency=saliency, num_transitions=counts)),
+        Recipe(sequential.total_time, dict(gain=gain, saliency=saliency, num_transitions=counts)),
         Recipe(
             sequential.count_transitions,
             dict(gain=gain, saliency=saliency),
@@ -554,7 +487,7 @@ def sequences() -> list[Recipe]:
             check=all_within(4, np.inf),
         ),
         Recipe(sequential.escape_time, dict(saliency=saliency), check=all_within(0, np.inf)),
-        Recipe(sequential.critical_gain, dict(num_patterns=Whole(4, 2, none=True), delay=Real(0.25))),
+        Recipe(sequential.critical_gain, dict(num_patterns=Whole(4, 2, none=True), delay=0.25)),
         Recipe(sequential.chain, dict(num_patterns=Whole(3, 2)), check=of_entries(0, 1)),
         Recipe(sequential.cycle, dict(num_patterns=Whole(3, 2)), check=of_entries(0, 1)),
         Recipe(
@@ -571,12 +504,12 @@ def sequences() -> list[Recipe]:
         Recipe(
             sequential.follow_transitions,
             dict(
-                transitions=Array(cycle, NONNEGATIVE, fixed=(0, 1)),
+                transitions=cycle,
                 gain=Real(5.0, POSITIVE),
                 saliency=Array(np.array([3.0, 0.5, 0.25]), fixed=(0,), scalar=True),
                 start=Whole(0, 0, largest=2),
-                max_transitions=Whole(4),
-                delay=Real(0.25),
+                max_transitions=4,
+                delay=0.25,
                 gram=Array(np.eye(3), fixed=(0, 1), none=True, constant=False),
             ),
             ignore=unfinished,
@@ -584,9 +517,9 @@ def sequences() -> list[Recipe]:
         Recipe(
             sequential.learn_transitions,
             dict(
-                patterns=Array(patterns, fixed=(1,)),
+                patterns=patterns,
                 shown=Array(np.repeat(np.asarray(patterns), 2, axis=0), fixed=(1,)),
-                dt=Real(0.25, POSITIVE),
+                dt=0.25,
                 tau_trace=Real(0.5, POSITIVE),
             ),
         ),
@@ -595,13 +528,13 @@ def sequences() -> list[Recipe]:
             sequential.InputDrivenNetwork,
             names
             | dict(
-                units=Thing(hj.HardTanh()),
-                tau_fast=Real(0.02, POSITIVE),
-                tau_slow=Real(1.0, POSITIVE),
-                input_coupling=Real(0.01, NONNEGATIVE),
-                noise_fast=Real(0.0, NONNEGATIVE),
-                noise_slow=Real(0.0, NONNEGATIVE),
-                input=Thing(None, none=True),
+                units=hj.HardTanh(),
+                tau_fast=0.02,
+                tau_slow=1.0,
+                input_coupling=0.01,
+                noise_fast=0.0,
+                noise_slow=0.0,
+                input=None,
             ),
             use=run,
             ignore=unfinished,
@@ -610,8 +543,7 @@ def sequences() -> list[Recipe]:
             0.25,
             sequential.InputProtocol,
             dict(
-                times=Array(np.array([0.5, 1.0]), increasing=True, constant=False, fixed=(0,)),
-                values=Array(np.ones((2, 4)), fixed=(0, 1)),
+                times=Array(np.array([0.5, 1.0]), increasing=True, constant=False, fixed=(0,)), values=np.ones((2, 4))
             ),
             use=lambda p: run(
                 sequential.InputDrivenNetwork(
@@ -624,10 +556,10 @@ def sequences() -> list[Recipe]:
             sequential.SaliencyNetwork,
             dict(
                 patterns=Array(patterns, fixed=(0, 1), fits=_signed),
-                saliency=Array(np.array([2.0, 0.5, 0.0]), fixed=(0,)),
-                units=Thing(hj.HardTanh()),
-                tau=Real(0.5, POSITIVE),
-                input=Array(np.ones(4), fixed=(0,), scalar=True),
+                saliency=np.array([2.0, 0.5, 0.0]),
+                units=hj.HardTanh(),
+                tau=0.5,
+                input=np.ones(4),
             ),
             use=lambda n: _euler(n, 0.5 * patterns[0]),
         ),
@@ -644,19 +576,19 @@ def sequences() -> list[Recipe]:
             0.2,
             sequential.retrieve_sequence,
             dict(
-                network=Thing(network),
+                network=network,
                 start=Whole(0, 0, largest=2),
-                saliency=Real(5.0),
+                saliency=5.0,
                 t1=Real(2.0, POSITIVE),
                 key=Key(None, needed=False),
                 saveat=Array(np.array([0.5, 1.0]), NONNEGATIVE, none=True, increasing=True, constant=False, low=False),
                 max_transitions=Whole(4, 1, 8),
                 level=Real(0.5, PROBABILITY),
                 margin=Real(0.25, PROBABILITY),
-                until_collapse=Flag(False),
+                until_collapse=False,
                 dt0=Real(None, POSITIVE, none=True),
                 max_steps=Whole(512, 1, 1024),
-                throw=NO_THROW,
+                throw=False,
             ),
             fits=lambda a: a["saveat"] is None or bool(np.max(np.asarray(a["saveat"], float)) <= a["t1"]),
             ignore=unfinished,
@@ -668,13 +600,13 @@ def sequences() -> list[Recipe]:
             0.2,
             sequential.scan_gains,
             dict(
-                network=Thing(network),
+                network=network,
                 gains=Array(np.array([3.0, 5.0]), POSITIVE),
                 t1=Real(2.0, POSITIVE),
                 saliency=Real(4.0, none=True),
                 start=Whole(0, 0, largest=2),
                 key=Key(None, needed=False),
-                batch_size=Whole(2),
+                batch_size=2,
                 **exact,
             ),
         ),
@@ -682,14 +614,14 @@ def sequences() -> list[Recipe]:
             0.2,
             sequential.find_critical_gain,
             dict(
-                network=Thing(network),
+                network=network,
                 t1=Real(4.0, POSITIVE),
                 lower=Real(1.0, POSITIVE),
                 upper=Real(8.0, POSITIVE),
                 saliency=Real(None, none=True),
                 num_trials=Whole(1, 1, 2),
-                num_iterations=Whole(3),
-                throw=NO_THROW,
+                num_iterations=3,
+                throw=False,
                 **exact,
             ),
             fits=lambda a: a["lower"] < a["upper"],
@@ -698,13 +630,13 @@ def sequences() -> list[Recipe]:
             0.2,
             sequential.measure_delay,
             dict(
-                network=Thing(network),
+                network=network,
                 gains=Array(np.array([3.5, 5.0]), POSITIVE, constant=False, low=False),
                 t1=Real(6.0, POSITIVE, traced=False),
                 skip=Whole(1, 0, 2),
                 degree=Whole(1, 0, 2),
-                batch_size=Whole(2),
-                throw=NO_THROW,
+                batch_size=2,
+                throw=False,
                 **exact,
             ),
             traced=False,
@@ -713,12 +645,12 @@ def sequences() -> list[Recipe]:
             0.3,
             sequential.tune_gain,
             dict(
-                network=Thing(network),
+                network=network,
                 period=Real(1.25, POSITIVE, traced=False),
                 tolerance=Real(1e-2, POSITIVE, traced=False),
                 num_transitions=Whole(None, none=True),
                 max_evaluations=Whole(8, 1, 10),
-                throw=NO_THROW,
+                throw=False,
             ),
             traced=False,
         ),
@@ -726,12 +658,12 @@ def sequences() -> list[Recipe]:
             0.3,
             sequential.tune_dwell_times,
             dict(
-                network=Thing(network),
+                network=network,
                 dwell_times=Array(np.array([1.0, 1.25, 1.0]), POSITIVE, fixed=(0,), constant=False, low=False),
                 tolerance=Real(1e-2, POSITIVE, traced=False),
                 num_transitions=Whole(None, none=True),
                 max_evaluations=Whole(8, 1, 10),
-                throw=NO_THROW,
+                throw=False,
             ),
             traced=False,
         ),
@@ -744,7 +676,7 @@ def sequences() -> list[Recipe]:
 def mean_field() -> list[Recipe]:
     model = dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), kernel=dmft.LeakyHebbian(0.5, tau=4.0))
     cue = dmft.SpinCue(0.5)
-    num_steps, load, key = Whole(3, 1, 4), Real(0.125, POSITIVE), jr.key(0)
+    num_steps, load, key = Whole(3, 1, 4), 0.125, jr.key(0)
 
     def solve(model: Any = model, cue: Any = cue, key: Any = key, **options: Any) -> Any:
         return dmft.solve(
@@ -762,18 +694,18 @@ def mean_field() -> list[Recipe]:
 
     order, other = solve(), solve(key=jr.key(1))
     overlap = within(".overlap", -1, 1)
-    field = Array(np.array([0.25, 0.5, 0.0]), fixed=(0,), scalar=True)
+    field = np.array([0.25, 0.5, 0.0])
     simulation = dict(
         num_steps=num_steps,
         num_neurons=Whole(32, 1, 64),
         num_trials=Whole(2, 1, 4),
         key=Key(),
-        batch_size=Whole(1),
+        batch_size=1,
         max_bytes=Fixed(1e9),
-        throw=NO_THROW,
+        throw=False,
     )
     run = lambda model, cue: solve(model, cue, num_shifts=1)  # noqa: E731
-    bounds = dict(num_iterations=Whole(3), throw=NO_THROW)
+    bounds = dict(num_iterations=3, throw=False)
     tail = (".overlap_error", ".cue_overlap_error", ".correlation_error")
     table = np.tril(np.full((4, 4), 0.25), -1)
     return [
@@ -783,10 +715,10 @@ def mean_field() -> list[Recipe]:
             dict(
                 load=load,
                 units=Thing(hj.LogCosh(beta=4.0), also={"sign": dmft.Sign()}),
-                kernel=Thing(None, none=True),
+                kernel=None,
                 dt=Real(0.5, "(0, 1]"),
-                self_coupling=Flag(False),
-                coupling=Real(1.5, POSITIVE),
+                self_coupling=False,
+                coupling=1.5,
                 pattern_field=field,
                 cue_field=field,
             ),
@@ -798,9 +730,9 @@ def mean_field() -> list[Recipe]:
             dmft.DensePlasticNetwork,
             dict(
                 load=load,
-                units=Thing(hj.LogCosh(beta=4.0)),
+                units=hj.LogCosh(beta=4.0),
                 n=Whole(2, 2, 4),
-                kernel=Thing(None, none=True),
+                kernel=None,
                 dt=Real(0.5, "(0, 1]"),
                 equal_indices=Fixed(False),
                 pattern_field=field,
@@ -810,22 +742,17 @@ def mean_field() -> list[Recipe]:
             check=overlap,
         ),
         Recipe.drawn(
-            0.3, dmft.LeakyHebbian, dict(strength=Real(0.5), tau=Real(4.0, "[1, inf)")), use=with_kernel, check=overlap
+            0.3, dmft.LeakyHebbian, dict(strength=0.5, tau=Real(4.0, "[1, inf)")), use=with_kernel, check=overlap
         ),
-        Recipe.drawn(0.4, dmft.AccumulatingHebbian, dict(strength=Real(0.5)), use=with_kernel, check=overlap),
+        Recipe.drawn(0.4, dmft.AccumulatingHebbian, dict(strength=0.5), use=with_kernel, check=overlap),
         Recipe.drawn(
-            0.3,
-            dmft.FunctionKernel,
-            dict(fn=Thing(lambda t, s: jnp.exp(s - t)), strength=Real(0.5)),
-            use=with_kernel,
-            check=overlap,
+            0.3, dmft.FunctionKernel, dict(fn=lambda t, s: jnp.exp(s - t), strength=0.5), use=with_kernel, check=overlap
         ),
         Recipe.drawn(
             0.25,
             dmft.TableKernel,
             dict(
-                values=Array(table, fixed=(0, 1), constant=False, fits=lambda x: not np.any(np.triu(x))),
-                strength=Real(0.5),
+                values=Array(table, fixed=(0, 1), constant=False, fits=lambda x: not np.any(np.triu(x))), strength=0.5
             ),
             use=with_kernel,
             check=overlap,
@@ -834,47 +761,38 @@ def mean_field() -> list[Recipe]:
             0.5, dmft.SpinCue, dict(overlap=Real(0.5, "[-1, 1]")), use=lambda cue: solve(cue=cue), check=overlap
         ),
         Recipe.drawn(
-            0.3,
-            dmft.GaussianCue,
-            dict(amplitude=Real(0.5), spread=Real(0.25, NONNEGATIVE)),
-            use=lambda cue: solve(cue=cue),
-            check=overlap,
+            0.3, dmft.GaussianCue, dict(amplitude=0.5, spread=0.25), use=lambda cue: solve(cue=cue), check=overlap
         ),
         Recipe(dmft.Euler, {}, use=with_scheme, check=overlap),
         Recipe(dmft.AdamsBashforth, {}, use=with_scheme, check=overlap),
-        Recipe(dmft.Glauber, dict(beta=Real(2.0, POSITIVE)), use=with_units, check=overlap),
-        Recipe(
-            dmft.Elementwise,
-            dict(fn=Thing(jnp.tanh), odd=Flag(False), potential=Thing(None, none=True)),
-            use=with_units,
-            check=overlap,
-        ),
+        Recipe(dmft.Glauber, dict(beta=2.0), use=with_units, check=overlap),
+        Recipe(dmft.Elementwise, dict(fn=jnp.tanh, odd=False, potential=None), use=with_units, check=overlap),
         Recipe.drawn(
             0.3,
             dmft.solve,
             dict(
-                model=Thing(model),
-                cue=Thing(cue),
+                model=model,
+                cue=cue,
                 num_steps=num_steps,
                 key=Key(),
                 num_samples=Whole(64, 1, 128, valid=lambda n: n & (n - 1) == 0),
                 num_shifts=Whole(2, 1, 4),
                 tolerance=Real(1e-3, "(0, 1)"),
                 max_rank=Whole(None, 2, 8, none=True),
-                check=Flag(False),
+                check=False,
                 max_bytes=Real(1e9, POSITIVE, traced=False),
-                throw=NO_THROW,
+                throw=False,
             ),
             check=overlap,
         ),
         Recipe(
             dmft.memory_needed,
             dict(
-                model=Thing(model),
-                cue=Thing(cue),
+                model=model,
+                cue=cue,
                 num_steps=num_steps,
                 num_samples=Whole(64, valid=lambda n: n & (n - 1) == 0),
-                num_shifts=Whole(2),
+                num_shifts=2,
                 max_rank=Whole(None, 2, 8, none=True),
             ),
             check=all_within(0, np.inf),
@@ -882,13 +800,13 @@ def mean_field() -> list[Recipe]:
         Recipe(
             dmft.simulation_memory_needed,
             dict(
-                model=Thing(model),
-                cue=Thing(cue),
+                model=model,
+                cue=cue,
                 num_steps=num_steps,
                 num_neurons=Whole(32, 2),
-                num_trials=Whole(2),
+                num_trials=2,
                 max_patterns=Whole(None, 1, none=True, valid=lambda n: n >= 4),
-                batch_size=Whole(1),
+                batch_size=1,
             ),
             check=all_within(0, np.inf),
             traced=False,
@@ -897,11 +815,11 @@ def mean_field() -> list[Recipe]:
             0.3,
             dmft.simulate,
             dict(
-                model=Thing(model),
-                cue=Thing(cue),
+                model=model,
+                cue=cue,
                 **simulation,
                 max_patterns=Whole(None, 1, 16, none=True, valid=lambda n: n >= 4),
-                asynchronous=Flag(False),
+                asynchronous=False,
                 response_times=Fixed(()),
             ),
             check=overlap,
@@ -909,26 +827,16 @@ def mean_field() -> list[Recipe]:
         Recipe.drawn(
             0.3,
             dmft.crosstalk_noise,
-            dict(
-                model=Thing(model),
-                cue=Thing(cue),
-                theory=Thing(order),
-                **{k: v for k, v in simulation.items() if k != "num_steps"},
-            ),
+            dict(model=model, cue=cue, theory=order, **{k: v for k, v in simulation.items() if k != "num_steps"}),
         ),
-        Recipe(dmft.agreement, dict(theory=Thing(order), network=Thing(order, also={"another": other}))),
-        Recipe(dmft.retrieved, dict(order=Thing(order), threshold=Real(0.5, traced=False)), traced=False),
-        Recipe(dmft.final_overlap, dict(run=Thing(run), model=Thing(model), cue=Thing(cue))),
+        Recipe(dmft.agreement, dict(theory=order, network=Thing(order, also={"another": other}))),
+        Recipe(dmft.retrieved, dict(order=order, threshold=Real(0.5, traced=False)), traced=False),
+        Recipe(dmft.final_overlap, dict(run=run, model=model, cue=cue)),
         Recipe.drawn(
             0.3,
             dmft.basin_boundary,
             dict(
-                run=Thing(run),
-                model=Thing(model),
-                threshold=Real(0.75),
-                lower=Real(0.0, "[-1, 1]"),
-                upper=Real(0.875, "[-1, 1]"),
-                **bounds,
+                run=run, model=model, threshold=0.75, lower=Real(0.0, "[-1, 1]"), upper=Real(0.875, "[-1, 1]"), **bounds
             ),
             fits=lambda a: a["lower"] < a["upper"],
         ),
@@ -936,10 +844,10 @@ def mean_field() -> list[Recipe]:
             0.3,
             dmft.largest_load,
             dict(
-                run=Thing(run),
-                model=Thing(model),
-                cue=Thing(dmft.SpinCue(0.75)),
-                threshold=Real(0.75),
+                run=run,
+                model=model,
+                cue=dmft.SpinCue(0.75),
+                threshold=0.75,
                 lower=Real(0.0625, POSITIVE),
                 upper=Real(0.5, POSITIVE),
                 **bounds,
@@ -950,11 +858,11 @@ def mean_field() -> list[Recipe]:
             0.3,
             dmft.scan_strength,
             dict(
-                run=Thing(run),
-                model=Thing(model),
-                cue=Thing(cue),
+                run=run,
+                model=model,
+                cue=cue,
                 strengths=Array(np.array([0.25, 0.5]), constant=False, low=False),
-                batch_size=Whole(1),
+                batch_size=1,
             ),
             ignore=tail,
         ),
@@ -962,35 +870,30 @@ def mean_field() -> list[Recipe]:
             0.3,
             dmft.optimal_strength,
             dict(
-                run=Thing(lambda model, cue, key: solve(model, cue, key, num_shifts=1)),
-                model=Thing(model),
-                cue=Thing(cue),
+                run=lambda model, cue, key: solve(model, cue, key, num_shifts=1),
+                model=model,
+                cue=cue,
                 key=Key(),
                 num_repeats=Whole(2, 1, 3),
                 lower=Real(0.0, traced=False),
                 upper=Real(2.0, traced=False),
                 num_strengths=Whole(3, 3, 4),
                 num_rounds=Whole(1, 1, 2),
-                progress=Fixed(False),
-                throw=NO_THROW,
+                progress=False,
+                throw=False,
             ),
             traced=False,
             fits=lambda a: a["lower"] < a["upper"],
         ),
         Recipe(
             dmft.panel,
-            dict(
-                model=Thing(dmft.PlasticNetwork(load=0.1, units=dmft.Sign())),
-                cue=Thing(cue),
-                num_steps=Whole(3),
-                asynchronous=Flag(False),
-            ),
+            dict(model=dmft.PlasticNetwork(load=0.1, units=dmft.Sign()), cue=cue, num_steps=3, asynchronous=False),
             use=lambda p: p.first_step.value,
             traced=False,
         ),
         Recipe(
             dmft.stationary,
-            dict(model=Thing(model), branch=Thing(None, none=True, also={"upper": theory.Upper()}), throw=NO_THROW),
+            dict(model=model, branch=Thing(None, none=True, also={"upper": theory.Upper()}), throw=False),
             check=overlap,
         ),
     ]
@@ -1001,25 +904,25 @@ def mean_field() -> list[Recipe]:
 
 def closed_theory() -> list[Recipe]:
     units = Thing(hj.LogCosh(beta=4.0), also={"sharper": hj.LogCosh(beta=8.0)})
-    load, cue_overlap, coupling = Real(0.1, POSITIVE), Real(0.5, "[-1, 1]"), Real(1.5, POSITIVE)
+    load, cue_overlap, coupling = 0.1, Real(0.5, "[-1, 1]"), 1.5
     any_load = Real(0.25, POSITIVE, any_shape=True)
     overlap = within(".overlap", -1, 1)
-    temperature = Real(0.25, NONNEGATIVE)
+    temperature = 0.25
     scsna = dict(
         units=units,
-        strength=Real(0.25),
+        strength=0.25,
         coupling=coupling,
-        self_coupling=Flag(False),
+        self_coupling=False,
         branch=Thing(theory.Maxwell(), also={"upper": theory.Upper()}),
-        storage=Thing(theory.Hebbian()),
-        threshold=Real(0.125),
-        throw=NO_THROW,
+        storage=theory.Hebbian(),
+        threshold=0.125,
+        throw=False,
     )
     phase = Thing(theory.Retrieval(), also={"spin glass": theory.SpinGlass()})
     return [
         Recipe(
             theory.first_step_overlap,
-            dict(units=units, load=load, cue_overlap=cue_overlap, coupling=coupling, self_coupling=Flag(False)),
+            dict(units=units, load=load, cue_overlap=cue_overlap, coupling=coupling, self_coupling=False),
             check=all_within(-1, 1),
         ),
         Recipe.drawn(
@@ -1029,12 +932,7 @@ def closed_theory() -> list[Recipe]:
             check=overlap,
         ),
         Recipe.drawn(0.3, theory.critical_load, scsna, check=overlap),
-        Recipe(
-            theory.Thermal,
-            dict(beta=Real(4.0, POSITIVE)),
-            use=lambda units: theory.scsna(units, 0.05, throw=False),
-            check=overlap,
-        ),
+        Recipe(theory.Thermal, dict(beta=4.0), use=lambda units: theory.scsna(units, 0.05, throw=False), check=overlap),
         Recipe(
             theory.Cue,
             dict(overlap=Real(0.5, "[-1, 1]")),
@@ -1043,26 +941,24 @@ def closed_theory() -> list[Recipe]:
         ),
         Recipe(
             theory.Mixture,
-            dict(num_condensed=Whole(3)),
+            dict(num_condensed=3),
             use=lambda phase: theory.replica_state(0.001, 0.1, phase=phase, throw=False),
             check=overlap,
         ),
-        Recipe(
-            theory.replica_state, dict(load=load, temperature=temperature, phase=phase, throw=NO_THROW), check=overlap
-        ),
+        Recipe(theory.replica_state, dict(load=load, temperature=temperature, phase=phase, throw=False), check=overlap),
         Recipe.drawn(
             0.3,
             theory.replica_branch,
             dict(
                 temperature=temperature,
-                phase=Thing(theory.Retrieval()),
-                load=Real(0.0625, POSITIVE),
+                phase=theory.Retrieval(),
+                load=0.0625,
                 step=Real(0.125, POSITIVE),
                 num_steps=Whole(32, 1, 40),
-                throw=NO_THROW,
+                throw=False,
             ),
         ),
-        Recipe.drawn(0.5, theory.phase_lines, dict(temperature=temperature, mixture=Thing(theory.Mixture(3)))),
+        Recipe.drawn(0.5, theory.phase_lines, dict(temperature=temperature, mixture=theory.Mixture(3))),
         Recipe.drawn(
             0.3,
             theory.phase_diagram,
@@ -1077,16 +973,16 @@ def closed_theory() -> list[Recipe]:
             dict(
                 load=load,
                 activity=Real(0.25, "(0, 1)"),
-                threshold=Real(0.5),
-                resting=Real(-0.25),
+                threshold=0.5,
+                resting=-0.25,
                 max_steps=Whole(512, 1, 1024),
-                throw=NO_THROW,
+                throw=False,
             ),
         ),
-        Recipe(theory.covariance_capacity, dict(activity=Real(0.25, "(0, 1)"), resting=Real(-0.25), throw=NO_THROW)),
+        Recipe(theory.covariance_capacity, dict(activity=Real(0.25, "(0, 1)"), resting=-0.25, throw=False)),
         Recipe(
             theory.okada_hierarchy,
-            dict(load=load, cue_overlap=cue_overlap, num_steps=Whole(3, 0), order=Whole(2), throw=NO_THROW),
+            dict(load=load, cue_overlap=cue_overlap, num_steps=Whole(3, 0), order=2, throw=False),
             check=overlap,
         ),
         Recipe(
@@ -1098,7 +994,7 @@ def closed_theory() -> list[Recipe]:
                 storage=Thing(theory.Sequence(), also={"diluted": theory.Diluted()}),
                 num_steps=Whole(3, 0),
                 coupling=coupling,
-                throw=NO_THROW,
+                throw=False,
             ),
             check=overlap,
         ),
@@ -1108,7 +1004,7 @@ def closed_theory() -> list[Recipe]:
             check=all_within(0, 1),
         ),
         Recipe(theory.palimpsest_oldest_age, dict(decay=Real(8.0, POSITIVE)), check=all_within(0, np.inf)),
-        Recipe(theory.critical_slope, dict(load=any_load, self_coupling=Flag(False))),
+        Recipe(theory.critical_slope, dict(load=any_load, self_coupling=False)),
         Recipe(
             theory.marchenko_pastur_density,
             dict(eigenvalue=Real(1.5, any_shape=True), load=any_load),
@@ -1128,7 +1024,6 @@ def classical_networks() -> list[Recipe]:
     hebb = classical.hebbian(patterns)
     network = classical.BinaryNetwork(hebb)
     memories = Array(patterns, fixed=(1,), fits=_signed)
-    flag = Flag(False)
 
     def settled(couplings: Any) -> Any:
         found = classical.retrieve(classical.BinaryNetwork(couplings), patterns, cue, num_steps=2, throw=False)
@@ -1149,26 +1044,24 @@ def classical_networks() -> list[Recipe]:
         num_draws=Whole(4, 2, 8),
         threshold=Real(0.75, traced=False),
         exponent=Real(0.5, POSITIVE, traced=False),
-        batch_size=Whole(1),
+        batch_size=1,
         key=Key(),
-        throw=NO_THROW,
+        throw=False,
     )
     three = np.array([100.0, 200.0, 400.0])
     return [
-        Recipe(classical.hebbian, dict(patterns=memories, self_coupling=flag), use=settled),
+        Recipe(classical.hebbian, dict(patterns=memories, self_coupling=False), use=settled),
+        Recipe(classical.covariance, dict(patterns=stored, coding=classical.Spins(), self_coupling=False), use=settled),
         Recipe(
-            classical.covariance,
-            dict(patterns=stored, coding=Thing(classical.Spins()), self_coupling=flag),
+            classical.palimpsest,
+            dict(patterns=memories, decay=Real(2.0, NONNEGATIVE), self_coupling=False),
             use=settled,
-        ),
-        Recipe(
-            classical.palimpsest, dict(patterns=memories, decay=Real(2.0, NONNEGATIVE), self_coupling=flag), use=settled
         ),
         Recipe(
             classical.pseudo_inverse,
             dict(
                 patterns=Array(patterns, fixed=(1,), fits=lambda x: np.linalg.matrix_rank(x) == len(x) and _signed(x)),
-                self_coupling=flag,
+                self_coupling=False,
             ),
             use=settled,
         ),
@@ -1176,33 +1069,31 @@ def classical_networks() -> list[Recipe]:
             classical.sequence,
             dict(
                 patterns=Array(patterns, fixed=(1,), fits=lambda x: len(x) > 1 and _signed(x)),
-                cyclic=Flag(True),
-                self_coupling=flag,
+                cyclic=True,
+                self_coupling=False,
             ),
             use=settled,
         ),
         Recipe(classical.storkey, dict(patterns=memories), use=settled),
         Recipe(
             classical.dilute,
-            dict(couplings=Thing(hebb), num_neighbours=Whole(4, 1, largest=7), symmetric=flag, key=Key()),
+            dict(couplings=hebb, num_neighbours=Whole(4, 1, largest=7), symmetric=False, key=Key()),
             use=settled,
         ),
-        Recipe(classical.DenseCouplings, dict(weights=Array(symmetric, fixed=(0, 1)), symmetric=flag), use=settled),
+        Recipe(classical.DenseCouplings, dict(weights=symmetric, symmetric=False), use=settled),
         Recipe(
             classical.OuterProducts,
             dict(
-                left=Array(patterns.T, fixed=(0, 1)),
+                left=patterns.T,
                 right=Array(patterns.T, fixed=(0, 1), none=True),
                 weights=Array(np.array([1.0, 0.5]), fixed=(0,), none=True),
-                self_coupling=flag,
+                self_coupling=False,
             ),
             use=settled,
         ),
         Recipe(
             classical.SparseCouplings,
-            dict(
-                neighbours=Indices(ring, 8, fixed=(0, 1)), weights=Array(np.ones((8, 2)), fixed=(0, 1)), symmetric=flag
-            ),
+            dict(neighbours=Indices(ring, 8, fixed=(0, 1)), weights=np.ones((8, 2)), symmetric=False),
             use=settled,
         ),
         Recipe(
@@ -1225,20 +1116,15 @@ def classical_networks() -> list[Recipe]:
         ),
         Recipe(
             classical.BinaryNetwork,
-            dict(
-                couplings=Thing(hebb),
-                threshold=Array(0.5 * np.ones(8), fixed=(0,), scalar=True),
-                temperature=Real(0.5, NONNEGATIVE),
-                coding=Thing(classical.Spins()),
-            ),
+            dict(couplings=hebb, threshold=0.5 * np.ones(8), temperature=0.5, coding=classical.Spins()),
             use=lambda n: classical.retrieve(n, patterns, cue, num_steps=2, key=jr.key(0), throw=False),
             check=within(".overlap", -1, 1),
         ),
-        Recipe(classical.GradedNetwork, dict(couplings=Thing(hebb), layer=Thing(layer)), use=euler),
-        Recipe(classical.GradedEnergyNetwork, dict(couplings=Thing(hebb), layer=Thing(layer)), use=euler),
+        Recipe(classical.GradedNetwork, dict(couplings=hebb, layer=layer), use=euler),
+        Recipe(classical.GradedEnergyNetwork, dict(couplings=hebb, layer=layer), use=euler),
         Recipe(
             classical.Asynchronous,
-            dict(repeats=flag, block_size=Whole(4, 1, 16)),
+            dict(repeats=False, block_size=Whole(4, 1, 16)),
             use=lambda order: classical.retrieve(
                 network, patterns, cue, num_steps=2, order=order, key=jr.key(0), throw=False
             ),
@@ -1247,23 +1133,23 @@ def classical_networks() -> list[Recipe]:
         Recipe(
             classical.retrieve,
             dict(
-                network=Thing(network),
+                network=network,
                 patterns=stored,
                 cue=spins,
                 num_steps=Whole(2, 1, 8),
-                order=Thing(classical.Synchronous()),
+                order=classical.Synchronous(),
                 key=Key(None, needed=False),
-                throw=NO_THROW,
+                throw=False,
             ),
             check=within(".overlap", -1, 1),
         ),
         Recipe(
             classical.settle,
             dict(
-                network=Thing(network),
+                network=network,
                 cue=spins,
                 num_steps=Whole(2, 1, 8),
-                order=Thing(classical.Synchronous()),
+                order=classical.Synchronous(),
                 key=Key(None, needed=False),
             ),
             check=of_entries(-1, 0, 1),
@@ -1272,12 +1158,12 @@ def classical_networks() -> list[Recipe]:
             classical.recall,
             dict(
                 rule=Thing(classical.hebbian, also={"storkey": classical.storkey}),
-                num_patterns=Whole(2),
+                num_patterns=2,
                 num_neurons=Whole(8, 2),
                 cue_overlap=Real(0.5, "[-1, 1]"),
-                temperature=Real(0.5, NONNEGATIVE),
+                temperature=0.5,
                 num_steps=Whole(4, 1, 8),
-                order=Thing(classical.Synchronous()),
+                order=classical.Synchronous(),
                 key=Key(),
             ),
             check=all_within(-1, 1),
@@ -1285,7 +1171,7 @@ def classical_networks() -> list[Recipe]:
         Recipe(
             classical.capacity,
             dict(
-                run=Thing(recall),
+                run=recall,
                 loads=Array(np.array([0.125, 0.5, 6.0]), POSITIVE, increasing=True, constant=False, low=False),
                 num_neurons=sizes,
                 **draws,
@@ -1295,7 +1181,7 @@ def classical_networks() -> list[Recipe]:
         Recipe(
             classical.basin,
             dict(
-                run=Thing(from_cue),
+                run=from_cue,
                 cue_overlaps=Array(np.array([-0.5, 0.0, 0.5]), "[-1, 1]", increasing=True, constant=False, low=False),
                 num_neurons=sizes,
                 name=Fixed("cue"),
@@ -1323,22 +1209,22 @@ def sweeps() -> list[Recipe]:
     undecided = lambda answer: np.any(answer.arrays["['result']"] != 0)  # noqa: E731
     point = lambda x: {"y": x**2}  # noqa: E731
     plain = dict(
-        point=Thing(point),
-        grid=Thing(grid),
+        point=point,
+        grid=grid,
         key=Key(None, needed=False),
         block_size=Whole(2, 1, none=True),
         memory=Real(1e6, "(0, inf]", none=True, traced=False),
-        devices=Thing(None, none=True),
+        devices=None,
     )
     options = dict(
         store=Thing(None, none=True, wrong=("None", "3.5", "an object", "a list")),
-        blocks_per_task=Whole(1),
-        executor=Thing(None, none=True),
-        attributes=Thing(None, none=True),
-        describe=Thing(None, none=True),
+        blocks_per_task=1,
+        executor=None,
+        attributes=None,
+        describe=None,
         random_axes=Thing(None, none=True, wrong=("None", "3.5", "a string", "an object")),
-        cost=Thing(None, none=True),
-        progress=Fixed(False),
+        cost=None,
+        progress=False,
     )
     axis = Array(np.array([0.25, 0.5, 0.75]), increasing=True, constant=False, skip=("a dictionary",))
     return [
@@ -1350,14 +1236,14 @@ def sweeps() -> list[Recipe]:
         Recipe(
             sweep.boundary,
             dict(
-                predicate=Thing(lambda *keyed, x, p: p - x),
-                grid=Thing(grid),
+                predicate=lambda *keyed, x, p: p - x,
+                grid=grid,
                 along=Fixed("p"),
                 lower=Real(0.0, traced=False),
                 upper=Real(1.0, traced=False),
-                num_iterations=Whole(4),
+                num_iterations=4,
                 key=Key(None, needed=False),
-                progress=Fixed(False),
+                progress=False,
             ),
             fits=lambda a: a["lower"] < 0.25 and a["upper"] > 0.5,
             traced=False,
@@ -1366,11 +1252,11 @@ def sweeps() -> list[Recipe]:
         Recipe(
             sweep.Bisection,
             dict(
-                predicate=Thing(lambda x, p: p - x),
+                predicate=lambda x, p: p - x,
                 along=Fixed("p"),
                 lower=Real(0.0, traced=False),
                 upper=Real(1.0, traced=False),
-                num_iterations=Whole(4),
+                num_iterations=4,
             ),
             use=lambda point: sweep.run(point, grid, progress=False),
             fits=lambda a: a["lower"] < 0.25 and a["upper"] > 0.5,
