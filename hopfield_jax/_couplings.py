@@ -284,7 +284,7 @@ class SparseCouplings(AbstractCouplings):
 
 
 def _symmetric_if_said(couplings: DenseCouplings | SparseCouplings) -> None:
-    """Raises if couplings that are called symmetric are not, by two random states: x·Jy = y·Jx."""
+    """Validates that couplings declared symmetric are, by two random states: x·Jy = y·Jx."""
     if not couplings.symmetric or not all(map(is_concrete, jax.tree.leaves(couplings))):
         return
     with jax.ensure_compile_time_eval():
