@@ -1,4 +1,4 @@
-"""What closed theories say of a plastic network, which of them apply, and why the others do not."""
+"""Predictions of closed theories for a plastic network, and which of them apply."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,19 +22,18 @@ from ._network import AbstractPlasticModel, PlasticNetwork
 from ._solve import check_model
 from ._units import Glauber, Sign
 
-_RULE = "sites may have several states: history decides, and Maxwell's rule only stands for it"
+_RULE = "sites may have several states: the history selects one, and Maxwell's rule is only a substitute"
 
 
 class Prediction(eqx.Module):
-    """What one theory says.
+    """The prediction of one theory.
 
     **Attributes:**
 
-    - `theory`, `quantity`: whose number of what.
-    - `value`: one number, or one for every step from the cue on, shape (times,); NaN where the theory has none.
-    - `applies`: whether it is one of this model. Where it is not but there is a number, that is of the model which
-      `reason` describes.
-    - `reason`: what keeps it from applying; empty, or a remark, where it applies.
+    - `theory`, `quantity`: names of the theory and of the predicted quantity.
+    - `value`: a number, or one per step from the cue on, shape (times,); NaN if the theory has no prediction.
+    - `applies`: whether the theory applies to this model. If not, a value is that of the model described by `reason`.
+    - `reason`: why it does not apply; empty, or a remark, if it does.
     """
 
     theory: str = eqx.field(static=True)
@@ -45,17 +44,17 @@ class Prediction(eqx.Module):
 
 
 class Panel(eqx.Module):
-    """What `hopfield_jax.dmft.panel` returns: a `Prediction` each.
+    """Result of `hopfield_jax.dmft.panel`: a `Prediction` each.
 
     **Attributes:**
 
     - `first_step`: overlap after the first synchronous step; exact.
-    - `other_diagonal`: the same with the other convention of the self-couplings, which tells a mistaken convention.
-    - `amari_maginu`, `okada`: overlap at every step, to first and to fourth order in the time that is remembered.
-    - `stationary`, `critical_load`: overlap at rest for a cue in the basin, and the load up to which there is one.
-    - `free_energy`: of the retrieval state over that of the spin glass, per neuron; negative where retrieval is the
+    - `other_diagonal`: the same with the other convention of self-couplings, to detect a mistaken convention.
+    - `amari_maginu`, `okada`: overlap at every step, of first and of fourth order in the number of remembered steps.
+    - `stationary`, `critical_load`: stationary overlap for a cue in the basin, and the largest load of retrieval.
+    - `free_energy`: difference of the retrieval state and the spin glass, per neuron; negative if retrieval is the
       global minimum.
-    - `origin`: largest multiplier of small states of graded units in a step; beyond 1 silence is unstable.
+    - `origin`: largest multiplier of small states of graded units per step; above 1 the silent state is unstable.
     """
 
     first_step: Prediction
@@ -69,11 +68,11 @@ class Panel(eqx.Module):
 
     @property
     def predictions(self) -> tuple[Prediction, ...]:
-        """All of them, in order."""
+        """All predictions, in order."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain data, by the names of the attributes."""
+        """Plain data by attribute name."""
         return {
             field.name: {f.name: getattr(getattr(self, field.name), f.name) for f in dataclasses.fields(Prediction)}
             for field in dataclasses.fields(self)
@@ -91,22 +90,22 @@ class Panel(eqx.Module):
 
 
 def panel(model: AbstractPlasticModel, cue: AbstractCue, *, num_steps: int = 20, asynchronous: bool = False) -> Panel:
-    r"""What closed theories predict for this model and cue, which of them apply, and why the others do not.
+    r"""Predictions of closed theories for a model and cue, which of them apply, and why the others do not.
 
-    For whoever wonders whether a simulation is off by finite size, by a convention or by a mistake. A theory that does
-    not apply still gives its number where it is that of a neighbouring model (fixed synapses, other self-couplings,
-    updates one at a time), and says of which. Mean-field theory itself, `solve`, applies to every model here but
-    asynchronous ones, and gives errors of its own.
+    Helps to decide whether a simulation differs from theory by finite size, by a convention or by a mistake. A theory
+    that does not apply still gives the value for a neighbouring model (fixed synapses, other self-couplings,
+    asynchronous updates), which `reason` names. Mean-field theory itself, `solve`, applies to every model here except
+    asynchronous ones, and has its own errors.
 
     **Arguments:**
 
-    - `model`, `cue`: as in `solve`; their numbers must be known (not traced).
-    - `num_steps`: of the approximate trajectories.
-    - `asynchronous`: whether the simulation updates one neuron after the other.
+    - `model`, `cue`: as in `solve`; their numbers must be concrete (not traced).
+    - `num_steps`: number of steps of the approximate trajectories.
+    - `asynchronous`: whether the simulation has asynchronous updates.
 
     **Returns:** a `Panel`; `print` shows a table.
 
-    **Raises:** `ValueError` for arguments that do not fit.
+    **Raises:** `ValueError` for invalid arguments.
 
     ```python
     import hopfield_jax as hj
@@ -135,8 +134,8 @@ def panel(model: AbstractPlasticModel, cue: AbstractCue, *, num_steps: int = 20,
 
 
 class _Judge:
-    """One model, as theories see it. `missing` is what leaves a theory without a number; `others`, of which model the
-    number is where it is not this one."""
+    """Decides which theories apply to a model. `missing` lists conditions under which a theory has no value, `others`
+    conditions under which its value is that of a neighbouring model, each with a description."""
 
     def __init__(self, model: Any, cue: Any, asynchronous: bool):
         self.model, self.units, self.cue, self.asynchronous = model, model.units, cue, asynchronous
@@ -159,8 +158,8 @@ class _Judge:
         ]
 
     def judge(self, theory: str, quantity: str, missing, others, number: Callable[[], Any]) -> Prediction:
-        """`number()` gives a value and a remark, and is asked only if there is one; a value that is no more than a
-        branch rule's comes with `_RULE` in its remark."""
+        """`number()` returns a value and a remark, and is called only if the theory has a value; the remark `_RULE`
+        marks a value that depends on the branch rule."""
         blank = np.full((), np.nan, default_float())
         why = [text for holds, text in self.missing + missing if holds]
         if why:
@@ -210,7 +209,7 @@ class _Judge:
         return self.judge(name, f"overlap after {num_steps} steps", self.one_spin_cue(), others, number)
 
     def at_rest(self) -> tuple[Any, dict[str, Any], list[tuple[bool, str]]]:
-        """Units and options of the stationary theory, and where they are not this model's."""
+        """Units and options of the stationary theory, and the conditions under which they differ from the model's."""
         leaky = isinstance(self.model.kernel, LeakyHebbian) and not self.thermal
         units = theory.Thermal(self.units.beta) if self.thermal else self.units
         options = {
@@ -226,14 +225,14 @@ class _Judge:
         return units, options, others
 
     def ruled(self, state: theory.StationaryState) -> bool:
-        """Whether sites have several states, or would have them in a retrieval state that Maxwell's rule leaves out.
-        Without plasticity and self-couplings the rule is right."""
+        """Whether sites have several states, or would have them in a retrieval state excluded by Maxwell's rule.
+        Without plasticity and self-couplings the rule is exact."""
         several = bool(state.multivalued) or (self.plastic and not bool(state.retrieved))
         return (self.plastic or self.self_coupling) and not self.thermal and several
 
     def stationary(self) -> Prediction:
         units, options, others = self.at_rest()
-        # Of both states, along and against the pattern, the one on the side of the cue.
+        # Of the two states, along and against the pattern, the one on the side of the cue.
         side = float(np.sign(self.cue.overlap)) if isinstance(self.cue, SpinCue) and self.cue.shape == () else 1.0
         others = [*others, (side == 0, "a cue on the side of the pattern")]
 
