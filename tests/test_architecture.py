@@ -27,7 +27,7 @@ FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
 STORE_LIBRARIES = {"xarray", "zarr"}  # what functions of sweep may import as well
 SLOW_LIBRARIES = {"scipy.stats", "scipy.interpolate"}  # longer to import than the package itself
 # They report jax.config, and set the number of a CPU's devices before JAX starts.
-SETTINGS = ("cli._doctor", "cli._sweep")
+SETTINGS = ("cli._doctor", "cli._executors")
 MAX_DEPTH = 8
 
 Package = dict[str, ast.Module]  # syntax trees by dotted name below the package; "" is the package itself

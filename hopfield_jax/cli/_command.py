@@ -13,13 +13,13 @@ import time
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import jax
 import numpy as np
 import typer
 
-from .._checks import fail
+from .._checks import fail, in_domain
 from .._misc import default_float
 from ._report import save_json, versions
 
@@ -41,6 +41,12 @@ Output = Annotated[
 ]  # fmt: skip
 # JAX takes 32 bits of a seed.
 Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
+
+
+def fits(argument: str, what: str, needed: int | float, limit: float) -> None:
+    """Raises where more bytes are needed than may be taken."""
+    if needed > limit:
+        fail(argument, f"{what} {limit / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
 
 
 class AbstractCommand(abc.ABC):
@@ -74,7 +80,17 @@ class AbstractCommand(abc.ABC):
     @property
     def parameters(self) -> dict[str, Any]:
         """The options that decide the numbers."""
-        return {name: x for name, x in vars(self).items() if name in _names(self) and name not in self.not_recorded}
+        names = [field.name for field in dataclasses.fields(cast(Any, self))]
+        return {name: getattr(self, name) for name in names if name not in self.not_recorded}
+
+    def spaced(self, lower: str, upper: str, count: str, domain: str = "positive") -> np.ndarray:
+        """The numbers from one field to another, as many as a third says."""
+        first, last = (getattr(self, name) for name in (lower, upper))
+        for name, value in ((lower, first), (upper, last)):
+            in_domain(name, value, domain)
+        if last <= first:
+            fail(upper, f"a number above --{lower.replace('_', '-')} = {first:g}", f"{last:g}")
+        return np.linspace(first, last, getattr(self, count), dtype=default_float())
 
     def run(self, echo: Callable[[str], None]) -> list[Path]:
         """Says what it does, does it, says what it found, and writes the files, whose paths are returned."""
@@ -166,10 +182,6 @@ def _as_list(hint: Any) -> Any:
     if typing.get_origin(item) is typing.Literal:
         item = enum.StrEnum("Choice", {x: x for x in typing.get_args(item)})
     return Annotated[(list[item], *more)]
-
-
-def _names(command: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(command)]
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from . import _dmft
 from ._command import Output, writable_folder, write
 from ._dmft import Dmft
 from ._gains import Gains
-from ._report import table
+from ._report import new_figure, table
 from ._retrieve import Retrieve
 from ._sequence import NUM_TIMES
 from ._sweep_load import SweepLoad
@@ -66,8 +66,6 @@ def images(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
 
 def synapses(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     """Theory against simulation without and with plasticity: a short table and one figure."""
-    from matplotlib.figure import Figure
-
     sizes: dict[str, Any] = {"num_samples": 4096 if quick else 16384, "num_trials": 4 if quick else 16}
     fixed, plastic = requests = [Dmft(strength=x, output=folder, **sizes) for x in (0.0, 0.3)]
     for line in plastic.about():
@@ -84,7 +82,7 @@ def synapses(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     for line in (*table(header, rows), _dmft.LEGEND):
         echo(line)
     echo(f"Compilation and runs {time.perf_counter() - started:.1f} s.\n")
-    figure = Figure((10.0, 4.2), layout="constrained")
+    figure = new_figure(10.0, 4.2)
     panels = figure.subplots(1, 2, sharey=True)
     for ax, outcome, title in zip(panels, outcomes, ("Fixed synapses", "Plastic synapses"), strict=True):
         plot.order_parameters(outcome.theory, outcome.network, ax=ax).title.set_text(title)
@@ -95,8 +93,6 @@ def synapses(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
 
 def sequences(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     """A sequence that goes on, one that collapses, and what lies between: a short table and one figure."""
-    from matplotlib.figure import Figure
-
     request = Gains(num_gains=13 if quick else 31, output=folder)
     for line in (*request.about(), ""):
         echo(line)
@@ -104,7 +100,7 @@ def sequences(folder: Path, quick: bool, echo: Echo) -> Sequence[Path]:
     runs, found = run_all(request)
     for line in (*request.describe(found), f"Compilation and runs {time.perf_counter() - started:.1f} s.", ""):
         echo(line)
-    figure = Figure((11.5, 7.0), layout="constrained")
+    figure = new_figure(11.5, 7.0)
     rasters, (left, right) = figure.subplots(2, 2)
     shown = {gain: jax.tree.map(lambda x: x[np.argmin(np.abs(found.gain - gain))], runs) for gain in _GAINS_SHOWN}  # noqa: B023
     for ax, (gain, said) in zip(rasters, _GAINS_SHOWN.items(), strict=True):

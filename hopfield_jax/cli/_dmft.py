@@ -22,11 +22,9 @@ from ..dmft import (
     PlasticNetwork,
     SpinCue,
     agreement,
-    memory_needed,
     panel,
     retrieved,
     simulate,
-    simulation_memory_needed,
     solve,
 )
 from ._command import Output, Seed, default_of
@@ -37,10 +35,10 @@ from ._plastic import (
     NumSamples,
     SelfCoupling,
     Strength,
-    fits,
-    power_of_two,
+    simulation_fits,
+    theory_fits,
 )
-from ._report import arrays_of, compiled, number, plus_minus, progress, table, timed, wrapped
+from ._report import arrays_of, compiled, new_figure, number, plus_minus, progress, table, timed, wrapped
 
 _ROWS = 8
 _SHOWN = ("overlap", "cue_overlap")
@@ -103,17 +101,10 @@ class Dmft(AbstractPlastic):
     output: Output = Path("hopfield-dmft")
 
     def __post_init__(self) -> None:
-        power_of_two(self.num_samples)
         model, cue = self.model_and_cue
+        theory_fits(model, cue, self.num_steps, self.num_samples, self.num_shifts)
         if self.simulation:
-            needed = simulation_memory_needed(model, cue, num_steps=self.num_steps, num_neurons=self.num_neurons)
-            fits("num_neurons", "a network within", needed)
-        sizes: dict[str, Any] = {
-            "num_steps": self.num_steps,
-            "num_samples": self.num_samples,
-            "num_shifts": self.num_shifts,
-        }
-        fits("num_samples", "paths within", memory_needed(model, cue, **sizes))
+            simulation_fits(model, cue, self.num_steps, self.num_neurons)
 
     @functools.cached_property
     def model_and_cue(self) -> tuple[PlasticNetwork, SpinCue]:
@@ -187,16 +178,14 @@ class Dmft(AbstractPlastic):
         yield "Seconds: " + ", ".join(f"{name} {s:.1f}" for name, s in found.seconds.items()) + "."
 
     def files(self, found: Outcome) -> Iterator[tuple[str, Any]]:
-        from matplotlib.figure import Figure
-
-        figure = Figure((10.0, 4.2), layout="constrained")
+        figure = new_figure(10.0, 4.2)
         trajectory, memory = figure.subplots(1, 2)
         plot.order_parameters(found.theory, found.network, ax=trajectory)
         if found.closed is not None:
             plot.predictions(found.closed, ax=trajectory)
         plot.feedback(found.theory, ax=memory)
         yield "trajectory.png", figure
-        figure = Figure((5.2, 4.6), layout="constrained")
+        figure = new_figure(5.2, 4.6)
         plot.two_times(found.theory, ax=figure.subplots())
         yield "correlation.png", figure
         realised = {"num_patterns": self.num_patterns} if self.simulation else {"num_neurons": None, "num_trials": None}

@@ -1,7 +1,6 @@
 """What a report of a problem should contain: versions, devices, precision, memory, compilation cache."""
 
 import dataclasses
-import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -11,8 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-_PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "optimistix", "lineax", "optax", "jaxtyping")
-_LIBRARIES = ("numpy", "scipy", "matplotlib", "xarray", "zarr", "typer")
+from ._report import PACKAGES, versions
+
+_PACKAGES = (*PACKAGES, "optimistix", "lineax", "optax", "jaxtyping", "scipy", "matplotlib", "xarray", "zarr", "typer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +51,8 @@ def doctor_lines() -> list[str]:
 
 
 def _versions() -> Iterator[tuple[str, object]]:
-    yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    for package in (*_PACKAGES, *_LIBRARIES):
-        try:
-            yield package, importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield package, "not installed"
+    yield "system", f"{platform.system()} {platform.machine()}"
+    yield from versions(_PACKAGES).items()
 
 
 def _devices() -> Iterator[tuple[str, object]]:

@@ -23,9 +23,9 @@ from ..sequential import (
     scan_gains,
 )
 from ._command import Output
-from ._report import arrays_of, card, number, progress, some, table, wrapped
+from ._report import arrays_of, card, new_figure, number, progress, some, table, wrapped
 from ._sequence import ENDINGS, endings
-from ._sequences import AbstractRun, Lower, NumGains, Upper, evenly_spaced
+from ._sequences import AbstractRun, Lower, NumGains, Upper
 
 _AT_ONCE = 16  # between which progress is shown
 _ROWS = 7
@@ -60,7 +60,7 @@ class Gains(AbstractRun):
 
     @functools.cached_property
     def gains(self) -> np.ndarray:
-        return evenly_spaced("lower", "upper", self.lower, self.upper, self.num_gains)
+        return self.spaced("lower", "upper", "num_gains")
 
     @functools.cached_property
     def network(self) -> InputDrivenNetwork:
@@ -117,9 +117,7 @@ class Gains(AbstractRun):
         yield from card(found)
 
     def files(self, found: GainScan) -> Iterator[tuple[str, Any]]:
-        from matplotlib.figure import Figure
-
-        figure = Figure((11.5, 8.4), layout="constrained")
+        figure = new_figure(11.5, 8.4)
         grid = figure.add_gridspec(2, len(_COBWEBS), height_ratios=(1.1, 1))
         plot.gain_scan(found, ax=figure.add_subplot(grid[0, :]))
         for i, gain in enumerate(_COBWEBS):

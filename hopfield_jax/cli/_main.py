@@ -33,7 +33,7 @@ class Commands(typer.core.TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        path = " ".join([*ctx.command_path.split()[1:], str(name)])
+        path = str(name) if ctx.parent is None else f"{ctx.info_name} {name}"
         return name, load(path) if path in COMMANDS else command, rest
 
 

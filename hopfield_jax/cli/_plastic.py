@@ -8,8 +8,8 @@ import typer
 
 from .._checks import fail
 from .._generating import Erf, HardTanh, LogCosh
-from ..dmft import Glauber, LeakyHebbian, PlasticNetwork, Sign, SpinCue, solve
-from ._command import AbstractCommand, default_of
+from ..dmft import Glauber, LeakyHebbian, PlasticNetwork, Sign, SpinCue, memory_needed, simulation_memory_needed, solve
+from ._command import AbstractCommand, default_of, fits
 
 Kind = Literal["logcosh", "hardtanh", "erf", "sign", "glauber"]
 # Of each kind of units how they are made, and what they do.
@@ -63,12 +63,19 @@ class AbstractPlastic(AbstractCommand):
         return SpinCue(self.cue_overlap)
 
 
-def power_of_two(num_samples: int) -> None:
+def theory_fits(
+    model: PlasticNetwork, cue: SpinCue, num_steps: int, num_samples: int, num_shifts: int, limit: float = MAX_BYTES
+) -> None:
+    """Raises for numbers with which mean-field theory cannot be run."""
     if num_samples < 2 or num_samples & (num_samples - 1):
         fail("num_samples", "a power of two, at least 2", num_samples)
+    needed = memory_needed(model, cue, num_steps=num_steps, num_samples=num_samples, num_shifts=num_shifts)
+    fits("num_samples", "paths within", needed, limit)
 
 
-def fits(argument: str, what: str, needed: int | float, limit: float = MAX_BYTES) -> None:
-    """Raises where more bytes are needed than may be taken."""
-    if needed > limit:
-        fail(argument, f"{what} {limit / 2**30:g} GiB of memory", f"{needed / 2**30:.3g} GiB")
+def simulation_fits(
+    model: PlasticNetwork, cue: SpinCue, num_steps: int, num_neurons: int, limit: float = MAX_BYTES
+) -> None:
+    """Raises for numbers with which networks cannot be simulated."""
+    needed = simulation_memory_needed(model, cue, num_steps=num_steps, num_neurons=num_neurons)
+    fits("num_neurons", "a network within", needed, limit)

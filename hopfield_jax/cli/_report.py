@@ -1,4 +1,4 @@
-"""What every command does with its results: lay out a table, save the numbers."""
+"""What every command does with its results: lay out a table, save the numbers. Importing it is quick."""
 
 import dataclasses
 import importlib.metadata
@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
+PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "numpy")
 
-_PACKAGES = ("hopfield-jax", "jax", "jaxlib", "equinox", "diffrax", "numpy")
+
+def new_figure(width: float, height: float, layout: str = "constrained") -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout=layout)  # pyright: ignore[reportArgumentType]
 
 
 def progress(total: int, **options: Any) -> Any:
@@ -27,6 +30,8 @@ def progress(total: int, **options: Any) -> Any:
 
 def compiled(verb: Any, *arguments: Any, **options: Any) -> tuple[Any, float]:
     """A program for arguments of these shapes, and the seconds that its compilation took."""
+    import equinox as eqx
+
     started = time.perf_counter()
     jitted: Any = eqx.filter_jit(verb)
     return jitted.lower(*arguments, **options).compile(), time.perf_counter() - started
@@ -34,6 +39,8 @@ def compiled(verb: Any, *arguments: Any, **options: Any) -> tuple[Any, float]:
 
 def timed(program: Any, *arguments: Any, **options: Any) -> tuple[Any, float]:
     """What a program computes, and the seconds that it took."""
+    import jax
+
     started = time.perf_counter()
     return jax.block_until_ready(program(*arguments, **options)), time.perf_counter() - started
 
@@ -83,14 +90,16 @@ def some(indices: Any, count: int) -> list[int]:
 
 def arrays_of(result: Any, prefix: str = "", fields: Iterable[str] | None = None) -> dict[str, Any]:
     """The arrays among the fields of a result, by name."""
+    import jax
+
     names = [field.name for field in dataclasses.fields(result)] if fields is None else fields
     return {prefix + name: x for name in names if isinstance(x := getattr(result, name, None), jax.Array)}
 
 
-def versions() -> dict[str, str]:
-    """Of Python and the packages that the numbers come from."""
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Of Python and of packages, such as those that the numbers come from."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

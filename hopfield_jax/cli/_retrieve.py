@@ -2,52 +2,39 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import diffrax as dfx
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import typer
 
-from .. import plot
 from .._checks import fail, in_domain
 from .._misc import as_inexact, default_float
-from .._types import Array, Float, Scalar
-from ..associative import Retrieval, RetrievalScore, retrieve, score
+from .._types import Array
+from ..associative import score
 from ._command import AbstractCommand, Output, Seed, default_of, local_path
 from ._data import Images, load
-from ._images import CORRUPTIONS, NETWORKS, REACH, CorruptionName, NetworkName, corrupt
+from ._images import (
+    CORRUPTIONS,
+    DURATION,
+    NETWORKS,
+    NUM_TIMES,
+    REACH,
+    CorruptionName,
+    NetworkName,
+    Outcome,
+    corrupt,
+    retrieve_cues,
+)
 from ._report import compiled, plus_minus, progress, table, timed
+from ._retrieve_figures import draw_energies, draw_images, draw_scores
 
-DURATION = 30.0
-"""How long a network runs, in units of τ."""
-_NUM_TIMES = 201
 _BUDGET = 256 * 2**20
 """Bytes that the cues integrated at the same time may take."""
-_NUM_SHOWN = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What one network made of one corruption.
-
-    **Attributes:** `score` over the cues of all draws; `by_draw`: fractions retrieved; `first`: the retrievals of the
-    first draw; `compile_s`: of the network, once for all its rows; `run_s`.
-    """
-
-    network: NetworkName
-    corruption: CorruptionName
-    score: RetrievalScore
-    by_draw: np.ndarray
-    first: Retrieval
-    compile_s: float
-    run_s: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,14 +107,10 @@ class Retrieve(AbstractCommand):
 
     def __post_init__(self) -> None:
         if self.num_patterns is not None and self.num_patterns < 2:
-            fail(
-                "num_patterns",
-                "at least 2 (patterns are centred by their mean: one alone would vanish)",
-                self.num_patterns,
-            )
+            least = "at least 2 (patterns are centred by their mean: one alone would vanish)"
+            fail("num_patterns", least, self.num_patterns)
         in_domain("beta", self.beta, "positive")
-        if not -1 <= self.threshold <= 1:
-            fail("threshold", "a cosine, within [-1, 1]", self.threshold)
+        in_domain("threshold", self.threshold, "cosine")
         for name, amount in self.amounts.items():
             in_domain(f"amount (of {name})", amount, CORRUPTIONS[name].domain)
         available = len(self.images.rows)
@@ -208,7 +191,7 @@ class Retrieve(AbstractCommand):
             for name in networks:
                 bar.set_description(f"{name}: compiling")
                 given = (NETWORKS[name].build, NETWORKS[name].read, self.power, chunk, self.threshold, beta)
-                program, compile_s = compiled(_retrieve_cues, *given, blank, blank)
+                program, compile_s = compiled(retrieve_cues, *given, blank, blank)
                 bar.update()
                 for corruption in self.amounts:
                     bar.set_description(f"{name}: {corruption}")
@@ -227,7 +210,7 @@ class Retrieve(AbstractCommand):
 
     def chunk(self) -> int:
         """Cues at a time: the solver holds about 40 states of each, and two numbers a pattern at every kept time."""
-        numbers = 40 * self.images.rows.shape[1] + 2 * _NUM_TIMES * self.count
+        numbers = 40 * self.images.rows.shape[1] + 2 * NUM_TIMES * self.count
         rounds = -(-self.count * np.dtype(default_float()).itemsize * numbers // _BUDGET)
         return -(-self.count // rounds)
 
@@ -241,10 +224,8 @@ class Retrieve(AbstractCommand):
             row = [f"{o.corruption} {self.amounts[o.corruption]:g}", o.network]
             row += [plus_minus(100 * s.fraction, 100 * s.fraction_error, 1)]
             row += [plus_minus(100 * s.recognised_fraction, 100 * s.recognised_error, 1)]
-            row += [
-                plus_minus(s.mean_similarity, s.similarity_error, 3),
-                plus_minus(s.mean_overlap, s.overlap_error, 3),
-            ]
+            row += [plus_minus(s.mean_similarity, s.similarity_error, 3)]
+            row += [plus_minus(s.mean_overlap, s.overlap_error, 3)]
             row += [f"{s.mean_steps:.0f}", f"{s.mean_energy_drop:.3g}", f"{s.num_unsettled}", f"{s.num_failed}"]
             rows.append([*row, f"{o.run_s:.2f}"])
         yield from table(header, rows, num_names=2)
@@ -267,9 +248,9 @@ class Retrieve(AbstractCommand):
         of = {(o.corruption, o.network): o for o in found}
         num_neurons = self.images.rows.shape[1]
         setting = f"P = {self.count}, N = {num_neurons}, β = {self.beta:g}, n = {self.power}"
-        yield "images.png", self._draw_images(of, setting)
-        yield "energy.png", self._draw_energies(of, setting)
-        yield "scores.png", self._draw_scores(of, setting)
+        yield "images.png", draw_images(self, of, setting)
+        yield "energy.png", draw_energies(self, of, setting)
+        yield "scores.png", draw_scores(self, of, setting)
         parameters = {
             "num_patterns": self.count,
             "num_neurons": num_neurons,
@@ -283,135 +264,13 @@ class Retrieve(AbstractCommand):
             "mean_cosine_with_signs": self.sign_cosine(),
             "duration": DURATION,
         }
-        yield "retrieve.json", {"parameters": parameters, "results": [self._result(o) for o in found]}
+        yield (
+            "retrieve.json",
+            {"parameters": parameters, "results": [o.record(self.amounts[o.corruption]) for o in found]},
+        )
         kept = {"times": found[0].first.times[0]}
         for o in found:
             per_cue = {f.name: getattr(o.score, f.name) for f in dataclasses.fields(o.score) if f.name != "threshold"}
             per_cue["first_draw_energy"] = o.first.energy
             kept |= {f"{o.corruption}.{o.network}.{name}": x for name, x in per_cue.items()}
         yield "retrieve.npz", kept
-
-    def _result(self, o: Outcome) -> dict[str, Any]:
-        s = o.score
-        spread = float(np.std(o.by_draw, ddof=1) / len(o.by_draw) ** 0.5) if len(o.by_draw) > 1 else None
-        return {
-            "network": o.network,
-            "corruption": o.corruption,
-            "amount": self.amounts[o.corruption],
-            "num_cues": s.retrieved.size,
-            "num_retrieved": int(jnp.sum(s.retrieved)),
-            "retrieved": s.fraction,
-            "retrieved_error": s.fraction_error,
-            "retrieved_error_between_draws": spread,
-            "retrieved_by_draw": o.by_draw,
-            "right_winner": s.recognised_fraction,
-            "right_winner_error": s.recognised_error,
-            "similarity": s.mean_similarity,
-            "similarity_error": s.similarity_error,
-            "overlap": s.mean_overlap,
-            "overlap_error": s.overlap_error,
-            "num_steps": s.mean_steps,
-            "energy_drop": s.mean_energy_drop,
-            "largest_energy_rise": np.nanmax(s.energy_rise, initial=0.0),
-            "num_moving": s.num_unsettled,
-            "num_failed": s.num_failed,
-            "compile_s": o.compile_s,
-            "run_s": o.run_s,
-        }
-
-    def _draw_images(self, of: Any, setting: str) -> Any:
-        from matplotlib.figure import Figure
-
-        patterns, mean, norms = self.stored(0)
-        names, (height, width) = dict.fromkeys(self.network), self.images.shape
-        shown = slice(0, min(_NUM_SHOWN, len(patterns)))
-        tall = 0.72 * (len(names) + 2) * (max(height / width, 0.3) + 0.3) + 0.4
-        figure = Figure((0.8 * shown.stop + 1.2, tall * len(self.amounts) + 0.3), layout="compressed")
-        panels = figure.subplots(len(self.amounts), 1, squeeze=False)[:, 0]
-        for ax, (corruption, amount) in zip(panels, self.amounts.items(), strict=True):
-            cues = np.asarray(self.cues(0, corruption, patterns))
-            if CORRUPTIONS[corruption].hides:
-                cues = np.where(self.cues(0, corruption, np.ones_like(patterns)) == 0, np.nan, cues)
-            plot.images(
-                patterns[shown],
-                cues[shown],
-                {name: np.asarray(of[corruption, name].first.output)[shown] for name in names},
-                self.images.shape,
-                ax,
-                offset=mean,
-                scale=norms[shown] / patterns.shape[1] ** 0.5,
-                threshold=self.threshold,
-                cmap="gray_r" if self.images.ink else "gray",
-            )
-            ax.set_title(CORRUPTIONS[corruption].about.format(amount=amount), fontsize="medium")
-        figure.suptitle(f"{setting}; below: cosine with the original", fontsize="medium")
-        return figure
-
-    def _draw_energies(self, of: Any, setting: str) -> Any:
-        from matplotlib.figure import Figure
-
-        names = dict.fromkeys(self.network)
-        figure = Figure((3.3 * len(names) + 0.3, 2.5 * len(self.amounts) + 0.4), layout="constrained")
-        panels = figure.subplots(len(self.amounts), len(names), squeeze=False)
-        last = max(_settling_time(o.first) for o in of.values())
-        for row, (corruption, amount) in zip(panels, self.amounts.items(), strict=True):
-            for n, (ax, name) in enumerate(zip(row, names, strict=True)):
-                plot.energy(of[corruption, name].first, ax=ax, color=plot.COLOURS[n])
-                ax.set(xlim=(0, last), title=f"{name}, {corruption} {amount:g}")
-                ax.title.set_fontsize("medium")
-        title = f"Energy along the {self.count} retrievals of the first draw, median thick; {setting}"
-        figure.suptitle(title, fontsize="medium")
-        return figure
-
-    def _draw_scores(self, of: Any, setting: str) -> Any:
-        from matplotlib.figure import Figure
-
-        figure = Figure((3.0 + 0.65 * len(of), 3.8), layout="constrained")
-        labelled = {
-            f"{corruption} {amount:g}": {name: of[corruption, name].score for name in self.network}
-            for corruption, amount in self.amounts.items()
-        }
-        plot.scores(labelled, ax=figure.subplots())
-        figure.suptitle(f"{setting}, {self.num_draws} draws", fontsize="medium")
-        return figure
-
-
-def _settling_time(found: Retrieval) -> float:
-    """When the median energy has come within a thousandth of its fall, and half as long again."""
-    times, median = np.asarray(found.times[0]), np.nanmedian(np.asarray(found.energy), axis=0)
-    moving = np.nonzero(np.abs(median - median[-1]) > 1e-3 * abs(median[0] - median[-1]))[0]
-    return float(min(times[-1], max(4.0, 1.5 * times[moving[-1]] if len(moving) else 0)))
-
-
-def _retrieve_cues(
-    build: Callable,
-    read: Callable,
-    power: int,
-    chunk: int,
-    threshold: float,
-    beta: Scalar,
-    patterns: Float[Any, "patterns neurons"],
-    cues: Float[Any, "patterns neurons"],
-) -> tuple[Retrieval, RetrievalScore]:
-    """Retrieves from the cue of each pattern, `chunk` of them at a time; keeps only the last overlaps."""
-    network, num_cues = build(patterns, beta, power), len(cues)
-
-    def one(cue: Array) -> Retrieval:
-        found = retrieve(
-            network,
-            patterns,
-            cue,
-            t1=DURATION,
-            num_times=_NUM_TIMES,
-            read=read,
-            throw=False,
-            adjoint=dfx.ForwardMode(),  # nothing is differentiated here, and this compiles faster
-        )
-        return eqx.tree_at(lambda r: (r.overlap, r.similarity), found, (found.overlap[-1:], found.similarity[-1:]))
-
-    # Whole chunks only: a remainder would be compiled a second time.
-    rounds = -(-num_cues // chunk)
-    padded = cues[jnp.arange(rounds * chunk) % num_cues]
-    found = jax.lax.map(jax.vmap(one), padded.reshape(rounds, chunk, -1))
-    found = jtu.tree_map(lambda x: x.reshape(rounds * chunk, *x.shape[2:])[:num_cues], found)
-    return found, score(found, jnp.arange(num_cues), threshold=threshold)

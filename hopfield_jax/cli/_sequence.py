@@ -15,7 +15,7 @@ from .. import plot
 from .._results import describe_result
 from ..sequential import Ending, InputDrivenNetwork, SequenceRun, escape_time, retrieve_sequence
 from ._command import Output
-from ._report import arrays_of, card, number, progress, table
+from ._report import arrays_of, card, new_figure, number, progress, table
 from ._sequences import AbstractRun
 
 NUM_TIMES = 1001  # of the trajectory that are drawn and saved
@@ -78,9 +78,7 @@ class Sequence(AbstractRun):
         yield from ("", *card(found))
 
     def files(self, found: SequenceRun) -> Iterator[tuple[str, Any]]:
-        from matplotlib.figure import Figure
-
-        figure = Figure((11.5, 5.6), layout="constrained")
+        figure = new_figure(11.5, 5.6)
         grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.1))
         above = figure.add_subplot(grid[0, :2])
         below = figure.add_subplot(grid[1, :2], sharex=above)

@@ -16,8 +16,7 @@ from .._misc import default_float
 from .._patterns import hadamard_patterns
 from .._types import Array
 from ..sequential import InputDrivenNetwork, chain, cycle
-from ._command import AbstractCommand, Seed, default_of
-from ._plastic import fits
+from ._command import AbstractCommand, Seed, default_of, fits
 
 Kind = Literal["hardtanh", "tanh", "erf"]
 # Of each kind of units how they are made, and what they do.
@@ -167,14 +166,3 @@ def steps_fit(t1: float, steps: float, num_patterns: int) -> None:
 def room_for(time: float) -> int:
     """For switches in so many slow time constants, in each of which a sequence seldom has two."""
     return max(LEAST_ROOM, math.ceil(3 * time))
-
-
-def evenly_spaced(
-    lower: str, upper: str, first: float, last: float, count: int, domain: str = "positive"
-) -> np.ndarray:
-    """`count` numbers from `first` to `last`, which are called `lower` and `upper`."""
-    for name, value in ((lower, first), (upper, last)):
-        in_domain(name, value, domain)
-    if last <= first:
-        fail(upper, f"a number above --{lower.replace('_', '-')} = {first:g}", f"{last:g}")
-    return np.linspace(first, last, count, dtype=default_float())

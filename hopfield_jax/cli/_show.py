@@ -12,7 +12,7 @@ from .. import plot, sweep
 from .._checks import fail
 from ..plot._sweep import are_replicates
 from ._command import local_path, writable_folder, write
-from ._report import table, wrapped
+from ._report import new_figure, table, wrapped
 from ._sweep import describe_points
 from ._sweep_gains import SweepGains
 from ._sweep_load import SweepLoad
@@ -72,8 +72,6 @@ class Show:
         return _DRAWINGS[command](found)
 
     def _any_figure(self, dataset: Any) -> Any:
-        from matplotlib.figure import Figure
-
         outputs = [str(name) for name in dataset.data_vars if name != "point_status"]
         numbers = [name for name in outputs if "flag_meanings" not in dataset[name].attrs]
         if self.variable is None and not numbers:
@@ -92,7 +90,7 @@ class Show:
         y = self.y or next((name for name in apart or long if name != x), None)
         if x == y:
             fail("y", f"an axis other than --x {x}", y)
-        axes = Figure((6.8, 5.0), layout="constrained").subplots()
+        axes = new_figure(6.8, 5.0).subplots()
         if y is None or set(apart) - {x, y}:  # a curve for each value of what a map would average over
             plot.profile(dataset, chosen, x=x, each=y, ax=axes)
         else:

@@ -1,28 +1,23 @@
 """What the commands of sweeps share: stores, devices and executors, and how a sweep is run and described."""
 
 import abc
-import concurrent.futures as cf
-import contextlib
 import dataclasses
 import json
 import math
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import jax
 import jax.random as jr
 import numpy as np
 import typer
 
 from .. import sweep
-from .._checks import at_least, fail
+from .._checks import fail
 from .._types import PRNGKey
 from ..sweep._store import Store
 from ._command import AbstractCommand, Output, Seed, local_path, name_of
+from ._executors import check_executor, executor_of, use_devices
 from ._report import wrapped
 
 # Points at once on a CPU, and blocks if there are fewer; the same on any number of devices, which then give the same
@@ -84,11 +79,7 @@ class AbstractSweep(AbstractCommand):
     random_axes: ClassVar[tuple[str, ...] | None] = None  # the replicates
 
     def __post_init__(self) -> None:
-        kind, _, where = (self.executor or "processes:1").partition(":")
-        if kind not in ("processes", "dask") or not where or (kind == "processes" and not where.isdecimal()):
-            fail("executor", "processes:N or dask:ADDRESS", self.executor)
-        if kind == "processes":
-            at_least("executor", int(where), 1)
+        check_executor(self.executor)
         use_devices(self.devices)
         self.check()
         for stage in self.stages():
@@ -195,7 +186,7 @@ class AbstractSweep(AbstractCommand):
             "parameters": json.dumps(self.recorded),
         }
         about |= self.attributes()
-        with _executor(self.executor) as executor:
+        with executor_of(self.executor) as executor:
             for stage in stages:
                 beside = [other.store.name for other in stages if other.along and not stage.along]
                 ways = self._ways(stage) | {"store": stage.store, "fresh": self.fresh, "executor": executor}
@@ -244,49 +235,6 @@ class AbstractSweep(AbstractCommand):
         stores = [stage.store for stage in self.stages()]
         yield f"{name}.json", {"results": points | self.summarise(found), "stores": stores}
         yield from ((store, None) for store in stores)
-
-
-def use_devices(count: int | None) -> tuple[Any, ...]:
-    """The local devices to compute on; a CPU is split into as many as are asked for, before JAX uses it."""
-    if count is not None and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # JAX has begun: there are as many as there are
-            jax.config.update("jax_num_cpu_devices", count)
-    found = jax.local_devices()
-    if count is not None and count > len(found):
-        fail("devices", f"at most {len(found)}, the devices that JAX sees", count)
-    return tuple(found[:count])
-
-
-@contextlib.contextmanager
-def _executor(asked: str | None) -> Iterator[Any]:
-    """What is named by --executor: a pool of processes, or a Dask scheduler's client."""
-    if asked is None:
-        yield None
-        return
-    kind, _, where = asked.partition(":")
-    if kind == "processes":
-        spawn = multiprocessing.get_context("spawn")
-        pool = cf.ProcessPoolExecutor(int(where), mp_context=spawn, initializer=_leave_interrupts)
-        try:
-            yield pool
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return
-    try:
-        import distributed
-    except ModuleNotFoundError:
-        fail("executor", "Dask to be installed (pip install 'dask[distributed]')", asked)
-    try:
-        client = distributed.Client(where, timeout="10s")
-    except (OSError, ValueError) as error:
-        fail("executor", "the address of a Dask scheduler", f"{where} ({error})")
-    with client:
-        yield client
-
-
-def _leave_interrupts() -> None:
-    """Of a worker process: Ctrl-C is for the one that it works for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # --- any sweep, also one that no command made ---

@@ -13,7 +13,7 @@ from .._misc import default_float
 from .._patterns import hadamard_patterns
 from .._types import Scalar
 from ..sequential import count_transitions, period
-from ._report import number, table
+from ._report import new_figure, number, table
 from ._sequences import Lower, NumGains, NumPatterns, Upper, few_patterns
 from ._sweep import Stage
 from ._sweep_sequences import AbstractCycles
@@ -85,10 +85,8 @@ class SweepGains(AbstractCycles):
 
     @staticmethod
     def draw(found: Sequence[Any]) -> Any:
-        from matplotlib.figure import Figure
-
         (dataset,) = found
-        figure = Figure((8.2, 7.6), layout="constrained")
+        figure = new_figure(8.2, 7.6)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1))
         plot.profile(dataset, "period", x="gain", each="ratio", ax=above)
         gain = dataset["gain"].values.astype(np.float64)

@@ -13,12 +13,11 @@ from .. import plot, sweep
 from .._checks import fail, in_domain
 from .._results import is_okay
 from .._types import PRNGKey, Scalar
-from ..dmft import memory_needed, retrieved, simulate, simulation_memory_needed, solve
+from ..dmft import retrieved, simulate, solve
 from ..theory import critical_load
 from ._command import default_of
-from ._plastic import UNITS, AbstractPlastic, CueOverlap, NumSamples, NumSteps, fits, power_of_two
-from ._report import plus_minus, some, table
-from ._sequences import evenly_spaced
+from ._plastic import UNITS, AbstractPlastic, CueOverlap, NumSamples, NumSteps, simulation_fits, theory_fits
+from ._report import new_figure, plus_minus, some, table
 from ._sweep import AbstractSweep, Stage, counts
 
 _MAX_BYTES = 8 * 2.0**30
@@ -63,15 +62,11 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
 
     def check(self) -> None:
         in_domain("threshold", self.threshold, "probability")
-        power_of_two(self.num_samples)
-        model = self.network(self.upper_load, self.upper_strength)
-        sizes: dict[str, Any] = {"num_steps": self.num_steps}
+        model, steps = self.network(self.upper_load, self.upper_strength), self.num_steps
         if self.simulation:
-            needed = simulation_memory_needed(model, self.cue, **sizes, num_neurons=self.num_neurons)
-            fits("num_neurons", "a point within", needed, _MAX_BYTES)
+            simulation_fits(model, self.cue, steps, self.num_neurons, _MAX_BYTES)
         else:
-            needed = memory_needed(model, self.cue, **sizes, num_samples=self.num_samples, num_shifts=1)
-            fits("num_samples", "a point within", needed, _MAX_BYTES)
+            theory_fits(model, self.cue, steps, self.num_samples, 1, _MAX_BYTES)
         if not self.lowest < self.upper_load or (self.simulation and self.max_patterns < 1):
             least = max(self.lowest, 1 / self.num_neurons if self.simulation else 0)
             fail("upper_load", f"a load above {least:g}", f"{self.upper_load:g}")
@@ -105,9 +100,8 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
         return found.overlap[-1] - jnp.maximum(self.threshold, found.overlap[0]), is_okay(found.result)
 
     def stages(self) -> tuple[Stage, ...]:
-        ends = self.lower_strength, self.upper_strength
-        strength = evenly_spaced("lower_strength", "upper_strength", *ends, self.num_strengths, domain="finite")
-        load = evenly_spaced("lower_load", "upper_load", self.lower_load, self.upper_load, self.num_loads)
+        strength = self.spaced("lower_strength", "upper_strength", "num_strengths", domain="finite")
+        load = self.spaced("lower_load", "upper_load", "num_loads")
         final = {"long_name": "final overlap with the pattern", "symbol": f"$m_{{{self.num_steps}}}$"}
         up_to = f"$m ≥ {self.threshold:g}$ up to $α_{{max}}$(λ)"
         shown = {"strength": {"long_name": "strength of plasticity", "symbol": "λ"}}
@@ -148,12 +142,10 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
 
     @staticmethod
     def draw(found: Sequence[Any]) -> Any:
-        from matplotlib.figure import Figure
-
         dataset, boundary = found[0], found[1] if len(found) == 2 else None
         critical = float(dataset.attrs.get("critical_load", math.nan))
         theory = {f"$α_c$ = {critical:.4g}: stationary, λ = 0": (0.0, critical)} if math.isfinite(critical) else None
-        figure = Figure((7.6, 5.6), layout="constrained")
+        figure = new_figure(7.6, 5.6)
         axes = plot.phase_diagram(
             dataset, "overlap", x="strength", y="load", boundary=boundary, theory=theory, ax=figure.subplots()
         )

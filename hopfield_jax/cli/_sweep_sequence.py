@@ -16,7 +16,7 @@ from .._patterns import hadamard_patterns, random_patterns
 from .._results import RESULTS, is_okay
 from .._types import PRNGKey, Scalar
 from ..sequential import Ending
-from ._report import plus_minus, some, table
+from ._report import new_figure, plus_minus, some, table
 from ._sequences import InputCoupling, Lower, NumGains, TauFast, Upper
 from ._sweep import Stage
 from ._sweep_sequences import AbstractCycles
@@ -98,10 +98,8 @@ class SweepSequence(AbstractCycles):
 
     @staticmethod
     def draw(found: Sequence[Any]) -> Any:
-        from matplotlib.figure import Figure
-
         (dataset,) = found
-        figure = Figure((11.6, 4.8), layout="constrained")
+        figure = new_figure(11.6, 4.8)
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         plot.phase_diagram(dataset, "success", x="gain", y="memories", ax=left)
         left.title.set_text("Random memories that follow each other")

@@ -11,7 +11,7 @@ from .._checks import in_domain
 from .._misc import as_inexact
 from ..sequential import ExactDwell, SequenceRun, cycle, retrieve_sequence
 from ..sequential._retrieve import enough_steps
-from ._sequences import LEAST_ROOM, AbstractNetwork, Lower, NumGains, Upper, evenly_spaced, room_for, steps_fit
+from ._sequences import LEAST_ROOM, AbstractNetwork, Lower, NumGains, Upper, room_for, steps_fit
 from ._sweep import AbstractSweep
 
 
@@ -23,7 +23,7 @@ class AbstractCycles(AbstractNetwork, AbstractSweep):
     t1: Annotated[float, typer.Option(help="End, in slow time constants τ_s.")] = 20.0
 
     def gains(self) -> np.ndarray:
-        return evenly_spaced("lower", "upper", self.lower, self.upper, self.num_gains)
+        return self.spaced("lower", "upper", "num_gains")
 
     def check_cycles(self, patterns: Any, num_patterns: int, smallest_ratio: float) -> None:
         in_domain("t1", self.t1, "positive")

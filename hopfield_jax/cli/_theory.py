@@ -14,16 +14,13 @@ from .._results import is_okay
 from ..dmft import Glauber, Panel, PlasticNetwork, memory_needed, panel
 from ._command import Output, default_of
 from ._plastic import AbstractPlastic, Load, SelfCoupling, Strength, Units
+from ._report import new_figure
 
 _LOADS = 41
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The panel, and the state at rest over loads with the critical one."""
-
-    panel: Panel
-    curve: tuple[theory.StationaryState, theory.StationaryState]
+Found = tuple[Panel, theory.StationaryState, theory.StationaryState]
+"""The panel, the state at rest over loads, and the one at the critical load."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +59,7 @@ class Theory(AbstractPlastic):
         how = "one neuron updated after the other" if self.asynchronous else "all neurons updated at once"
         yield f"  {self.said_units}, {how}, strength of plasticity λ = {self.strength:g}"
 
-    def compute(self) -> Outcome:
+    def compute(self) -> Found:
         found = panel(self.model, self.cue, num_steps=self.num_steps, asynchronous=self.asynchronous)
         units: Any = self.model.units
         options: dict[str, Any] = {"strength": self.strength, "self_coupling": self.self_coupling, "throw": False}
@@ -72,25 +69,23 @@ class Theory(AbstractPlastic):
         end = theory.critical_load(units, **options)
         last = float(end.load) if bool(is_okay(end.result)) else 2 * self.load
         loads = jnp.linspace(0.01 * last, last, _LOADS)
-        return Outcome(found, (jax.vmap(lambda load: theory.scsna(units, load, **options))(loads), end))
+        return found, jax.vmap(lambda load: theory.scsna(units, load, **options))(loads), end
 
-    def describe(self, found: Outcome) -> list[str]:
-        return [*str(found.panel).splitlines()[1:], ""]
+    def describe(self, found: Found) -> list[str]:
+        return [*str(found[0]).splitlines()[1:], ""]
 
-    def files(self, found: Outcome) -> Iterator[tuple[str, Any]]:
-        from matplotlib.figure import Figure
-
-        figure = Figure((10.0, 4.2), layout="constrained")
+    def files(self, found: Found) -> Iterator[tuple[str, Any]]:
+        predicted, states, end = found
+        figure = new_figure(10.0, 4.2)
         path, rest = figure.subplots(1, 2)
-        plot.predictions(found.panel, others=True, ax=path)
-        plot.stationary(*found.curve, ax=rest)
-        if not found.panel.critical_load.applies:
+        plot.predictions(predicted, others=True, ax=path)
+        plot.stationary(states, end, ax=rest)
+        if not predicted.critical_load.applies:
             rest.set_title("At rest (does not apply: see the table)", fontsize="medium")
         rest.axvline(self.load, color="0.5", linewidth=1.0, linestyle="--", label="this load")
         rest.legend(frameon=False, fontsize="small")
         said = f"{self.said_units}, α = {self.load:.4g}, $m_0$ = {self.cue_overlap:.4g}, λ = {self.strength:.4g}"
         figure.suptitle(said, fontsize="medium")
         yield "theory.png", figure
-        states, end = found.curve
         at_rest = {"load": states.load, "overlap": states.overlap, "critical_load": end.load}
-        yield "theory.json", {"predictions": found.panel.as_dict(), "at_rest": at_rest}
+        yield "theory.json", {"predictions": predicted.as_dict(), "at_rest": at_rest}

@@ -15,18 +15,14 @@ from .._checks import fail, in_domain
 from .._results import describe_result, is_okay
 from ..sequential import ExactDwell, GainScan, InputDrivenNetwork, TunedGain, scan_gains, tune_gain
 from ._command import Output
-from ._report import card, number, table
+from ._report import card, new_figure, number, table
 from ._sequences import AbstractSequence, NumGains, room_for, steps_fit
 
 _TRANSITIONS = 40  # in a run of the curve, of the longest period
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The gain of each period, and the curve about them."""
-
-    tuned: list[TunedGain]
-    curve: GainScan
+Found = tuple[list[TunedGain], GainScan]
+"""The gain of each period, and the curve about them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +69,7 @@ class TuneGain(AbstractSequence):
         yield f"Gains at which {said} follow each other every {', '.join(f'{x:g}' for x in sorted(self.period))}."
         yield from self.about_network()
 
-    def compute(self) -> Outcome:
+    def compute(self) -> Found:
         found = [tune_gain(self.start, period=period, throw=False) for period in sorted(self.period)]
         gains = [float(one.gain) for one in found if is_okay(one.result)] or [float(self.start.gain)]
         curve = scan_gains(
@@ -83,28 +79,28 @@ class TuneGain(AbstractSequence):
             max_transitions=room_for(self.t1 / self.tau_slow),
             solver=ExactDwell() if self.units == "hardtanh" else None,
         )
-        return Outcome(found, curve)
+        return found, curve
 
-    def describe(self, found: Outcome) -> Iterator[str]:
+    def describe(self, found: Found) -> Iterator[str]:
         """A table of the gains, and the card of each."""
+        tuned, _ = found
         rows = [
             [f"{float(one.setting.numbers['wanted']):g}"]
             + [number(x, ".5g") for x in (one.gain, one.gain_limit, one.period, one.slope)]
             + [f"{int(one.num_evaluations)}"]
-            for one in found.tuned
+            for one in tuned
         ]
         yield from table(
             ("period wanted", "gain κ", "limit e^2T/(e^T-1)", "period reached", "slope dT/dκ", "runs"), rows
         )
-        for one in found.tuned:
+        for one in tuned:
             yield from (*card(one), "")
 
-    def files(self, found: Outcome) -> Iterator[tuple[str, Any]]:
-        from matplotlib.figure import Figure
-
-        figure = Figure((7.5, 4.6), layout="constrained")
-        axes = plot.gain_scan(found.curve, ax=figure.subplots())
-        points = np.array([[one.gain, one.period] for one in found.tuned if is_okay(one.result)]).reshape(-1, 2)
+    def files(self, found: Found) -> Iterator[tuple[str, Any]]:
+        tuned, curve = found
+        figure = new_figure(7.5, 4.6)
+        axes = plot.gain_scan(curve, ax=figure.subplots())
+        points = np.array([[one.gain, one.period] for one in tuned if is_okay(one.result)]).reshape(-1, 2)
         axes.plot(*points.T, "k*", markersize=12, zorder=5)
         for gain, period in points:
             axes.annotate(f"κ = {gain:.4g}", (gain, period), (8, -12), textcoords="offset points", fontsize="small")
@@ -114,8 +110,8 @@ class TuneGain(AbstractSequence):
         results = [
             {"wanted": one.setting.numbers["wanted"], "result": describe_result(one.result)}
             | {name: getattr(one, name) for name in names}
-            for one in found.tuned
+            for one in tuned
         ]
-        curve = {name: getattr(found.curve, name) for name in ("gain", "period", "period_limit")}
-        parameters = dict(found.curve.setting.parts) | found.curve.setting.numbers
-        yield "gain.json", {"parameters": parameters, "results": results, "curve": curve}
+        drawn = {name: getattr(curve, name) for name in ("gain", "period", "period_limit")}
+        parameters = dict(curve.setting.parts) | curve.setting.numbers
+        yield "gain.json", {"parameters": parameters, "results": results, "curve": drawn}

@@ -13,10 +13,10 @@ import typer
 from .. import plot
 from .._checks import fail
 from .._results import describe_result
-from ..dmft import OptimalStrength, memory_needed, optimal_strength, solve
+from ..dmft import OptimalStrength, optimal_strength, solve
 from ._command import Output, Seed, default_of
-from ._plastic import AbstractPlastic, Load, NumSamples, fits, power_of_two
-from ._report import card, plus_minus, table
+from ._plastic import AbstractPlastic, Load, NumSamples, theory_fits
+from ._report import card, new_figure, plus_minus, table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,8 @@ class TuneStrength(AbstractPlastic):
             fail("units", "units with a gradient: logcosh, hardtanh or erf", self.units)
         if not (np.isfinite([self.lower, self.upper]).all() and self.lower < self.upper):
             fail("upper", f"a strength above --lower {self.lower:g}", f"{self.upper:g}")
-        power_of_two(self.num_samples)
-        sizes: dict[str, Any] = {
-            "num_steps": self.num_steps,
-            "num_samples": self.num_samples,
-            "num_shifts": self.num_repeats,
-        }
-        fits("num_samples", "paths within", memory_needed(self.network(self.load, 0.0), self.cue, **sizes))
+        model = self.network(self.load, 0.0)
+        theory_fits(model, self.cue, self.num_steps, self.num_samples, self.num_repeats)
 
     def about(self) -> Iterator[str]:
         yield f"Strength λ between {self.lower:g} and {self.upper:g} at which most of a pattern is retrieved."
@@ -94,9 +89,7 @@ class TuneStrength(AbstractPlastic):
             yield ""
 
     def files(self, found: OptimalStrength) -> Iterator[tuple[str, Any]]:
-        from matplotlib.figure import Figure
-
-        figure = Figure((7.5, 4.6), layout="constrained")
+        figure = new_figure(7.5, 4.6)
         plot.optimal_strength(found, ax=figure.subplots()).set_ylabel("overlap with the pattern at the last step")
         yield "strength.png", figure
         names = ("strength", "lower", "upper", "value", "value_error", "at_bound", "mismatch")

@@ -310,7 +310,7 @@ class Inline:
 
 def test_executors_compute_the_same(cheap, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(_sweep, "_executor", lambda name: asked.append(name) or contextlib.nullcontext(Inline()))
+    monkeypatch.setattr(_sweep, "executor_of", lambda name: asked.append(name) or contextlib.nullcontext(Inline()))
     result = sweep("gains", tmp_path, "--executor", "processes:2")
     assert result.exit_code == 0, result.output + repr(result.exception)
     assert asked == ["processes:2"] and "on         processes:2" in result.stdout
