@@ -14,6 +14,7 @@ from .._checks import fail, in_domain
 from .._results import is_okay
 from .._types import PRNGKey, Scalar
 from ..dmft import retrieved, simulate, solve
+from ..plot._sweep import mean_and_error
 from ..theory import critical_load
 from ._command import default_of
 from ._plastic import UNITS, AbstractPlastic, CueOverlap, NumSamples, NumSteps, simulation_fits, theory_fits
@@ -155,7 +156,7 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
     def summarise(self, found: Sequence[Any]) -> dict[str, Any]:
         dataset, boundary = found
         strength = np.asarray(boundary["strength"].values, np.float64)
-        load, error = mean_and_error(boundary["load"])
+        load, error = mean_and_error(boundary["load"].transpose("replicate", "strength"), 1)
         best = int(np.nanargmax(load)) if np.any(np.isfinite(load)) else None
         return {
             "critical_load": dataset.attrs.get("critical_load"),
@@ -186,14 +187,6 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
         if lost := {code: n for code, n in numbers["boundary_result"].items() if code != "successful"}:
             said = ", ".join(f"{n} {code}" for code, n in lost.items())
             yield f"Repeats without a boundary between the loads searched, which are left out: {said}."
-
-
-def mean_and_error(load: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The mean over the repeats in which there is a boundary, and its standard error, NaN for one alone."""
-    load = load.astype(np.float64)
-    count = load.notnull().sum("replicate")
-    error = (load.std("replicate", ddof=0) / np.sqrt((count - 1).clip(0))).where(count > 1)
-    return load.mean("replicate").values, error.values
 
 
 def _critical_load(units: Any) -> float:

@@ -49,7 +49,7 @@ def phase_diagram(
     if others:
         got = ", ".join(map(str, dataset[others[0]].values))
         fail("dataset", f"one value of {others[0]}, such as dataset.sel({others[0]}=...)", got)
-    mean = _mean(values.transpose(*averaged, y, x), len(averaged))[0]
+    mean = mean_and_error(values.transpose(*averaged, y, x), len(averaged))[0]
     axes = axes_for(ax, (5.6, 4.2))
     from matplotlib import colormaps
 
@@ -97,7 +97,9 @@ def profile(dataset: Any, variable: str, *, x: str, each: str | None = None, ax:
     """
     values, averaged, others = _values(dataset, variable, x, "each", each)
     apart = others if each is None else [each, *others]
-    mean, error = (m.reshape(-1, m.shape[-1]) for m in _mean(values.transpose(*averaged, *apart, x), len(averaged)))
+    mean, error = (
+        m.reshape(-1, m.shape[-1]) for m in mean_and_error(values.transpose(*averaged, *apart, x), len(averaged))
+    )
     axes = axes_for(ax, (5.6, 3.8))
     at = _positions(dataset[x])
     names = [[f"{_symbol(dataset[name])} = {_say(v)}" for v in dataset[name].values] for name in apart]
@@ -151,7 +153,7 @@ def are_replicates(dataset: Any, name: str) -> bool:
     return values.dtype.kind in "iu" and np.array_equal(values, np.arange(len(values))) and name in random.split(", ")
 
 
-def _mean(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_error(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the finite numbers over the first axes, and its standard error; NaN for too few numbers."""
     numbers = np.asarray(values.values, np.float64)
     numbers = numbers.reshape(-1, *numbers.shape[num_axes:])
@@ -206,7 +208,7 @@ def _boundary(axes: Axes, boundary: Any, x: str, y: str) -> bool:
         fail("boundary", f"a boundary of {y} over {x}, or of {x} over {y}, and over replicates", got)
     at = _positions(boundary[over])
     ends = ("", "_lower", "_upper")
-    means = (_mean(boundary[f"{along}{end}"].transpose(*averaged, over), len(averaged)) for end in ends)
+    means = (mean_and_error(boundary[f"{along}{end}"].transpose(*averaged, over), len(averaged)) for end in ends)
     (value, error), (lower, _), (upper, _) = means
     several = math.prod(boundary.sizes[name] for name in averaged)
     size = np.array([value - lower, upper - value] if several == 1 else [error, error])
