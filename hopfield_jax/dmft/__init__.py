@@ -9,6 +9,8 @@ from ._kernels import AccumulatingHebbian as AccumulatingHebbian
 from ._kernels import FunctionKernel as FunctionKernel
 from ._kernels import LeakyHebbian as LeakyHebbian
 from ._kernels import TableKernel as TableKernel
+from ._lines import Along as Along
+from ._lines import Lines as Lines
 from ._network import DensePlasticNetwork as DensePlasticNetwork
 from ._network import PlasticNetwork as PlasticNetwork
 from ._optimal import OptimalStrength as OptimalStrength

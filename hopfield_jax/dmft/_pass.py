@@ -170,27 +170,22 @@ def _step(
     rank += new.astype(rank.dtype)
     # The paths are driven by their own measurements, unless other rows are imposed.
     drive = (overlap, outputs, answers) if at.given is None else (at.given.overlap, at.given.outputs, at.given.answers)
+    on, memories, past = forces(c.model, c.exponential, t, state.memories, at.tables, drive, histories.outputs, done)
 
-    sources, others, own = _crosstalk(c, *drive[1:])
-    noise, crosstalk = sources + c.model.propagation * drive[2], others + own * drive[1]
-    plastic, memories, past = _plasticity(c, t, state.memories, at.tables, drive[1], histories.outputs, done)
-
-    signal = c.model.signal(drive[0])
     theta = at.along_pattern * c.strata.signs[:, :1] + at.along_cue * c.strata.direction
-    known_weights = jnp.where(jnp.arange(len(outputs)) < rank, crosstalk + plastic, 0)
-    field = matmul(c.strata.signs, signal)[:, None] + matmul(noise, c.normals)[None] + theta
+    known_weights = jnp.where(jnp.arange(len(outputs)) < rank, on.crosstalk + on.plastic, 0)
+    field = matmul(c.strata.signs, on.signal)[:, None] + matmul(on.noise, c.normals)[None] + theta
     field += c.split.by_strata(matmul(known_weights, directions), len(x))
     new_x, memory = c.model.scheme.advance(t, x, field, state.scheme, c.model.dt)
 
-    stored = jnp.sum(signal * overlap) + jnp.sum(noise * answers) + jnp.sum(crosstalk * outputs)
-    energy = -stored / c.model.order - 0.5 * jnp.sum(plastic * outputs) - jnp.sum(c.weights * mean * theta)
+    energy = on.energy(c.model, overlap, outputs, answers) - jnp.sum(c.weights * mean * theta)
     if at.coin is None:
         energy += jnp.sum(c.weights * (x * phi - c.model.units.elementwise(x)))
     along = c.strata.signs[:, :1] * mean
     wrong = jnp.sum(c.weights * 0.5 * (1 - (jnp.sign(along) if at.coin is None else along)))
-    finite = all_finite((x, noise, crosstalk + plastic))
+    finite = all_finite((x, on.noise, on.crosstalk + on.plastic))
     relative = innovation / jnp.where(scale > 0, scale, 1)
-    rows = Rows(overlap, outputs, innovation, relative, new, sources, answers, others, own, energy, wrong, finite)
+    rows = Rows(overlap, outputs, innovation, relative, new, on.sources, answers, on.others, on.own, energy, wrong, finite)
     return _State(new_x, scale, rank, memories, memory), _Histories(directions, past), rows
 
 
@@ -257,20 +252,54 @@ def _answers(c: _Constants, mean: Array, rank: Array, room: int) -> Array:
     return jnp.where(used, matmul(c.normals, jnp.sum(c.weights * mean, axis=0)), 0)
 
 
-def _crosstalk(c: _Constants, outputs: Array, answers: Array) -> tuple[Array, Array, Array]:
-    r"""$u_t$; the feedback $(\partial u/\partial L_t)^\top b_t$ of earlier outputs, by direction; the feedback of the
-    present output, $2\,\partial u/\partial C_{tt}\cdot b_t$ plus self-couplings."""
-    sources, pull = jax.vjp(c.model.crosstalk, outputs, jnp.sum(outputs**2))
+class Forces(NamedTuple):
+    """What acts on every site at one time: along the patterns, on the normals (`sources` $u_t$, and with the answers that
+    propagate `noise`), on the directions (`crosstalk` = `others` + own output times `own`, and `plastic`)."""
+
+    signal: Float[Array, " condensed"]
+    sources: Float[Array, " normals"]
+    noise: Float[Array, " normals"]
+    others: Float[Array, " rank"]
+    own: Scalar
+    crosstalk: Float[Array, " rank"]
+    plastic: Float[Array, " rank"]
+
+    def energy(self, model: AbstractPlasticModel, overlap: Array, outputs: Array, answers: Array) -> Scalar:
+        """Of stored patterns and synapses."""
+        stored = jnp.sum(self.signal * overlap) + jnp.sum(self.noise * answers) + jnp.sum(self.crosstalk * outputs)
+        return -stored / model.order - 0.5 * jnp.sum(self.plastic * outputs)
+
+
+def forces(
+    model: AbstractPlasticModel,
+    exponential: tuple[Exponential, ...],
+    t: Array,
+    memories: tuple[Array, ...],
+    tables: tuple[Array, ...],
+    drive: tuple[Array, Array, Array],
+    past: Array,
+    done: PyTree | None,
+) -> tuple[Forces, tuple[Array, ...], Array]:
+    r"""What the rows `drive` ($m_t$, $L_t$, $b_t$) bring about, and the memories and rows of the synapses one time on.
+
+    The feedback of earlier outputs is $(\partial u/\partial L_t)^\top b_t$, by direction; that of the present output
+    $2\,\partial u/\partial C_{tt}\cdot b_t$ plus self-couplings.
+    """
+    overlap, outputs, answers = drive
+    sources, pull = jax.vjp(model.crosstalk, outputs, jnp.sum(outputs**2))
     others, on_site = pull(answers)
-    return sources, others, c.model.own_feedback + 2 * on_site
+    own = model.own_feedback + 2 * on_site
+    plastic, memories, past = _plasticity(exponential, t, memories, tables, outputs, past, done)
+    noise, crosstalk = sources + model.propagation * answers, others + own * outputs
+    return Forces(model.signal(overlap), sources, noise, others, own, crosstalk, plastic), memories, past
 
 
 def _plasticity(
-    c: _Constants, t: Array, memories: Any, tables: Any, outputs: Array, past: Array, done: Rows | None
+    exponential: Any, t: Array, memories: Any, tables: Any, outputs: Array, past: Array, done: PyTree | None
 ) -> tuple[Array, tuple[Array, ...], Array]:
     r"""$\sum_s \lambda K_{ts} (L_t\cdot L_s) L_s$, by direction; updated memories and rows of the outputs."""
     square, plastic, later = jnp.outer(outputs, outputs), jnp.zeros_like(outputs), []
-    for memory, kernel in zip(memories, c.exponential, strict=True):
+    for memory, kernel in zip(memories, exponential, strict=True):
         total = memory + jnp.where(t > 0, kernel.now, 0) * square
         plastic += matmul(total, outputs)
         later.append(kernel.keep * total + kernel.add * square)

@@ -15,6 +15,7 @@ from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
 from ._cue import AbstractCue
 from ._kernels import Exponential
+from ._lines import Along, Lines, run_pass_by_lines
 from ._network import AbstractPlasticModel
 from ._order import Factors, OrderParameters, mean_and_error, setting
 from ._pass import Rows, num_dimensions, run_pass
@@ -33,6 +34,7 @@ def solve(
     num_shifts: int = 4,
     tolerance: ScalarLike = 1e-3,
     max_rank: int | None = None,
+    derivative: Along | Lines = Lines(),
     check: bool = False,
     max_bytes: float = 24 * 2.0**30,
     mesh: Mesh | None = None,
@@ -108,7 +110,7 @@ def solve(
     hint = " (fewer num_samples or num_shifts, a lower max_rank, or a larger max_bytes)"
     memory_suffices(needed(), max_bytes, hint)
     while True:
-        out = _solve(model, cue, tolerance, key, **sizes, max_rank=rooms.pop(0), check=check, split=split)
+        out = _solve(model, cue, tolerance, key, **sizes, max_rank=rooms.pop(0), check=check, split=split, derivative=derivative)
         if not rooms or out.result != RESULTS.max_rank_reached or needed() > max_bytes:
             break
     out = split.local(out)
@@ -195,11 +197,15 @@ def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
         fail("cue", "a SpinCue or GaussianCue", kind(cue))
 
 
-def prepared(model: AbstractPlasticModel, cue: AbstractCue) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
+def prepared(
+    model: AbstractPlasticModel, cue: AbstractCue, derivative: Along | Lines = Along()
+) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
     """Casts model and cue to the default float type, blocks undefined gradients, and returns whether all is valid."""
     dtype = default_float()
     cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
-    model, cue = jtu.tree_map(cast, without_gradient(model.units, (model, cue)))
+    if isinstance(derivative, Along):
+        model, cue = without_gradient(model.units, (model, cue))
+    model, cue = jtu.tree_map(cast, (model, cue))
     valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
     valid &= all_finite(model.tables(2))  # NaN if the kernel is invalid for this step
     if isinstance(model.units, Glauber):
@@ -227,16 +233,20 @@ def before(failed: Array) -> Array:
 
 @eqx.filter_jit
 def _solve(
-    model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split
+    model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split, derivative
 ) -> OrderParameters:
-    model, cue, valid = prepared(*split.whole((model, cue)))
+    model, cue, valid = prepared(*split.whole((model, cue)), derivative)
     tolerance = tolerance.astype(default_float())
     valid &= (tolerance > 0) & (tolerance < 1)
     sizes = {"num_times": num_steps + 1, "num_samples": num_samples, "max_rank": max_rank, "split": split}
     keys = jr.split(key, (1 + check) * num_shifts)
 
     def run(arguments: Any) -> tuple[Rows, Array]:
-        return run_pass(model, cue, tolerance, *arguments[1:], key=arguments[0], **sizes)
+        key, *given = arguments
+        if given or isinstance(derivative, Along):
+            return run_pass(model, cue, tolerance, *given, key=key, **sizes)
+        fixed = jax.lax.stop_gradient(tolerance)
+        return run_pass_by_lines((model, cue), tolerance=fixed, key=key, lines=derivative, **sizes)
 
     each = (lambda f, x: jax.vmap(f)(x)) if _at_once(num_shifts) > 1 else jax.lax.map
     if 1 == _at_once(num_shifts) < num_shifts:  # so that reverse mode keeps the states of one randomisation at a time
