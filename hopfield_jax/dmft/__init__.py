@@ -32,6 +32,8 @@ from ._schemes import AdamsBashforth as AdamsBashforth
 from ._schemes import Euler as Euler
 from ._simulate import simulate as simulate
 from ._simulate import simulation_memory_needed as simulation_memory_needed
+from ._slopes import Slopes as Slopes
+from ._slopes import slopes as slopes
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve
 from ._stationary import stationary as stationary

@@ -154,6 +154,16 @@ def num_dimensions(model: AbstractPlasticModel, cue: AbstractCue, max_rank: int,
     return cue.dims + model.num_normals(max_rank + 1) + isinstance(model.units, Glauber) * num_times
 
 
+def thermal_numbers(
+    model: AbstractPlasticModel, cue: AbstractCue, max_rank: int, num_times: int, num_samples: int, key: PRNGKey
+) -> tuple[Array, Array]:
+    """The normals of cue and noise of `run_pass` with this key, and the Sobol numbers of its coins."""
+    numbers, first = scrambled(num_dimensions(model, cue, max_rank, num_times), num_samples, key=key), cue.dims
+    drawn = normals(uniforms(numbers[: len(numbers) - num_times], num_samples))
+    noise = drawn[first:] - jnp.mean(drawn[first:], axis=1, keepdims=True)
+    return jnp.concatenate([drawn[:first], noise]), numbers[len(numbers) - num_times :]
+
+
 def _step(
     c: _Constants, t: Array, state: _State, at: _Input, histories: _Histories, done: Rows | None
 ) -> tuple[_State, _Histories, Rows]:
@@ -185,7 +195,9 @@ def _step(
     wrong = jnp.sum(c.weights * 0.5 * (1 - (jnp.sign(along) if at.coin is None else along)))
     finite = all_finite((x, on.noise, on.crosstalk + on.plastic))
     relative = innovation / jnp.where(scale > 0, scale, 1)
-    rows = Rows(overlap, outputs, innovation, relative, new, on.sources, answers, on.others, on.own, energy, wrong, finite)
+    rows = Rows(
+        overlap, outputs, innovation, relative, new, on.sources, answers, on.others, on.own, energy, wrong, finite
+    )
     return _State(new_x, scale, rank, memories, memory), _Histories(directions, past), rows
 
 

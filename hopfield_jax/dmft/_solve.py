@@ -56,8 +56,8 @@ def solve(
 
     - `model`: a `PlasticNetwork` or `DensePlasticNetwork`. `cue`: a `SpinCue` or `GaussianCue`.
     - `num_steps`: number of updates.
-    - `key`: randomises the paths. For a fixed key the solution is a smooth function of all numbers of model and cue
-      (common random numbers), and supports `jax.grad`, `jax.jvp` and `jax.vmap`.
+    - `key`: randomises the paths. For a fixed key the solution is a function of all numbers of model and cue (common
+      random numbers), and supports `jax.grad`, `jax.jvp` and `jax.vmap`.
 
     **Other arguments:**
 
@@ -71,6 +71,9 @@ def solve(
       need not exceed `num_steps`. `None` begins with 32 and doubles it whenever it is exhausted; under a transformation
       (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. A `DensePlasticNetwork` takes about r^n normals for rank r and
       begins with less; for thermal spins it is the number of steps.
+    - `derivative`: how the solution is differentiated, which costs nothing unless a derivative is asked for. `Lines()`
+      is right for all units and strengths of plasticity, with a sampling error like the values (`slopes` measures it).
+      `Along()` is the exact derivative of the sample, wrong where paths jump and refused for `Sign` and `Glauber`.
     - `check`: whether to compute the self-consistency `residual` (twice the time).
     - `max_bytes`: refuse to start if `memory_needed` exceeds it.
     - `mesh`: a mesh with one axis over which the paths of every randomisation are sharded; matrices are replicated. For
@@ -97,6 +100,8 @@ def solve(
     shape_is("tolerance", tolerance, ())
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     split = Split.of(mesh, "num_samples", num_samples)
+    if not isinstance(derivative, Along | Lines):
+        fail("derivative", "Lines() or Along()", kind(derivative))
     if check and num_shifts < 2:
         fail("num_shifts", "at least 2 with check=True, which measures in standard errors", num_shifts)
     tolerance = as_real("tolerance", tolerance)
@@ -110,7 +115,8 @@ def solve(
     hint = " (fewer num_samples or num_shifts, a lower max_rank, or a larger max_bytes)"
     memory_suffices(needed(), max_bytes, hint)
     while True:
-        out = _solve(model, cue, tolerance, key, **sizes, max_rank=rooms.pop(0), check=check, split=split, derivative=derivative)
+        how = {"max_rank": rooms.pop(0), "check": check, "split": split, "derivative": derivative}
+        out = _solve(model, cue, tolerance, key, **sizes, **how)
         if not rooms or out.result != RESULTS.max_rank_reached or needed() > max_bytes:
             break
     out = split.local(out)
@@ -125,20 +131,25 @@ def memory_needed(
     num_samples: int = 16384,
     num_shifts: int = 4,
     max_rank: int | None = None,
+    derivative: Along | Lines | None = None,
     mesh: Mesh | None = None,
 ) -> int:
     """Predicts the memory of `solve`: directions, normals and rows of coefficients.
 
-    **Arguments:** as `solve`; `max_rank=None` is its value under a transformation. **Returns:** bytes per device of
-    `mesh`. Differentiation takes more: about twice as much in forward mode and three times in reverse mode, and an
-    array of paths per step for the randomisations that run at the same time (one on a CPU).
+    **Arguments:** as `solve`; `max_rank=None` is its value under a transformation. With a `derivative` the memory of
+    one is added, by one parameter in forward mode or by all in reverse mode. **Returns:** bytes per device of `mesh`.
     """
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
     strata, count, times = cue.num_strata(model.units), model.num_normals(room + 1), num_steps + 1
     # Sobol points, normals, directions (plain, and weighted for the Gram matrix), paths.
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
-    paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces) * min(num_shifts, _at_once(num_shifts))
+    if isinstance(derivative, Along) or (derivative is not None and isinstance(model.units, Glauber)):
+        paths += num_samples * strata * (2 * room + times)
+    paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces)
+    if isinstance(derivative, Lines) and not isinstance(model.units, Glauber):  # on every device
+        paths += derivative.numbers(strata, room + 1, times, num_samples)
+    paths *= min(num_shifts, _at_once(num_shifts))
     tables = 0  # negligible beside the paths for few steps
     if times >= 256:
         tables = sum(3 * times**table.ndim for table in model.tables(2) if not isinstance(table, Exponential))
@@ -258,7 +269,7 @@ def _solve(
     good = before(~finite | full) & valid
     residual = None
     if check:
-        again, _ = each(run, (keys[num_shifts:], rows))
+        again, _ = jax.lax.stop_gradient(each(run, (keys[num_shifts:], rows)))
         residual = jnp.where(jnp.all(good), _residual(rows, again), jnp.nan)
     result = outcome(
         (jnp.any(full), RESULTS.max_rank_reached),

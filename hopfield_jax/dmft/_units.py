@@ -29,7 +29,7 @@ class AbstractUnit(Checked):
 
 
 class Sign(AbstractUnit):
-    r"""Binary units without noise, $\phi(x) = \mathrm{sign}(x)$ (zero at zero). No gradient goes through them."""
+    r"""Binary units without noise, $\phi(x) = \mathrm{sign}(x)$ (zero at zero). Differentiable in `solve` (by `Lines`)."""
 
     odd = True
 
@@ -45,7 +45,7 @@ class Sign(AbstractUnit):
 class Glauber(AbstractUnit):
     r"""Binary units with thermal noise: $\phi = \pm 1$ with mean $\tanh\beta x$, all updated at once (`dt` = 1).
 
-    **Arguments:** `beta`, the inverse temperature > 0. No gradient goes through the random spins.
+    **Arguments:** `beta`, the inverse temperature > 0. Differentiable in `solve` (by `Lines`).
     """
 
     beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
@@ -119,5 +119,7 @@ def without_gradient(units: Units, tree: PyTree) -> PyTree:
         "Glauber": "a random spin jumps where its probability crosses a random number, which automatic "
         "differentiation does not see",
     }[type(units).__name__]
-    message = f"`units`: no gradient goes through {type(units).__name__} units: {why}. Take LogCosh(beta) or Erf(beta)."
+    message = (
+        f"`units`: no gradient goes through {type(units).__name__} units: {why}. Differentiate `solve` with `Lines()`."
+    )
     return nondifferentiable(tree, message)

@@ -108,7 +108,7 @@ def test_what_cannot_be_found_is_said():
         D.optimal_strength(theory, D.PlasticNetwork(load=0.1, units=hj.LogCosh(4.0)), CUE, key=KEY)
     with pytest.raises(Exception, match="no gradient goes through Sign units"):
         signs = D.PlasticNetwork(load=0.1, units=D.Sign(), kernel=D.LeakyHebbian(0.1, 5.0))
-        D.optimal_strength(theory, signs, CUE, key=KEY)
+        D.optimal_strength(network_run, signs, CUE, key=KEY)
 
 
 @pytest.mark.slow

@@ -329,7 +329,8 @@ def test_the_tolerance_is_what_may_be_dropped():
 
 def final_overlap(units, numbers):
     model = network(numbers["load"], units(numbers["beta"]), numbers["strength"], numbers["tau"])
-    return solve(model, D.SpinCue(numbers["cue"]), 5, num_samples=1024, num_shifts=2).overlap[-1]
+    how = {"num_samples": 1024, "num_shifts": 2, "derivative": D.Along()}
+    return solve(model, D.SpinCue(numbers["cue"]), 5, **how).overlap[-1]
 
 
 @pytest.mark.parametrize("units, beta, tolerance", [(hj.LogCosh, 4.0, 1e-3), (hj.HardTanh, 2.0, 1e-2)])
@@ -356,7 +357,8 @@ def test_derivatives_in_single_precision_are_those_in_double():
     and the slope of m_19 was .04 to -3 instead of -.015."""
 
     def slope(strength):
-        run = lambda s: solve(network(strength=s), 0.5, num_shifts=1, throw=False).overlap[-1]  # noqa: E731
+        how = {"num_shifts": 1, "throw": False, "derivative": D.Along()}
+        run = lambda s: solve(network(strength=s), 0.5, **how).overlap[-1]  # noqa: E731
         return jax.jvp(run, (strength,), (jnp.ones_like(strength),))[1]
 
     single = jax.jit(jax.vmap(slope))(jnp.array([0.25, 0.375, 0.75]))
@@ -367,7 +369,7 @@ def test_derivatives_in_single_precision_are_those_in_double():
 
 
 @pytest.mark.parametrize("units, name", [(lambda beta: D.Sign(), "Sign"), (D.Glauber, "Glauber")])
-def test_no_gradient_goes_through_jumps(units, name):
+def test_no_derivative_along_a_path_goes_through_jumps(units, name):
     numbers = {
         k: jnp.asarray(x) for k, x in {"load": 0.1, "beta": 4.0, "strength": 0.5, "tau": 5.0, "cue": 0.4}.items()
     }

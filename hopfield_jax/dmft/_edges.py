@@ -1,0 +1,288 @@
+r"""The tangent pass of `_lines`: automatic differentiation of the pass on edges between neighbouring paths.
+
+All values are those of the environment, the rows of the solution: `known(value, formula)`. Derivatives are averages over
+edges, each with the mass between its nodes. The environment's directions are orthonormal; on the edges their Gram matrix
+is $\Gamma$, which may be far from 1 for directions of small residual, and it does not move:
+
+    δ⟨q_k q_l⟩ = 0,   δL_t = δ⟨φ_t q⟩ Γ⁻¹,   δq_r = (δφ_t − Σ_k<r (δL_tk q_k + L_tk δq_k) − δp q_r)/p,  p = L_tr.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+import numpy as np
+from jax.scipy.special import ndtr
+
+from .._misc import inner, matmul
+from .._types import Array, Float, Int, PyTree, Scalar
+from ._causal import append, causal_scan, known
+from ._cue import AbstractCue, Strata
+from ._kernels import Exponential
+from ._network import AbstractPlasticModel
+from ._pass import Rows, forces
+
+
+class Nodes(NamedTuple):
+    """Paths at the nodes of lines, in order along each. In the space of all normals, those of the cue first, a node is
+    `across` + `along` y."""
+
+    y: Float[Array, "strata nodes lines"]
+    x: Float[Array, "times strata nodes lines"]
+    phi: Float[Array, "times strata nodes lines"]
+    directions: Float[Array, "rank strata nodes lines"]
+    along: Float[Array, " dims"]
+    across: Float[Array, "dims lines"]
+
+
+class _Edges(NamedTuple):
+    """`mass` of edges, 1 in each stratum, and where they are in the space of the normals of the noise; averages of qqᵀ over
+    the nodes of each stratum; the inverse of the triangular factor of $\\Gamma$; whether the outputs at first are the cue's; whether these are not edges but paths with random spins."""
+
+    mass: Float[Array, "strata edges lines"]
+    y: Float[Array, "strata edges lines"]
+    along: Float[Array, " normals"]
+    across: Float[Array, "normals lines"]
+    grams: Float[Array, "strata rank rank"]
+    inverse: Float[Array, "rank rank"]
+    clamped: bool
+    thermal: bool
+
+
+class _Constants(NamedTuple):
+    model: AbstractPlasticModel
+    exponential: tuple[Exponential, ...]
+    strata: Strata
+    edges: _Edges
+
+
+class _At(NamedTuple):
+    """What belongs to one time: fields, rows of the kernel's tables and of the environment, nodes, and averages over
+    the nodes of each stratum of φq and xφ − L(x)."""
+
+    along_pattern: Scalar
+    along_cue: Scalar
+    tables: tuple[Array, ...]
+    given: Rows
+    x: Float[Array, "strata nodes lines"]
+    phi: Float[Array, "strata nodes lines"]
+    outputs: Float[Array, "strata rank"]
+    energy: Float[Array, " strata"]
+
+
+class _State(NamedTuple):
+    """States; logarithms of the probability of spins; how many directions there are; memories."""
+
+    x: Float[Array, "strata edges lines"]
+    likelihood: Float[Array, "strata edges lines"]
+    rank: Int[Array, ""]
+    memories: tuple[Float[Array, "rank rank"], ...]
+    scheme: PyTree
+
+
+class _Histories(NamedTuple):
+    directions: Float[Array, "rank strata edges lines"]
+    outputs: Float[Array, "times rank"]
+
+
+def rows_on_edges(
+    model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, nodes: Nodes, *, extrapolate: bool
+) -> Rows:
+    """Rows with the values of the environment and the derivative of the edges; to extrapolate, those over two intervals
+    between nodes have the weight −1/3 beside 4/3 of the others."""
+    left, right = _ends(nodes.y)
+    long = -1 / 3 if extrapolate else 0.0
+    weight = np.where(np.arange(left.shape[1]) < nodes.y.shape[1] - 1, 1 - long, long).astype(left.dtype)
+    mass = weight[None, :, None] * (ndtr(right) - ndtr(left)) / left.shape[2]
+    # Averages of products over a stratum take the nodes, since a product of means is not the mean of a product.
+    of_node = jnp.zeros_like(nodes.y)
+    for end in _ends(np.arange(nodes.y.shape[1])[:, None]):
+        of_node = of_node.at[:, end[:, 0]].add(mass / 2)
+    return _rows(model, cue, rows, nodes, mass, (left + right) / 2, of_node, thermal=False)
+
+
+def rows_on_spins(model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, nodes: Nodes) -> Rows:
+    """The same for the paths of a solution with random spins, which are held fixed."""
+    mass = jnp.full_like(nodes.y, 1 / nodes.y.shape[2])
+    return _rows(model, cue, rows, nodes, mass, nodes.y, mass, thermal=True)
+
+
+def split_tables(model: AbstractPlasticModel, num_times: int) -> tuple[tuple[Exponential, ...], tuple[Array, ...]]:
+    """The tables of the kernel that are recursions, and the others."""
+    tables = model.tables(num_times)
+    exponential = tuple(table for table in tables if isinstance(table, Exponential))
+    return exponential, tuple(table for table in tables if not isinstance(table, Exponential))
+
+
+def still(tree: PyTree) -> PyTree:
+    """`tree`, closed to gradients."""
+    return jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, tree)
+
+
+def cue_at(cue: AbstractCue, units: Any, along: Array, across: Array, y: Float[Array, "strata n lines"]) -> Strata:
+    """States, outputs and directions of the cue at y, in its shape."""
+    z = across[: cue.dims, None, None] + along[: cue.dims, None, None, None] * y[None]
+
+    def one(z: Array, k: Array) -> Strata:
+        strata = cue.strata(units, z.reshape(len(z), y[0].size))
+        of_paths = lambda s: (s.state, s.output, s.direction)  # noqa: E731
+        return eqx.tree_at(of_paths, strata, replace_fn=lambda a: a[k].reshape(y.shape[1:]))
+
+    strata = jax.vmap(one, (1, 0))(z, jnp.arange(len(y)))
+    return eqx.tree_at(lambda s: (s.signs, s.weights), strata, replace_fn=lambda a: a[0])
+
+
+def _ends(nodes: Any) -> tuple[Any, Any]:
+    """Both ends of the edges (last axis but one) between neighbouring nodes, then of those over two intervals."""
+    pair = lambda first, second: jnp.concatenate([first, second], axis=-2)  # noqa: E731
+    return (
+        pair(nodes[..., :-1, :], nodes[..., :-2:2, :]),
+        pair(nodes[..., 1:, :], nodes[..., 2::2, :]),
+    )
+
+
+def _flat(x: Float[Array, "n strata edges lines"]) -> Float[Array, "n paths"]:
+    return x.reshape(len(x), -1)
+
+
+def _on_strata(v: Float[Array, " strata"]) -> Float[Array, "strata 1 1"]:
+    return v[:, None, None]
+
+
+def _rows(model, cue, rows: Rows, nodes: Nodes, mass: Array, y: Array, of_node: Array, thermal: bool) -> Rows:
+    """Sets up the scan over all times."""
+    (num_times, room), dims, dtype = rows.outputs.shape, cue.dims, mass.dtype
+    by_stratum = lambda x: jnp.moveaxis(x, 1, 0).reshape(x.shape[1], len(x), -1)  # noqa: E731
+    directions = jnp.swapaxes(by_stratum(nodes.directions), 1, 2)
+    outputs = jnp.swapaxes(matmul(by_stratum(nodes.phi * of_node[None]), directions), 0, 1)
+    grams = matmul(by_stratum(nodes.directions * of_node[None]), directions)
+    site = nodes.phi * nodes.x - still(model.units).elementwise(nodes.x)
+    energy = jnp.zeros(outputs.shape[:2], dtype) if thermal else jnp.sum(of_node[None] * site, axis=(2, 3))
+
+    strata = cue_at(cue, model.units, nodes.along, nodes.across, y)
+    gram = jnp.sum(_on_strata(still(strata.weights)) * grams, axis=0)
+    factor = jnp.linalg.cholesky(gram + jnp.diag(jnp.where(jnp.diagonal(gram) == 0, 1, 0).astype(dtype)))
+    inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(room, dtype=dtype), lower=True)
+    edges = _Edges(mass, y, nodes.along[dims:], nodes.across[dims:], grams, inverse, not dims, thermal)
+
+    exponential, dense = split_tables(model, num_times)
+    memories = tuple(jnp.zeros((room, room), dtype) for _ in exponential)
+    memory = model.scheme.start(strata.state)
+    state = _State(strata.state, jnp.zeros_like(mass), jnp.zeros((), int), memories, memory)
+    histories = _Histories(jnp.zeros((room, *mass.shape), dtype), jnp.zeros((num_times * bool(dense), room), dtype))
+    inputs = _At(*model.fields(num_times), dense, rows, nodes.x, nodes.phi, outputs, energy)
+    return causal_scan(_step, _Constants(model, exponential, strata, edges), state, inputs, histories)[1]
+
+
+def _step(
+    c: _Constants, t: Array, state: _State, at: _At, histories: _Histories, done: Rows | None
+) -> tuple[_State, _Histories, Rows]:
+    """The pass on edges: outputs, the rows that they make, the field that those make."""
+    model, strata, edges, given, rank = c.model, c.strata, c.edges, at.given, state.rank
+    index = jnp.arange(len(histories.directions))
+    x, phi, mean, wrong, likelihood = (_spins if edges.thermal else _secants)(c, t, state, at)
+    weights = strata.weights
+    density = edges.mass * (1 + state.likelihood)
+
+    moved = _on_strata(weights) * density * mean
+    overlap = known(given.overlap, matmul(strata.signs.T, jnp.sum(moved, axis=(1, 2))))
+    used = model.crosstalk((index < rank).astype(x.dtype), rank.astype(x.dtype)) != 0
+    answer = matmul(edges.across, jnp.sum(moved, axis=(0, 1))) + edges.along * jnp.sum(moved * edges.y)
+    answers = known(given.answers, jnp.where(used, answer, 0))
+
+    fixed = _on_strata(still(weights)) * density
+    outputs, direction = _observe(c, at, rank, histories.directions, phi, fixed * mean, fixed)
+    innovation = known(given.innovation, jnp.where(given.new, inner(outputs, (index == rank).astype(x.dtype)), 0))
+    directions = append(histories.directions, direction, rank, done)
+    rank += given.new.astype(rank.dtype)
+
+    driving = overlap, outputs, answers
+    on, memories, past = forces(model, c.exponential, t, state.memories, at.tables, driving, histories.outputs, done)
+    plain = jnp.where(index < rank, on.crosstalk + on.plastic, 0)
+    theta = at.along_pattern * _on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
+    field = _on_strata(matmul(strata.signs, on.signal)) + theta
+    field += matmul(on.noise, edges.across)[None, None] + inner(on.noise, edges.along) * edges.y
+    field += matmul(plain, _flat(directions)).reshape(x.shape)
+    new_x, memory = model.scheme.advance(t, x, field, state.scheme, model.dt)
+    new_x = known(jnp.zeros_like(x), new_x)  # the value is that of the nodes
+
+    energy = on.energy(model, overlap, outputs, answers) - jnp.sum(moved * theta) + jnp.sum(weights * at.energy)
+    if not edges.thermal:  # xφ − L(x), whose derivative by x is xφ'
+        energy += jnp.sum(fixed * (still(x) * phi - model.units.elementwise(still(x))))
+    wrong = jnp.sum(_on_strata(weights) * density * wrong)
+    rows = Rows(
+        overlap, outputs, innovation, given.relative, given.new, on.sources, answers, on.others, on.own, energy, wrong,
+        given.finite,
+    )  # fmt: skip
+    return _State(new_x, likelihood, rank, memories, memory), _Histories(directions, past), rows
+
+
+def _secants(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:
+    """Of edges x, φ and again φ, the mean output, and how much of it has the wrong sign. Means over both ends, with
+    secant slopes."""
+    (a, b), (low, high) = _ends(at.x), _ends(at.phi)
+    units, signs = c.model.units, c.strata.signs[:, :1, None]
+    middle, rise, run = (low + high) / 2, high - low, b - a
+    x = known((a + b) / 2, state.x)
+    _, local = jax.jvp(still(units).activation, (still(x),), (jnp.ones_like(x),))
+    # The local slope where the difference from it may be rounding.
+    same = jnp.abs(rise - local * run) <= 8 * jnp.finfo(x.dtype).eps * (1 + jnp.abs(middle))
+    slope = jnp.where(same, local, rise / jnp.where(same, 1, run))
+    own = (units.activation(a) + units.activation(b)) / 2  # moves with the parameters of the units
+    phi = known(middle, slope * x + own)
+    if c.edges.clamped:
+        phi = jnp.where(t == 0, middle, phi)
+    wrong = lambda phi: 0.5 * (1 - jnp.sign(signs * phi))  # noqa: E731
+    per_rise = jnp.where(rise == 0, 0, (wrong(high) - wrong(low)) / jnp.where(rise == 0, 1, rise))
+    return x, phi, phi, known((wrong(low) + wrong(high)) / 2, per_rise * phi), state.likelihood
+
+
+def _spins(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:
+    r"""Of paths x, the spin, its mean, the probability of the wrong one, and $\ln p$ of all spins up to now, which is
+    zero in value. Its mean is zero as well, and taken off in each stratum."""
+    units, strata, x = c.model.units, c.strata, known(at.x, state.x)
+    mean = jnp.where(t == 0, strata.output, units.activation(x))
+    phi = jnp.where(t == 0, strata.output, at.phi)
+    wrong = 0.5 * (1 - strata.signs[:, :1, None] * mean)
+    gained = jnp.where(t == 0, 0, jax.nn.log_sigmoid(2 * units.beta * x * at.phi))
+    likelihood = state.likelihood + gained - jnp.mean(gained, axis=2, keepdims=True)
+    return x, phi, mean, wrong, known(jnp.zeros_like(x), likelihood)
+
+
+def _observe(
+    c: _Constants, at: _At, rank: Array, directions: Array, phi: Array, moved: Array, fixed: Array
+) -> tuple[Array, Array]:
+    r"""The row $L_t$, and the new direction, if there is one. `moved`: mean outputs times their mass `fixed`.
+
+    With $\delta q^0 = (\delta\phi_t - \sum_k L_{tk}\delta q_k)/p$ the direction moves by $\delta q^0 - \sum_{k\le
+    r}c_kq_k$, where $c = (\langle\delta q^0q\rangle + \langle q_r\delta q\rangle)\Gamma^{-1}$, and $\delta L_t = pc$.
+    """
+    given, weights, edges, index = at.given, c.strata.weights, c.edges, jnp.arange(len(directions))
+    earlier = jnp.where(index < rank, given.outputs, 0)
+    here = (index == rank).astype(phi.dtype)
+
+    def solved(averages: Array, there: Array) -> Array:
+        """`averages`, of which only the derivative is used, times the inverse of the leading block of Γ."""
+        seen = jnp.where(there, matmul(edges.inverse, jnp.where(there, averages, 0)), 0)
+        return known(jnp.zeros_like(seen), matmul(seen, edges.inverse))
+
+    def grown() -> tuple[Array, Array]:
+        before = matmul(earlier, _flat(directions)).reshape(phi.shape)
+        rest = (phi - before) / given.innovation
+        mean = (moved - fixed * before) / given.innovation
+        by_stratum = jnp.sum(
+            jax.lax.dynamic_index_in_dim(edges.grams, rank, 1, keepdims=False) * weights[:, None], axis=0
+        )
+        averages = matmul(_flat(directions), mean.reshape(-1)) * (1 - here) + jnp.sum(fixed * rest**2) / 2 * here
+        shift = solved(averages + by_stratum * (1 - here / 2), index <= rank)
+        taken = matmul(shift * (1 - here), _flat(still(directions))).reshape(phi.shape)
+        return given.innovation * shift, rest - taken - inner(shift, here) * still(rest)
+
+    def same() -> tuple[Array, Array]:
+        averages = matmul(_flat(directions), moved.reshape(-1)) + matmul(weights, at.outputs)
+        return solved(averages, index < rank), jnp.zeros_like(phi)
+
+    shift, direction = jax.lax.cond(given.new, grown, same)
+    return known(given.outputs, shift), direction
