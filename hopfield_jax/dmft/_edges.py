@@ -1,8 +1,8 @@
 r"""The tangent pass of `_lines`: automatic differentiation of the pass on edges between neighbouring paths.
 
-All values are those of the environment, the rows of the solution: `known(value, formula)`. Derivatives are averages over
-edges, each with the mass between its nodes. The environment's directions are orthonormal; on the edges their Gram matrix
-is $\Gamma$, which may be far from 1 for directions of small residual, and it does not move:
+All values are those of the environment, the rows of the solution: `known(value, formula)`. Derivatives are averages
+over edges, each with the mass between its nodes. The environment's directions are orthonormal; on the edges their Gram
+matrix is $\Gamma$, which may be far from 1 for directions of small residual, and it does not move:
 
     δ⟨q_k q_l⟩ = 0,   δL_t = δ⟨φ_t q⟩ Γ⁻¹,   δq_r = (δφ_t − Σ_k<r (δL_tk q_k + L_tk δq_k) − δp q_r)/p,  p = L_tr.
 """
@@ -38,8 +38,9 @@ class Nodes(NamedTuple):
 
 
 class _Edges(NamedTuple):
-    """`mass` of edges, 1 in each stratum, and where they are in the space of the normals of the noise; averages of qqᵀ over
-    the nodes of each stratum; the inverse of the triangular factor of $\\Gamma$; whether the outputs at first are the cue's; whether these are not edges but paths with random spins."""
+    """Edges, or paths with random spins (`thermal`): the mass of each, 1 in a stratum; where they are in the space of
+    the noise's normals; averages of qqᵀ over the nodes of each stratum, and the inverse of the triangular factor of
+    all; whether the outputs at first are those of the cue."""
 
     mass: Float[Array, "strata edges lines"]
     y: Float[Array, "strata edges lines"]
@@ -172,7 +173,8 @@ def _rows(model, cue, rows: Rows, nodes: Nodes, mass: Array, y: Array, of_node: 
     memory = model.scheme.start(strata.state)
     state = _State(strata.state, jnp.zeros_like(mass), jnp.zeros((), int), memories, memory)
     histories = _Histories(jnp.zeros((room, *mass.shape), dtype), jnp.zeros((num_times * bool(dense), room), dtype))
-    inputs = _At(*model.fields(num_times), dense, rows, nodes.x, nodes.phi, outputs, energy)
+    a, b = model.fields(num_times)
+    inputs = _At(a, b, dense, rows, nodes.x, nodes.phi, outputs, energy)
     return causal_scan(_step, _Constants(model, exponential, strata, edges), state, inputs, histories)[1]
 
 
@@ -242,7 +244,8 @@ def _secants(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Ar
 def _spins(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:
     r"""Of paths x, the spin, its mean, the probability of the wrong one, and $\ln p$ of all spins up to now, which is
     zero in value. Its mean is zero as well, and taken off in each stratum."""
-    units, strata, x = c.model.units, c.strata, known(at.x, state.x)
+    units: Any = c.model.units
+    strata, x = c.strata, known(at.x, state.x)
     mean = jnp.where(t == 0, strata.output, units.activation(x))
     phi = jnp.where(t == 0, strata.output, at.phi)
     wrong = 0.5 * (1 - strata.signs[:, :1, None] * mean)

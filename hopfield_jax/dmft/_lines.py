@@ -1,17 +1,17 @@
 r"""Derivatives of a mean-field solution that are right where paths jump: which paths take part.
 
-Strong plasticity gives a site several states, and binary units always have two. The state that a path ends in jumps with
-every parameter, so that a derivative along each path misses the paths that cross the border between states. Neighbouring
-paths on lines see it:
+Strong plasticity gives a site several states, and binary units always have two. The state in which a path ends jumps
+with every parameter, so that a derivative along each path misses the paths that cross the border between states.
+Neighbouring paths on lines see it:
 
     environment  the rows m, L, b of the solution drive all paths and are held fixed
     lines        z = z' + e y, where e moves the last state most; the nodes y are a grid, refined where outputs differ
     edges        join neighbouring nodes: means of x, φ, z, and the secant slope σ_t = Δφ_t/Δx_t
     tangent      δφ_t = σ_t δx_t, averaged over the edges, gives δm, δC, δb, and these move the edges (`_edges`)
 
-The ratio δx/Δx of an edge is a weighted mean of the ratios along it. So it has no heavy tail, and an edge that straddles
-a border carries the flux across it. Edges twice as long, with weight −1/3 beside 4/3 of the others, cancel the error of
-second order in the length (Richardson).
+The ratio δx/Δx of an edge is a weighted mean of the ratios along it. So it has no heavy tail, and an edge that
+straddles a border carries the flux across it. Edges twice as long, with weight −1/3 beside 4/3 of the others, cancel
+the error of second order in the length (Richardson).
 
 The random spins of `Glauber` units are held fixed instead, and weighted by the derivative of their probability.
 """
@@ -26,7 +26,7 @@ import jax.random as jr
 
 from .._checks import at_least, fail
 from .._misc import matmul, nondifferentiable
-from .._types import Array, Float, PRNGKey, Scalar
+from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
 from ._edges import Nodes, cue_at, rows_on_edges, rows_on_spins, split_tables, still
 from ._network import AbstractPlasticModel
@@ -68,35 +68,41 @@ class Lines(eqx.Module):
     def __check_init__(self):
         if self.num_lines is not None:
             at_least("Lines.num_lines", self.num_lines, 2)
-            if self.num_lines & (self.num_lines - 1):
+            if int(self.num_lines) & (int(self.num_lines) - 1):
                 fail("Lines.num_lines", "a power of two", self.num_lines)
         at_least("Lines.num_nodes", self.num_nodes, 3)
         at_least("Lines.num_halvings", self.num_halvings, 0)
 
     def lines_for(self, num_samples: int) -> int:
         """The number of lines beside so many paths."""
-        return max(16, num_samples // 32) if self.num_lines is None else self.num_lines
+        return max(16, num_samples // 32) if self.num_lines is None else int(self.num_lines)
 
     def numbers(self, strata: int, room: int, times: int, num_samples: int) -> int:
         """How many numbers one derivative keeps: states, outputs and directions of the nodes, and the directions of the
         edges with their tangents."""
-        nodes = 2 * (self.num_nodes + self.num_halvings) - 1
+        nodes = 2 * int(self.num_nodes + self.num_halvings) - 1
         edges = nodes - 1 + self.extrapolate * (nodes // 2)
         return self.lines_for(num_samples) * strata * ((2 * times + room) * nodes + (3 * room + 8) * edges)
+
+
+ALONG, LINES = Along(), Lines()
 
 
 @eqx.filter_custom_jvp
 def run_pass_by_lines(model_and_cue, *, tolerance, key, lines: Lines, **sizes):
     """`run_pass`, whose rows have the derivative by `lines`. That is traced only if a derivative is asked for."""
-    return run_pass(*model_and_cue, tolerance, key=key, **sizes)
+    model, cue = model_and_cue
+    return run_pass(model, cue, tolerance, key=key, **sizes)
 
 
 @run_pass_by_lines.def_jvp
 def _(primals, tangents, *, tolerance, key, lines, **sizes):
-    (pair,), (moves,) = primals, tangents
-    rows, orthogonality = run_pass(*pair, tolerance, key=key, **sizes)
-    pair = nondifferentiable(pair, "`derivative`: Lines() gives first derivatives only. Take Along() for second ones.")
-    moved = rows_by_lines(*pair, still(rows), lines, key, sizes["num_samples"])
+    ((model, cue),), (moves,) = primals, tangents
+    rows, orthogonality = run_pass(model, cue, tolerance, key=key, **sizes)
+    pair = nondifferentiable(
+        (model, cue), "`derivative`: Lines() gives first derivatives only. Take Along() for second ones."
+    )
+    moved = rows_by_lines(pair[0], pair[1], still(rows), lines, key, sizes["num_samples"])
     return (rows, orthogonality), (eqx.filter_jvp(moved, (pair,), (moves,))[1], jnp.zeros_like(orthogonality))
 
 
@@ -104,9 +110,9 @@ def rows_by_lines(model, cue, rows: Rows, lines: Lines, key: PRNGKey, num_sample
     """A function of (model, cue) with the values `rows` and the derivative by lines."""
     if isinstance(model.units, Glauber):
         nodes = thermal_nodes(model, cue, rows, key, num_samples)
-        return lambda pair: rows_on_spins(*pair, rows, nodes)
+        return lambda pair: rows_on_spins(pair[0], pair[1], rows, nodes)
     nodes = line_nodes(model, cue, rows, lines, jr.fold_in(key, 1), lines.lines_for(num_samples))
-    return lambda pair: rows_on_edges(*pair, rows, nodes, extrapolate=lines.extrapolate)
+    return lambda pair: rows_on_edges(pair[0], pair[1], rows, nodes, extrapolate=lines.extrapolate)
 
 
 def line_nodes(
@@ -120,10 +126,11 @@ def line_nodes(
     offset, across = points[-1], normals(points[:-1])
     across = matmul(others, across - jnp.mean(across, axis=1, keepdims=True))
     walk = functools.partial(_walk, model, cue, drive, along, across)
-    width = 2 * _SPAN / (lines.num_nodes - 1)
-    grid = (jnp.arange(lines.num_nodes).astype(offset.dtype)[:, None] - 0.5 + offset[None]) * width - _SPAN
+    count = int(lines.num_nodes)
+    width = 2 * _SPAN / (count - 1)
+    grid = (jnp.arange(count).astype(offset.dtype)[:, None] - 0.5 + offset[None]) * width - _SPAN
     y = jnp.broadcast_to(grid[None], (cue.num_strata(model.units), *grid.shape))
-    y = _refine(walk, y, lines.num_halvings)
+    y = _refine(walk, y, int(lines.num_halvings))
     middles = jnp.pad((y[:, 1:] + y[:, :-1]) / 2, ((0, 0), (0, 1), (0, 0)))
     y = jnp.stack([y, middles], axis=2).reshape(len(y), -1, num_lines)[:, :-1]
     return Nodes(y, *walk(y), along, across)

@@ -265,8 +265,8 @@ def _answers(c: _Constants, mean: Array, rank: Array, room: int) -> Array:
 
 
 class Forces(NamedTuple):
-    """What acts on every site at one time: along the patterns, on the normals (`sources` $u_t$, and with the answers that
-    propagate `noise`), on the directions (`crosstalk` = `others` + own output times `own`, and `plastic`)."""
+    """What acts on every site at one time: along the patterns, on the normals (`sources` $u_t$; `noise`, with the
+    answers that propagate), on the directions (`crosstalk`, `others` + own output times `own`, and `plastic`)."""
 
     signal: Float[Array, " condensed"]
     sources: Float[Array, " normals"]

@@ -13,7 +13,7 @@ import jax.tree_util as jtu
 from .._checks import as_real, at_least, fail, key_fits, kind
 from .._results import RESULTS, card, describe_result, is_okay, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree
-from ._lines import Along, Lines
+from ._lines import LINES, Along, Lines
 from ._order import OrderParameters, mean_and_error
 from ._solve import solve
 
@@ -63,7 +63,7 @@ def slopes(
     key: PRNGKey,
     num_shifts: int = 4,
     measure: Callable[[OrderParameters], Array] = final_overlap_of,
-    derivative: Along | Lines = Lines(),
+    derivative: Along | Lines = LINES,
     throw: bool = True,
     **options: Any,
 ) -> Slopes:

@@ -15,7 +15,7 @@ from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
 from ._cue import AbstractCue
 from ._kernels import Exponential
-from ._lines import Along, Lines, run_pass_by_lines
+from ._lines import ALONG, LINES, Along, Lines, run_pass_by_lines
 from ._network import AbstractPlasticModel
 from ._order import Factors, OrderParameters, mean_and_error, setting
 from ._pass import Rows, num_dimensions, run_pass
@@ -34,7 +34,7 @@ def solve(
     num_shifts: int = 4,
     tolerance: ScalarLike = 1e-3,
     max_rank: int | None = None,
-    derivative: Along | Lines = Lines(),
+    derivative: Along | Lines = LINES,
     check: bool = False,
     max_bytes: float = 24 * 2.0**30,
     mesh: Mesh | None = None,
@@ -109,7 +109,7 @@ def solve(
         fail("tolerance", "a number between 0 and 1", f"{float(tolerance):g}")
     now = jnp.zeros(())  # a tracer under `jax.jit`, even if no argument is traced
     known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key, now))))
-    sizes = {"num_steps": int(num_steps), "num_samples": int(num_samples), "num_shifts": int(num_shifts)}
+    sizes: Any = {"num_steps": int(num_steps), "num_samples": int(num_samples), "num_shifts": int(num_shifts)}
     rooms = _rooms(model, num_steps, known) if max_rank is None else [int(max_rank)]
     needed = lambda: memory_needed(model, cue, **sizes, max_rank=rooms[0], mesh=mesh)  # noqa: E731
     hint = " (fewer num_samples or num_shifts, a lower max_rank, or a larger max_bytes)"
@@ -209,7 +209,7 @@ def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
 
 
 def prepared(
-    model: AbstractPlasticModel, cue: AbstractCue, derivative: Along | Lines = Along()
+    model: AbstractPlasticModel, cue: AbstractCue, derivative: Along | Lines = ALONG
 ) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
     """Casts model and cue to the default float type, blocks undefined gradients, and returns whether all is valid."""
     dtype = default_float()
@@ -253,11 +253,11 @@ def _solve(
     keys = jr.split(key, (1 + check) * num_shifts)
 
     def run(arguments: Any) -> tuple[Rows, Array]:
-        key, *given = arguments
-        if given or isinstance(derivative, Along):
-            return run_pass(model, cue, tolerance, *given, key=key, **sizes)
+        if len(arguments) > 1 or isinstance(derivative, Along):
+            given = arguments[1] if len(arguments) > 1 else None
+            return run_pass(model, cue, tolerance, given, key=arguments[0], **sizes)
         fixed = jax.lax.stop_gradient(tolerance)
-        return run_pass_by_lines((model, cue), tolerance=fixed, key=key, lines=derivative, **sizes)
+        return run_pass_by_lines((model, cue), tolerance=fixed, key=arguments[0], lines=derivative, **sizes)
 
     each = (lambda f, x: jax.vmap(f)(x)) if _at_once(num_shifts) > 1 else jax.lax.map
     if 1 == _at_once(num_shifts) < num_shifts:  # so that reverse mode keeps the states of one randomisation at a time

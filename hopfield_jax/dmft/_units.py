@@ -29,7 +29,7 @@ class AbstractUnit(Checked):
 
 
 class Sign(AbstractUnit):
-    r"""Binary units without noise, $\phi(x) = \mathrm{sign}(x)$ (zero at zero). Differentiable in `solve` (by `Lines`)."""
+    r"""Binary units without noise, $\phi(x) = \mathrm{sign}(x)$ (zero at zero). `solve` differentiates them."""
 
     odd = True
 
@@ -45,7 +45,7 @@ class Sign(AbstractUnit):
 class Glauber(AbstractUnit):
     r"""Binary units with thermal noise: $\phi = \pm 1$ with mean $\tanh\beta x$, all updated at once (`dt` = 1).
 
-    **Arguments:** `beta`, the inverse temperature > 0. Differentiable in `solve` (by `Lines`).
+    **Arguments:** `beta`, the inverse temperature > 0. `solve` differentiates them.
     """
 
     beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))

@@ -28,7 +28,7 @@ def derivatives(build, name, steps, derivative, num_keys=4, num_samples=4096, **
     """By one parameter: of the overlap at these steps, the mean over keys and its standard error."""
 
     def value(x, key):
-        how = {"num_steps": max(steps), "num_samples": num_samples, "num_shifts": 1, "throw": False}
+        how: Any = {"num_steps": max(steps), "num_samples": num_samples, "num_shifts": 1, "throw": False}
         out = D.solve(*build(BASE | at | {name: x}), key=key, derivative=derivative, **how)
         return out.overlap.reshape(max(steps) + 1, -1)[jnp.array(steps), 0]
 
@@ -96,7 +96,9 @@ def network(p, **kwargs):
 # odd; dense memory; unlearning.
 SETTINGS = {
     "fields": lambda p: (
-        network(p, pattern_field=0.05, cue_field=0.1, dt=0.4, self_coupling=True, coupling=1.1, scheme=D.AdamsBashforth()),
+        network(
+            p, pattern_field=0.05, cue_field=0.1, dt=0.4, self_coupling=True, coupling=1.1, scheme=D.AdamsBashforth()
+        ),
         D.SpinCue(p["cue"]),
     ),
     "patterns": lambda p: (network(p), D.SpinCue(jnp.stack([p["cue"], jnp.asarray(-0.3)]))),
@@ -129,7 +131,7 @@ def test_where_no_path_jumps_both_rules_agree(name):
     @functools.partial(jax.jit, static_argnums=1)
     def both(key, derivative):
         def value(p):
-            how = {"num_steps": 4, "num_samples": 2048, "num_shifts": 1, "throw": False, "derivative": derivative}
+            how: Any = {"num_steps": 4, "num_samples": 2048, "num_shifts": 1, "throw": False, "derivative": derivative}
             out = D.solve(*SETTINGS[name](p), key=key, **how)
             return jnp.stack([out.overlap.reshape(5, -1)[-1, 0], out.cue_overlap[-1], jnp.nan_to_num(out.energy[-1])])
 
@@ -150,7 +152,7 @@ def test_forward_and_reverse_mode_agree_and_map():
 
     def last(table, key=KEY):
         model = D.PlasticNetwork(0.1, hj.LogCosh(4.0), D.TableKernel(table))
-        how = {"num_steps": times - 1, "num_samples": 512, "num_shifts": 2}
+        how: Any = {"num_steps": times - 1, "num_samples": 512, "num_shifts": 2}
         return D.solve(model, D.SpinCue(0.5), key=key, throw=False, **how).overlap[-1]
 
     with enable_x64():
@@ -158,14 +160,16 @@ def test_forward_and_reverse_mode_agree_and_map():
         direction = jnp.tril(jr.normal(KEY, base.shape), -1)
         reverse = jax.jit(jax.grad(last))(base)
         forward = jax.jit(jax.vmap(lambda t: jax.jvp(last, (t,), (direction,))[1]))(jnp.stack([base, 2 * base]))
-        np.testing.assert_allclose(jnp.sum(reverse * direction), forward[0], rtol=1e-8)
-    assert np.all(np.asarray(reverse)[np.triu_indices(times)] == 0) and abs(forward[1] / forward[0] - 1) > 0.01
+    reverse, forward, direction = map(np.asarray, (reverse, forward, direction))
+    np.testing.assert_allclose(np.sum(reverse * direction), forward[0], rtol=1e-8)
+    assert np.all(reverse[np.triu_indices(times)] == 0) and abs(forward[1] / forward[0] - 1) > 0.01
 
 
 def test_slopes_say_their_error_and_bias():
     build = lambda p: plain(BASE | p, D.Sign())  # noqa: E731
     found = D.slopes(build, {"strength": 1.0}, key=KEY, num_steps=5, num_samples=4096)
-    slope, error, bias = (tree["strength"] for tree in (found.slope, found.slope_error, found.bias))
+    trees: Any = found.slope, found.slope_error, found.bias
+    slope, error, bias = (tree["strength"] for tree in trees)
     assert found.result == hj.RESULTS.successful and 0 < error < 3e-3 and 0 < abs(bias) < 3e-3
     assert abs(slope + 0.0088) < 3 * math.hypot(3e-4, 2 * error)  # as above
     assert "strength" in str(found) and "bias below" in str(found)
@@ -173,7 +177,7 @@ def test_slopes_say_their_error_and_bias():
 
 def test_what_has_no_derivative_is_refused_by_name():
     def last(strength, derivative):
-        how = {"num_steps": 3, "num_samples": 64, "num_shifts": 1, "throw": False}
+        how: Any = {"num_steps": 3, "num_samples": 64, "num_shifts": 1, "throw": False}
         return D.solve(*plain(BASE | {"strength": strength}), key=KEY, derivative=derivative, **how).overlap[-1]
 
     with pytest.raises(Exception, match="Lines.* gives first derivatives only"):

@@ -73,7 +73,7 @@ def test_plasticity_moves_the_boundaries():
 
 def test_boundaries_move_with_the_strength_as_their_gradients_say(x64):
     def short(model, cue):
-        how = {"num_samples": 1024, "num_shifts": 1, "derivative": D.Along()}  # that of the sample, exactly
+        how: Any = {"num_samples": 1024, "num_shifts": 1, "derivative": D.Along()}  # that of the sample, exactly
         return D.solve(model, cue, num_steps=8, key=KEY, throw=False, **how)
 
     def load(strength):

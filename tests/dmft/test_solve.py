@@ -329,7 +329,7 @@ def test_the_tolerance_is_what_may_be_dropped():
 
 def final_overlap(units, numbers):
     model = network(numbers["load"], units(numbers["beta"]), numbers["strength"], numbers["tau"])
-    how = {"num_samples": 1024, "num_shifts": 2, "derivative": D.Along()}
+    how: Any = {"num_samples": 1024, "num_shifts": 2, "derivative": D.Along()}
     return solve(model, D.SpinCue(numbers["cue"]), 5, **how).overlap[-1]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -784,6 +785,30 @@ def mean_field() -> list[Recipe]:
                 throw=False,
             ),
             check=overlap,
+        ),
+        Recipe(dmft.Along, {}),
+        Recipe(
+            dmft.Lines,
+            dict(
+                num_lines=Whole(16, 2, valid=lambda n: n & (n - 1) == 0, none=True),
+                num_nodes=Whole(5, 3),
+                num_halvings=Whole(1, 0),
+                extrapolate=True,
+            ),
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.slopes,
+            dict(
+                build=lambda p: (eqx.tree_at(lambda m: m.load, model, p["load"]), cue),
+                parameters={"load": 0.1},
+                key=Key(),
+                num_shifts=Whole(2, 2, 3),
+                throw=False,
+                num_steps=2,
+                num_samples=64,
+            ),
+            traced=False,
         ),
         Recipe(
             dmft.memory_needed,
