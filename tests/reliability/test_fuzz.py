@@ -29,7 +29,7 @@ EXEMPT = {
     "associative": "LearningConditions LearningRun MemorySpectrum Retrieval RetrievalScore",
     "sequential": "CriticalGain FixedPoints GainScan SaliencyRun SequenceRun SwitchDelay TunedDwellTimes TunedGain "
     "Ending Regime",
-    "dmft": "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Sign",
+    "dmft": "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Sign Slopes",
     "theory": "CovarianceState OverlapDynamics PhaseDiagram PhaseLines ReplicaState StationaryState Diluted Hebbian "
     "Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # and objects without arguments
     "classical": "FiniteSizeFit Retrieval RetrievalTransition Synchronous",
