@@ -50,11 +50,12 @@ def fits(argument: str, what: str, needed: int | float, limit: float) -> None:
 
 
 class AbstractCommand(abc.ABC):
-    """A command. Subclasses are dataclasses; their docstring, below the line in `_main.COMMANDS`, is the help text.
+    """A command that computes something. Subclasses are frozen dataclasses; their docstring is the help text below the
+    line in `_main.COMMANDS`.
 
-    A field is an option of the same name with `-` for `_` (an argument, if it is annotated as one); a tuple is an
-    option that may be repeated. Whatever is wrong raises `ValueError` at construction, in the name of the field or of
-    the library's argument; both are shown as the option.
+    A field is an option of the same name with `-` for `_`, or a positional argument if it is annotated as one; a tuple
+    is an option that may be repeated. `__post_init__` raises `ValueError` for what is wrong. Its message names the
+    field or an argument of the library, and is shown with the name of the option.
     """
 
     output: Path
@@ -146,7 +147,8 @@ def name_of(command: type) -> str:
 
 
 def as_function(command: Any) -> Callable[..., None]:
-    """The command as a function of its options, for Typer: its own ones before those that it shares with others."""
+    """A dataclass with a method `run(echo)` as a function of its options, for Typer: its own ones come before those
+    that it shares with other commands."""
     hints = typing.get_type_hints(command, include_extras=True)
     order = list(dict.fromkeys(name for kind in command.__mro__ for name in inspect.get_annotations(kind)))
     last = ("seed", "output")

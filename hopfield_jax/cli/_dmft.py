@@ -201,9 +201,8 @@ class Dmft(AbstractPlastic):
                     | {field: getattr(order, field) for field in per_step}
                     for name, order in found.results.items()
                 },
-                "agreement": compared
-                and {field.name: getattr(compared, field.name) for field in dataclasses.fields(compared)},
-                "closed_theory": found.closed and found.closed.as_dict(),
+                "agreement": None if compared is None else vars(compared),
+                "closed_theory": None if found.closed is None else found.closed.as_dict(),
                 "seconds": found.seconds,
             },
         )

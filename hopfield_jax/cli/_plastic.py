@@ -41,6 +41,8 @@ NumSamples = Annotated[int, typer.Option(help="Paths of each randomisation of th
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractPlastic(AbstractCommand):
+    """A network whose synapses learn while it retrieves, and its cue."""
+
     cue_overlap: CueOverlap = 0.5
     units: Units = "logcosh"
     beta: Annotated[float, typer.Option(help="Slope or inverse temperature β; sign has none.")] = 4.0

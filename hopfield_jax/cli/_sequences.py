@@ -49,6 +49,8 @@ _default = functools.partial(default_of, InputDrivenNetwork)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractNetwork(AbstractCommand):
+    """A network of sequences, whatever its memories are."""
+
     num_neurons: Annotated[int, typer.Option("--num-neurons", "-n", help="Neurons N, a power of two.", min=2)] = 64
     input_coupling: InputCoupling = _default("input_coupling")
     units: Annotated[
@@ -98,7 +100,7 @@ class AbstractSequence(AbstractNetwork):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractRun(AbstractSequence):
-    """Its sequences from the first memory on, at one gain or at several."""
+    """Sequences of a network from its first memory on, at one gain or at several."""
 
     transitions: Annotated[
         Order, typer.Option(help="cycle: the first follows the last; chain: the last leads nowhere.")

@@ -48,6 +48,8 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractSweep(AbstractCommand):
+    """A model at every point of a grid. The points are methods of the request, which workers receive as it is."""
+
     store: Annotated[
         Path | None, typer.Option(help="Folder of the store. Default: one inside --output.", parser=local_path)
     ] = None

@@ -17,6 +17,8 @@ from ._sweep import AbstractSweep
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractCycles(AbstractNetwork, AbstractSweep):
+    """Cycles of memories at many gains."""
+
     lower: Lower
     upper: Upper
     num_gains: NumGains
