@@ -133,7 +133,7 @@ def sequences(quick):
 
 def statics(quick):
     """Critical loads in the default float type against closed forms or float64."""
-    exact = {"sign (closed form)": (D.Sign(), 0.1379055665), "tanh, β = 4": (hj.LogCosh(4.0), 0.1185389)}
+    exact = {"sign (closed form)": (hj.Sign(), 0.1379055665), "tanh, β = 4": (hj.LogCosh(4.0), 0.1185389)}
     rows = []
     for name, (units, value) in exact.items():
         found = float(hj.theory.critical_load(units).load)

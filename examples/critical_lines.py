@@ -48,7 +48,7 @@ def report(name, points, values, slopes):
 # %%
 temperatures = jnp.linspace(0.04, 0.8, num_points)
 lines = {}
-for name, units in {"spins in a heat bath": T.Thermal, "tanh units": hj.LogCosh}.items():
+for name, units in {"spins in a heat bath": hj.Glauber, "tanh units": hj.LogCosh}.items():
 
     def load(t, units=units):
         state = T.critical_load(units(1 / t), throw=False)

@@ -16,20 +16,6 @@ from ._dynamics import Layer as Layer
 from ._follow import Branch as Branch
 from ._follow import Folds as Folds
 from ._follow import follow as follow
-from ._generating import AbstractGeneratingFunction as AbstractGeneratingFunction
-from ._generating import AbstractSeparable as AbstractSeparable
-from ._generating import Erf as Erf
-from ._generating import Exponential as Exponential
-from ._generating import HardTanh as HardTanh
-from ._generating import LayerNorm as LayerNorm
-from ._generating import LogCosh as LogCosh
-from ._generating import LogSumExp as LogSumExp
-from ._generating import MemoryQuadratic as MemoryQuadratic
-from ._generating import Power as Power
-from ._generating import Quadratic as Quadratic
-from ._generating import RectifiedPower as RectifiedPower
-from ._generating import Softplus as Softplus
-from ._generating import Spherical as Spherical
 from ._integrate import Event as Event
 from ._integrate import Noise as Noise
 from ._integrate import integrate as integrate
@@ -66,6 +52,24 @@ from ._tune import Tuning as Tuning
 from ._tune import forward_value_and_grad as forward_value_and_grad
 from ._tune import tune as tune
 from ._types import Parameter as Parameter
+from ._units import AbstractElementwise as AbstractElementwise
+from ._units import AbstractGeneratingFunction as AbstractGeneratingFunction
+from ._units import AbstractSeparable as AbstractSeparable
+from ._units import Elementwise as Elementwise
+from ._units import Erf as Erf
+from ._units import Exponential as Exponential
+from ._units import Glauber as Glauber
+from ._units import HardTanh as HardTanh
+from ._units import LayerNorm as LayerNorm
+from ._units import LogCosh as LogCosh
+from ._units import LogSumExp as LogSumExp
+from ._units import MemoryQuadratic as MemoryQuadratic
+from ._units import Power as Power
+from ._units import Quadratic as Quadratic
+from ._units import RectifiedPower as RectifiedPower
+from ._units import Sign as Sign
+from ._units import Softplus as Softplus
+from ._units import Spherical as Spherical
 
 try:
     __version__ = version("hopfield-jax")

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from ._checks import Checked, domain, fail, kind
-from ._generating import AbstractGeneratingFunction
+from ._checks import Checked, domain, fail
 from ._misc import inner
 from ._types import Array, Float, Parameter, PyTree, Scalar, State
+from ._units import AbstractGeneratingFunction, generating_fits
 
 
 class AbstractDynamics(Checked):
@@ -37,8 +37,7 @@ class Layer(Checked):
     input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1, 2)), default=0.0)
 
     def __check_init__(self):
-        if not isinstance(self.units, AbstractGeneratingFunction):
-            fail("Layer.units", "a generating function", kind(self.units))
+        generating_fits("Layer.units", self.units)
 
     def drive(self, x: Array) -> Array:
         """The input, in the shape of the state `x`."""

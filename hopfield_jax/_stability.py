@@ -12,7 +12,6 @@ from jax.flatten_util import ravel_pytree
 
 from ._checks import Rules, all_finite, at_least, fail, key_fits, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from ._generating import AbstractSeparable
 from ._integrate import as_args, as_problem
 from ._misc import default_float, inner, matmul, nan_unless, widened
 from ._results import RESULTS, card, describe_result, outcome, raise_unless_okay
@@ -171,7 +170,7 @@ def _curvature_root(model: AbstractEnergyDynamics, y: State):
     roots, rates, slopes, convex = [], [], [], jnp.array(True)
     for layer, x in zip(layers, states, strict=True):
         rates.append(jnp.full(x.size, 1 / layer.tau, x.dtype))
-        if isinstance(layer.units, AbstractSeparable):
+        if layer.units.separable:
             slope = layer.units.curvature(x, jnp.ones_like(x)).reshape(-1)
             convex &= jnp.all(slope >= 0)
             roots.append(_sqrt(slope))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # A module imports from lower floors, and on its own floor from its own folder or from names further left.
 FLOORS = (
     ("_types", "_misc", "_progress", "_checks", "_results"),
-    ("_generating", "_patterns", "_couplings", "_dynamics"),
+    ("_units", "_patterns", "_couplings", "_dynamics"),
     ("_integrate", "_steady_state", "_stability", "_roots", "_threshold", "_follow", "_tune", "sweep"),
     ("theory",),
     ("associative", "sequential", "dmft", "classical"),
@@ -23,6 +23,8 @@ FLOORS = (
 )
 AREAS = FLOORS[4]
 FACES = FLOORS[5]
+# What the command line takes from the inside of other folders.
+REACHED = {("cli", "plot._sweep"), ("cli", "sequential._retrieve"), ("cli", "sweep._store")}
 FACE_LIBRARIES = {"matplotlib", "typer", "tqdm", "sklearn", "PIL"}
 STORE_LIBRARIES = {"xarray", "zarr"}  # what functions of sweep may import as well
 SLOW_LIBRARIES = {"scipy.stats", "scipy.interpolate"}  # longer to import than the package itself
@@ -84,6 +86,31 @@ def floor_errors(package: Package) -> Iterator[str]:
                 yield f"{module} imports {other}: areas never import each other"
             elif room(other) != room(module) and there >= here and not (other == "" and room(module) == "cli"):
                 yield f"{module} imports {other}, which is not below it"
+
+
+def reach_errors(package: Package) -> Iterator[str]:
+    """A folder's private modules are imported by the folder alone; others import what its `__init__` names."""
+    for module in package:
+        for other in imports(package, module) & package.keys():
+            folder, _, name = other.rpartition(".")
+            outside = not module.startswith(folder) and (room(module), other) not in REACHED
+            if folder and name.startswith("_") and outside and module:
+                yield f"{module} imports {other}, which is private to {folder}"
+
+
+def unit_errors(package: Package) -> Iterator[str]:
+    """Units are asked for what they are, not for their class: no `isinstance` of one outside their home."""
+    home = [tree for module, tree in package.items() if room(module) == "_units"]
+    units = {node.name for tree in home for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for module, tree in package.items():
+        nodes = list(ast.walk(tree)) if room(module) != "_units" else []
+        theirs = {a.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "_units" for a in n.names}
+        for node in nodes:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+                names = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)} & theirs
+                names |= {n.attr for n in ast.walk(node.args[1]) if isinstance(n, ast.Attribute)}
+                for name in sorted(names & units):
+                    yield f"{module}:{node.lineno} recognises {name} by its class"
 
 
 def depth(package: Package) -> int:
@@ -163,7 +190,7 @@ def ban_errors(package: Package) -> Iterator[str]:
                 yield f"{at} calls diffeqsolve outside _integrate"
 
 
-CHECKS = (floor_errors, cycle_errors, class_errors, ban_errors)
+CHECKS = (floor_errors, cycle_errors, reach_errors, unit_errors, class_errors, ban_errors)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -186,6 +213,7 @@ assert not {SLOW_LIBRARIES} & set(sys.modules), "a library that takes long to im
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT.parent)
 
 
+USE = "from .._units import A\n"
 BASE = (
     "class AbstractA:\n    def f(self): ...\n    @abc.abstractmethod\n    def g(self): ...\nclass B(AbstractA): pass\n"
 )
@@ -195,12 +223,16 @@ BASE = (
     "check, sources, error",
     [
         (floor_errors, {"_misc": "from . import _integrate", "_integrate": ""}, "_misc imports _integrate"),
-        (floor_errors, {"_generating": "", "_generating.a": "from .._dynamics import X", "_dynamics": ""}, "not below"),
+        (floor_errors, {"_units": "", "_units.a": "from .._dynamics import X", "_dynamics": ""}, "not below"),
         (floor_errors, {"dmft.a": "import hopfield_jax.associative.b", "associative.b": ""}, "areas never"),
         (floor_errors, {"theory.a": "def f():\n    from ..dmft.b import c", "dmft.b": ""}, "not below"),
         (floor_errors, {"_dynamics": "import hopfield_jax as hj", "": ""}, "not below"),
         (floor_errors, {"attic": ""}, "no floor"),
         (cycle_errors, {"dmft.a": "from .b import x", "dmft.b": "from . import a"}, "dmft.a -> dmft.b -> dmft.a"),
+        (reach_errors, {"dmft.a": "from .._patterns._draw import x", "_patterns._draw": ""}, "private to _patterns"),
+        (reach_errors, {"plot": "import hopfield_jax.dmft._pass", "dmft._pass": ""}, "private to dmft"),
+        (unit_errors, {"_units": "class A: pass", "dmft.a": USE + "isinstance(x, B | A)"}, "dmft.a:2 recognises A"),
+        (unit_errors, {"_units.b": "class A: pass", "": "issubclass(x, (hj.A, int))"}, ":1 recognises A"),
         (class_errors, {"_misc": BASE + "class C(B): pass"}, "C subclasses the concrete class B"),
         (class_errors, {"_misc": BASE + "class C(AbstractA):\n    def f(self): ..."}, "C.f overrides"),
         (ban_errors, {"plot.a": "import matplotlib.pyplot as plt"}, "imports matplotlib"),
@@ -225,6 +257,8 @@ def test_the_checker_accepts():
         "_misc": BASE + "class C(AbstractA):\n    def g(self): ...",
         "_checks": "from ._misc import C",
         "associative": "from ._a import f as f",
+        "_units": "class U: pass\nclass V: pass\nisinstance(x, U)",
+        "dmft": "from .._units import V\nclass U: pass\nisinstance(x, U)",
         "associative._a": "import diffrax\nfrom .._checks import C",
         "cli": "import typer\nimport hopfield_jax as hj\ndef f():\n    import tqdm",
     }

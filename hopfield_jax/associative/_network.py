@@ -11,9 +11,9 @@ from jaxtyping import Real
 
 from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, shape_is, signed_patterns
 from .._dynamics import AbstractEnergyDynamics, Layer
-from .._generating import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic
 from .._misc import inner, matmul
 from .._types import Array, ArrayLike, Float, Parameter, Scalar, ScalarLike
+from .._units import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic, generating_fits
 from ._maps import IdentityMap, MemoryMap
 
 
@@ -62,8 +62,7 @@ class AdiabaticNetwork(AbstractEnergyDynamics):
         self.visible = Quadratic() if visible is None else visible
         self.hidden = LogSumExp() if hidden is None else hidden
         for name, units in (("visible", self.visible), ("hidden", self.hidden)):
-            if not isinstance(units, AbstractGeneratingFunction):
-                fail(name, "a generating function", kind(units))
+            generating_fits(name, units)
         self.input = as_real("input", input)
         self.tau_visible = as_real("tau_visible", tau_visible)
         if isinstance(hidden_map, MemoryMap) and is_concrete(hidden_map.bias):
@@ -205,8 +204,8 @@ def slow_fast_network(
         shape_is(name, tau, ())
         in_domain(name, tau, "positive")
     for name, units in (("visible", visible), ("hidden", hidden)):
-        if not isinstance(units, AbstractGeneratingFunction | None):
-            fail(name, "a generating function", kind(units))
+        if units is not None:
+            generating_fits(name, units)
     return LayeredNetwork(
         layers={
             "visible": Layer(Quadratic() if visible is None else visible, tau_visible, input),

@@ -13,9 +13,9 @@ import jax.tree_util as jtu
 import numpy as np
 
 from .._dynamics import AbstractEnergyDynamics
-from .._generating import LogSumExp, RectifiedPower, Spherical
 from .._patterns import add_noise, flip, mask
 from .._types import Array, Float, Patterns, PRNGKey, Scalar
+from .._units import LogSumExp, RectifiedPower, Spherical
 from ..associative import AdiabaticNetwork, MemoryMap, Retrieval, RetrievalScore, graded_network, retrieve, score
 
 DURATION = 30.0

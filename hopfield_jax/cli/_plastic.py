@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .._checks import fail
-from .._generating import Erf, HardTanh, LogCosh
-from ..dmft import Glauber, LeakyHebbian, PlasticNetwork, Sign, SpinCue, memory_needed, simulation_memory_needed, solve
+from .._units import Erf, Glauber, HardTanh, LogCosh, Sign
+from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, memory_needed, simulation_memory_needed, solve
 from ._command import AbstractCommand, default_of, fits
 
 Kind = Literal["logcosh", "hardtanh", "erf", "sign", "glauber"]

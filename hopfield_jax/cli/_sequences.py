@@ -11,10 +11,10 @@ import numpy as np
 import typer
 
 from .._checks import at_least, fail, in_domain
-from .._generating import AbstractGeneratingFunction, Erf, HardTanh, LogCosh
 from .._misc import default_float
 from .._patterns import hadamard_patterns
 from .._types import Array
+from .._units import AbstractGeneratingFunction, Erf, HardTanh, LogCosh
 from ..sequential import InputDrivenNetwork, chain, cycle
 from ._command import AbstractCommand, Seed, default_of, fits
 

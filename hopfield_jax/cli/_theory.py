@@ -11,7 +11,7 @@ import typer
 
 from .. import plot, theory
 from .._results import is_okay
-from ..dmft import Glauber, Panel, PlasticNetwork, memory_needed, panel
+from ..dmft import Panel, PlasticNetwork, memory_needed, panel
 from ._command import Output, default_of
 from ._plastic import AbstractPlastic, Load, SelfCoupling, Strength, Units
 from ._report import new_figure
@@ -63,8 +63,7 @@ class Theory(AbstractPlastic):
         found = panel(self.model, self.cue, num_steps=self.num_steps, asynchronous=self.asynchronous)
         units: Any = self.model.units
         options: dict[str, Any] = {"strength": self.strength, "self_coupling": self.self_coupling, "throw": False}
-        if isinstance(units, Glauber):
-            units = theory.Thermal(units.beta)
+        if units.thermal:
             options |= {"strength": 0.0, "self_coupling": False}
         end = theory.critical_load(units, **options)
         last = float(end.load) if bool(is_okay(end.result)) else 2 * self.load

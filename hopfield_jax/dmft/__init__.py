@@ -37,6 +37,3 @@ from ._slopes import slopes as slopes
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve
 from ._stationary import stationary as stationary
-from ._units import Elementwise as Elementwise
-from ._units import Glauber as Glauber
-from ._units import Sign as Sign

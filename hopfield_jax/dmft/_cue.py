@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import Checked, domain, fail, is_concrete
 from .._misc import matmul
 from .._types import Array, Float, Parameter, PRNGKey, Scalar
-from ._units import Units
+from .._units import AbstractUnits
 
 _MAX_PATTERNS = 6
 
@@ -47,15 +47,17 @@ class AbstractCue(Checked):
         """Number of standard normals in a site's initial state."""
 
     @abc.abstractmethod
-    def num_strata(self, units: Units) -> int:
+    def num_strata(self, units: AbstractUnits) -> int:
         """How many kinds of sites there are."""
 
     @abc.abstractmethod
-    def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
+    def strata(self, units: AbstractUnits, normals: Float[Array, "dims samples"]) -> Strata:
         """The kinds of sites, for the theory; `normals` has `dims` rows."""
 
     @abc.abstractmethod
-    def state(self, units: Units, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey) -> tuple[Array, Array]:
+    def state(
+        self, units: AbstractUnits, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey
+    ) -> tuple[Array, Array]:
         """$x(0)$ and $\\phi(0)$ of every neuron, for the simulation; shape (neurons,) each."""
 
 
@@ -84,11 +86,11 @@ class SpinCue(AbstractCue):
     def dims(self) -> int:
         return 0
 
-    def num_strata(self, units: Units) -> int:
+    def num_strata(self, units: AbstractUnits) -> int:
         """Both spins for every combination of signs."""
         return 2 * len(_sign_vectors(self.overlap.size, fixed=units.odd))
 
-    def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
+    def strata(self, units: AbstractUnits, normals: Float[Array, "dims samples"]) -> Strata:
         r"""Every combination of signs and spin, the spin with probability $\frac12(1 + s\sum_\nu m_0^\nu\xi^\nu)$."""
         overlaps = jnp.atleast_1d(self.overlap)
         signs = _sign_vectors(overlaps.size, fixed=units.odd).astype(overlaps.dtype)
@@ -99,7 +101,9 @@ class SpinCue(AbstractCue):
         state = jnp.broadcast_to(jnp.asarray(spins), (len(signs), normals.shape[1]))
         return Strata(jnp.asarray(signs), jnp.asarray(weights), *[state] * 3)
 
-    def state(self, units: Units, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey) -> tuple[Array, Array]:
+    def state(
+        self, units: AbstractUnits, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey
+    ) -> tuple[Array, Array]:
         r"""Spins with the overlaps exact to 2/N per combination of signs (for one pattern: to 1/N)."""
         overlaps = jnp.atleast_1d(self.overlap)
         relative = patterns * patterns[:1]  # gauge: the first pattern is all ones
@@ -139,11 +143,11 @@ class GaussianCue(AbstractCue):
     def dims(self) -> int:
         return 1
 
-    def num_strata(self, units: Units) -> int:
+    def num_strata(self, units: AbstractUnits) -> int:
         """One for every combination of signs."""
         return len(_sign_vectors(self.amplitude.size, fixed=units.odd))
 
-    def strata(self, units: Units, normals: Float[Array, "dims samples"]) -> Strata:
+    def strata(self, units: AbstractUnits, normals: Float[Array, "dims samples"]) -> Strata:
         """One kind of site for each combination of signs."""
         amplitude = jnp.atleast_1d(self.amplitude)
         signs = jnp.asarray(_sign_vectors(amplitude.size, fixed=units.odd), amplitude.dtype)
@@ -151,7 +155,9 @@ class GaussianCue(AbstractCue):
         weights = jnp.full(len(signs), 1 / len(signs), amplitude.dtype)
         return Strata(signs, weights, state, units.activation(state), state)
 
-    def state(self, units: Units, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey) -> tuple[Array, Array]:
+    def state(
+        self, units: AbstractUnits, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey
+    ) -> tuple[Array, Array]:
         r"""$a\,\xi + \sigma z$ and its activation."""
         noise = jr.normal(key, patterns.shape[1:], patterns.dtype)
         state = matmul(jnp.atleast_1d(self.amplitude), patterns) + self.spread * noise

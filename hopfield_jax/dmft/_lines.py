@@ -32,7 +32,6 @@ from ._edges import Nodes, cue_at, rows_on_edges, rows_on_spins, split_tables, s
 from ._network import AbstractPlasticModel
 from ._pass import Rows, forces, run_pass, thermal_numbers
 from ._sobol import normals, scrambled, uniforms
-from ._units import Glauber
 
 _SPAN = 4.5  # half the length of the lines, in standard deviations
 
@@ -108,7 +107,7 @@ def _(primals, tangents, *, tolerance, key, lines, **sizes):
 
 def rows_by_lines(model, cue, rows: Rows, lines: Lines, key: PRNGKey, num_samples: int) -> Any:
     """A function of (model, cue) with the values `rows` and the derivative by lines."""
-    if isinstance(model.units, Glauber):
+    if model.units.thermal:
         nodes = thermal_nodes(model, cue, rows, key, num_samples)
         return lambda pair: rows_on_spins(pair[0], pair[1], rows, nodes)
     nodes = line_nodes(model, cue, rows, lines, jr.fold_in(key, 1), lines.lines_for(num_samples))

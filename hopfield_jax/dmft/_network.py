@@ -12,9 +12,9 @@ import numpy as np
 from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete, kind
 from .._misc import matmul
 from .._types import Array, Float, Int, Parameter, Scalar
+from .._units import AbstractElementwise, elementwise_fit
 from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
 from ._schemes import AbstractScheme, Euler
-from ._units import Glauber, Units, units_fit
 
 
 class AbstractPlasticModel(Checked):
@@ -24,7 +24,7 @@ class AbstractPlasticModel(Checked):
     """
 
     load: eqx.AbstractVar[Parameter[Scalar]]
-    units: eqx.AbstractVar[Units]
+    units: eqx.AbstractVar[AbstractElementwise]
     kernel: eqx.AbstractVar[AbstractPlasticityKernel | None]
     dt: eqx.AbstractVar[Parameter[Scalar]]
     pattern_field: eqx.AbstractVar[Parameter[Array]]
@@ -121,7 +121,7 @@ class PlasticNetwork(AbstractPlasticModel):
     """
 
     load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
-    units: Units
+    units: AbstractElementwise
     kernel: AbstractPlasticityKernel | None = None
     dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
     self_coupling: bool = eqx.field(static=True, default=False)
@@ -188,7 +188,7 @@ class DensePlasticNetwork(AbstractPlasticModel):
     """
 
     load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
-    units: Units
+    units: AbstractElementwise
     n: int = eqx.field(static=True, default=2)
     kernel: AbstractPlasticityKernel | None = None
     dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
@@ -275,7 +275,7 @@ def _count(number: Scalar) -> Int[Array, ""]:
 
 def _model_fits(model: AbstractPlasticModel) -> None:
     name = type(model).__name__
-    units_fit(f"{name}.units", model.units)
+    elementwise_fit(f"{name}.units", model.units)
     if not isinstance(model.kernel, AbstractPlasticityKernel | None):
         fail(f"{name}.kernel", "a plasticity kernel or None", kind(model.kernel))
     if not isinstance(model.scheme, AbstractScheme):
@@ -284,7 +284,7 @@ def _model_fits(model: AbstractPlasticModel) -> None:
         in_domain(f"{name}.dt", model.dt, "positive")
         if float(model.dt) > 1:
             fail(f"{name}.dt", "a step in (0, 1]", f"{float(model.dt):g}")
-        if isinstance(model.units, Glauber) and float(model.dt) != 1:
+        if model.units.thermal and float(model.dt) != 1:
             fail(f"{name}.dt", "1 with Glauber units, which are updated all at once", f"{float(model.dt):g}")
         if float(model.dt) > float(np.asarray(model.scheme.largest_dt, model.dt.dtype)):
             expected = f"a step of at most {model.scheme.largest_dt} with {type(model.scheme).__name__}"

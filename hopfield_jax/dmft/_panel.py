@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import theory
 from .._checks import at_least, fail, is_concrete
-from .._generating import LogCosh
 from .._misc import default_float
 from .._results import card, describe_result, is_okay
 from .._types import Float
@@ -20,7 +19,6 @@ from ._cue import AbstractCue, SpinCue
 from ._kernels import LeakyHebbian
 from ._network import AbstractPlasticModel, PlasticNetwork
 from ._solve import check_model
-from ._units import Glauber, Sign
 
 _RULE = "sites may have several states: the history selects one, and Maxwell's rule is only a substitute"
 
@@ -110,7 +108,7 @@ def panel(model: AbstractPlasticModel, cue: AbstractCue, *, num_steps: int = 20,
     ```python
     import hopfield_jax as hj
 
-    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.dmft.Sign())
+    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.Sign())
     panel = hj.dmft.panel(model, hj.dmft.SpinCue(0.5))
     assert panel.first_step.applies and abs(panel.first_step.value - 0.8861537) < 1e-6
     assert abs(panel.other_diagonal.value - 0.9051895) < 1e-6 and "self-couplings" in panel.other_diagonal.reason
@@ -139,7 +137,7 @@ class _Judge:
 
     def __init__(self, model: Any, cue: Any, asynchronous: bool):
         self.model, self.units, self.cue, self.asynchronous = model, model.units, cue, asynchronous
-        self.thermal, self.binary = isinstance(model.units, Glauber), isinstance(model.units, Sign | Glauber)
+        self.thermal, self.binary = model.units.thermal, model.units.binary
         kernel = model.kernel
         self.strength = 0.0 if kernel is None else getattr(kernel, "strength", None)
         self.plastic = kernel is not None and not _is_zero(self.strength)
@@ -181,9 +179,8 @@ class _Judge:
         kept = self.self_coupling != other
 
         def number():
-            units = LogCosh(self.units.beta) if self.thermal else self.units
             value = theory.first_step_overlap(
-                units, self.model.load, self.cue.overlap, coupling=self.coupling, self_coupling=kept
+                self.units, self.model.load, self.cue.overlap, coupling=self.coupling, self_coupling=kept
             )
             return value, ""
 
@@ -199,7 +196,7 @@ class _Judge:
             return found.overlap, "approximate"
 
         others = [
-            (not isinstance(self.units, Sign), "sign units"),
+            (not self.binary or self.thermal, "sign units"),
             self.one_by_one,
             self.whole_steps(),
             self.fields,
@@ -211,7 +208,6 @@ class _Judge:
     def at_rest(self) -> tuple[Any, dict[str, Any], list[tuple[bool, str]]]:
         """Units and options of the stationary theory, and the conditions under which they differ from the model's."""
         leaky = isinstance(self.model.kernel, LeakyHebbian) and not self.thermal
-        units = theory.Thermal(self.units.beta) if self.thermal else self.units
         options = {
             "coupling": self.coupling,
             "strength": self.strength if leaky else 0.0,
@@ -222,7 +218,7 @@ class _Judge:
             (self.plastic and not leaky, "fixed synapses"),
             self.fields,
         ]
-        return units, options, others
+        return self.units, options, others
 
     def ruled(self, state: theory.StationaryState) -> bool:
         """Whether sites have several states, or would have them in a retrieval state excluded by Maxwell's rule.

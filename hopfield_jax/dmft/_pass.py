@@ -28,7 +28,6 @@ from ._kernels import Exponential, plastic_weights
 from ._network import AbstractPlasticModel
 from ._sobol import normals, scrambled, uniforms
 from ._split import ONE_PIECE, Split
-from ._units import Glauber
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -115,7 +114,7 @@ def run_pass(
 ) -> tuple[Rows, Scalar]:
     r"""One randomisation of the paths, through all times, and its loss of orthogonality $\max|\langle qq^\top\rangle -
     1|$. With `given` rows the paths are driven by those, and measured rows are returned."""
-    thermal, dtype = isinstance(model.units, Glauber), tolerance.dtype
+    thermal, dtype = model.units.thermal, tolerance.dtype
     room = max_rank + 1  # steps without a new direction write zeros to an unused row; the last row is always unused
     count = model.num_normals(room)
     numbers = scrambled(num_dimensions(model, cue, max_rank, num_times), num_samples, key=key)
@@ -151,7 +150,7 @@ def run_pass(
 
 def num_dimensions(model: AbstractPlasticModel, cue: AbstractCue, max_rank: int, num_times: int) -> int:
     """Number of Sobol dimensions per sample: for the cue, the normals, and one per time for thermal spins."""
-    return cue.dims + model.num_normals(max_rank + 1) + isinstance(model.units, Glauber) * num_times
+    return cue.dims + model.num_normals(max_rank + 1) + model.units.thermal * num_times
 
 
 def thermal_numbers(
@@ -205,7 +204,7 @@ def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Arr
     """Outputs and their thermal means (equal except for thermal spins); at the first time those of the cue."""
     phi = mean = c.model.units.activation(x)
     if coin is not None:
-        phi = jnp.where(2 * uniforms(coin[None], x.shape[1]) - 1 < mean, 1, -1).astype(x.dtype)
+        phi = c.model.units.sample(mean, 2 * uniforms(coin[None], x.shape[1]) - 1)
     return jnp.where(t == 0, c.strata.output, phi), jnp.where(t == 0, c.strata.output, mean)
 
 

@@ -16,7 +16,6 @@ from ._network import AbstractPlasticModel
 from ._order import Measured, OrderParameters, mean_and_error, setting
 from ._solve import before, keep, memory_suffices, prepared
 from ._trial import Sizes, counted, one_trial
-from ._units import Glauber, Sign
 
 
 def simulate(
@@ -80,7 +79,7 @@ def simulate(
     run = Sizes.of(model, cue, num_steps, num_neurons, num_trials, key, max_patterns, batch_size, asynchronous, mesh)
     if any(not 0 <= s < num_steps for s in response_times):
         fail("response_times", f"times from 0 to {num_steps - 1}", response_times)
-    if response_times and isinstance(model.units, Sign | Glauber):
+    if response_times and model.units.no_gradient:
         fail("response_times", "units with a derivative", kind(model.units))
     memory_suffices(run.bytes_needed(min(batch_size, num_trials), num_trials), max_bytes)
     out = run.split.local(_simulate(model, cue, run, key, num_trials, tuple(response_times), batch_size))

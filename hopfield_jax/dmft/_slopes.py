@@ -91,7 +91,7 @@ def slopes(
 
     def build(p):
         kernel = hj.dmft.LeakyHebbian(p["strength"], tau=5.0)
-        return hj.dmft.PlasticNetwork(load=0.1, units=hj.dmft.Sign(), kernel=kernel), hj.dmft.SpinCue(0.5)
+        return hj.dmft.PlasticNetwork(load=0.1, units=hj.Sign(), kernel=kernel), hj.dmft.SpinCue(0.5)
 
 
     found = hj.dmft.slopes(build, {"strength": 1.0}, num_steps=5, num_samples=1024, key=jax.random.key(0))

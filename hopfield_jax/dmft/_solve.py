@@ -13,6 +13,7 @@ from .._checks import all_finite, as_real, at_least, fail, is_concrete, is_valid
 from .._misc import default_float, matmul
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, PyTree, ScalarLike
+from .._units import without_gradient
 from ._cue import AbstractCue
 from ._kernels import Exponential
 from ._lines import ALONG, LINES, Along, Lines, run_pass_by_lines
@@ -21,7 +22,6 @@ from ._order import Factors, OrderParameters, mean_and_error, setting
 from ._pass import Rows, num_dimensions, run_pass
 from ._sobol import MAX_DIMENSIONS
 from ._split import Split
-from ._units import Glauber, without_gradient
 
 
 def solve(
@@ -144,10 +144,10 @@ def memory_needed(
     strata, count, times = cue.num_strata(model.units), model.num_normals(room + 1), num_steps + 1
     # Sobol points, normals, directions (plain, and weighted for the Gram matrix), paths.
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
-    if isinstance(derivative, Along) or (derivative is not None and isinstance(model.units, Glauber)):
+    if isinstance(derivative, Along) or (derivative is not None and model.units.thermal):
         paths += num_samples * strata * (2 * room + times)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces)
-    if isinstance(derivative, Lines) and not isinstance(model.units, Glauber):  # on every device
+    if isinstance(derivative, Lines) and not model.units.thermal:  # on every device
         paths += derivative.numbers(strata, room + 1, times, num_samples)
     paths *= min(num_shifts, _at_once(num_shifts))
     tables = 0  # negligible beside the paths for few steps
@@ -174,7 +174,7 @@ def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int
     to 50 were seen where outputs settle, and over 100 where they do not. Traced calls cannot retry and use twice the
     first value.
     """
-    if isinstance(model.units, Glauber):
+    if model.units.thermal:
         return [max(2, num_steps)]
     normals = model.num_normals  # looked up once: Equinox wraps a method at every access
     count = lambda room: normals(room + 1)  # noqa: E731
@@ -196,7 +196,7 @@ def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, ma
         at_least("max_rank", max_rank, 2)
     room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
     if (count := num_dimensions(model, cue, room, num_steps + 1)) > MAX_DIMENSIONS:
-        name = "num_steps" if isinstance(model.units, Glauber) else "model" if max_rank is None else "max_rank"
+        name = "num_steps" if model.units.thermal else "model" if max_rank is None else "max_rank"
         fail(name, f"one that takes at most {MAX_DIMENSIONS} random numbers a sample", f"{room} directions: {count}")
 
 
@@ -219,7 +219,7 @@ def prepared(
     model, cue = jtu.tree_map(cast, (model, cue))
     valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
     valid &= all_finite(model.tables(2))  # NaN if the kernel is invalid for this step
-    if isinstance(model.units, Glauber):
+    if model.units.thermal:
         valid &= model.dt == 1
     overlap = getattr(cue, "overlap", None)
     if overlap is not None:

@@ -4,7 +4,6 @@ from .._checks import fail, kind
 from ..theory import AbstractBranch, Maxwell, StationaryState, scsna
 from ._kernels import LeakyHebbian
 from ._network import PlasticNetwork
-from ._units import Glauber
 
 
 def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, throw: bool = True) -> StationaryState:
@@ -34,8 +33,12 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
         fail("model", "a PlasticNetwork", kind(model))
     if not isinstance(model.kernel, LeakyHebbian | None):
         fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", kind(model.kernel))
-    if isinstance(model.units, Glauber):
-        fail("model", "units without thermal noise (`theory.Thermal` has spins that flip one at a time)", "Glauber")
+    if model.units.thermal:
+        fail(
+            "model",
+            "units without thermal noise (`theory.scsna` is about spins that flip one at a time)",
+            kind(model.units),
+        )
     return scsna(
         model.units,
         model.load,

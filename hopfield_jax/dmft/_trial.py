@@ -18,7 +18,6 @@ from ._kernels import dense_tables, plastic_weights
 from ._network import AbstractPlasticModel
 from ._solve import check_model
 from ._split import Split
-from ._units import Glauber, Sign
 
 
 class Sizes(eqx.Module):
@@ -50,7 +49,7 @@ class Sizes(eqx.Module):
             fail("max_patterns", "a number, as the load is traced and the number of patterns a shape", None)
         condensed = cue.shape[0] if cue.shape else 1
         at_least("max_patterns", max_patterns, condensed)
-        if asynchronous and not isinstance(model.units, Sign | Glauber):
+        if asynchronous and not model.units.binary:
             fail("asynchronous", "binary units (Sign, Glauber)", kind(model.units))
         if asynchronous and model.order != 2:
             fail("asynchronous", "a PlasticNetwork", kind(model))
@@ -109,9 +108,9 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, hist
     theta = a * condensed[0] + b * direction
     overlaps = matmul(condensed, phi) / run.num_neurons
     energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
-    if not isinstance(model.units, Glauber):
+    if not model.units.thermal:
         energy += jnp.sum(x * phi - model.units.elementwise(x))
-    along = condensed[0] * phi if isinstance(model.units, Glauber) else jnp.sign(condensed[0] * phi)
+    along = condensed[0] * phi if model.units.thermal else jnp.sign(condensed[0] * phi)
     out = {
         "overlap": overlaps,
         "correlation": correlation,
@@ -133,10 +132,7 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, hist
         x, new = _sweep(model, run, patterns.T, history, kernel_rows, theta, phi, correlation, key)
     else:
         x, memory = model.scheme.advance(t, x, stored + plastic + theta, memory, model.dt)
-        new = model.units.activation(x)
-        if isinstance(model.units, Glauber):
-            coin = jr.uniform(key, phi.shape, phi.dtype, minval=-1)
-            new = jnp.where(coin < new, 1, -1).astype(phi.dtype)
+        new = model.units.sample(model.units.activation(x), jr.uniform(key, phi.shape, phi.dtype, minval=-1))
     return (x, new, memory), history, out
 
 
@@ -152,10 +148,9 @@ def _sweep(model, run, columns, history, kernel_rows, theta, spins, correlation,
         old = spins[i]
         plastic = inner(plastic_weights(kernel_rows, correlation), history[:, i])
         field = model.coupling * (inner(columns[i], overlaps) - self_field * old) + plastic + theta[i]
-        mean = model.units.activation(field)
-        new = jnp.where(coins[i] < mean, 1, -1) if isinstance(model.units, Glauber) else mean
+        new = model.units.sample(model.units.activation(field), coins[i])
         change = (new - old) / size
-        state = x.at[i].set(field), spins.at[i].set(new.astype(spins.dtype))
+        state = x.at[i].set(field), spins.at[i].set(new)
         return (*state, overlaps + change * columns[i], correlation + change * history[:, i]), None
 
     start = spins, spins, matmul(spins, columns) / size, correlation

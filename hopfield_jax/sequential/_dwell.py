@@ -1,4 +1,4 @@
-r"""Exact steps through dwells: quick sequences of piecewise linear units.
+r"""Exact steps through dwells: quick sequences of units that saturate.
 
 While every neuron of `hopfield_jax.HardTanh` is saturated, $\psi$ is a constant vector of signs $v$ and all equations
 are linear: with $m = \Xi v/N$ and $D(u) = \Xi^\top(\Xi u/N \circ m) + \varepsilon u$,
@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from .._checks import Rules, fail
-from .._generating import HardTanh
 from .._integrate import tolerances
 from .._misc import matmul
 from .._types import Array, Float, Scalar
@@ -30,7 +29,8 @@ _SHORTEST = 20.0  # in fast time constants: the term with exp(-t/τ_f) is then b
 
 class ExactDwell(eqx.Module):
     r"""For `retrieve_sequence(..., solver=ExactDwell())`: each dwell is one exact step, each switch takes steps of
-    `diffrax.Tsit5`. For `HardTanh` units without noise and external input. Slow neurons ($\tau_f \ge \tau_s/2$) have no
+    `diffrax.Tsit5`. For units that saturate (`HardTanh`), without noise and
+    external input. Slow neurons ($\tau_f \ge \tau_s/2$) have no
     such dwells: all steps are then those of Tsit5.
 
     **Arguments:** `rtol`, `atol`: tolerances of the steps through a switch; default as in `hopfield_jax.integrate`.
@@ -48,8 +48,8 @@ class ExactDwell(eqx.Module):
         self, network: InputDrivenNetwork, state: Any
     ) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
         """Solver and step size controller for a network. **Raises:** `ValueError` for one with other equations."""
-        if not isinstance(network.units, HardTanh):
-            fail("solver", "another solver for units that are not piecewise linear", f"ExactDwell for {network.units}")
+        if network.units.saturation is None:
+            fail("solver", "another solver for units that do not saturate", f"ExactDwell for {network.units}")
         if network.input is not None:
             fail("solver", "another solver for a network with external input", "ExactDwell")
         rtol, atol = tolerances(state)
@@ -69,7 +69,7 @@ class _Dwell(NamedTuple):
     def of(network: InputDrivenNetwork, y: dict[str, Array], slack: float = 0.0) -> "_Dwell":
         """`slack` allows for rounding: solver and controller are compiled separately and must agree."""
         x, u = y["fast"], y["slow"]
-        edge = 1 / network.units.beta  # pyright: ignore
+        edge: Any = network.units.saturation
         signs = jnp.where(x >= 0, 1, -1).astype(x.dtype)
         m = matmul(network.patterns, signs) / x.size
 

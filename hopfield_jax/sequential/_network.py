@@ -6,11 +6,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, kind, shape_is
+from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, shape_is
 from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from .._generating import AbstractGeneratingFunction, HardTanh
 from .._misc import matmul, outer_form
 from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike
+from .._units import AbstractGeneratingFunction, HardTanh, generating_fits
 from ._transitions import check_transitions
 
 
@@ -133,8 +133,7 @@ class InputDrivenNetwork(AbstractDynamics):
     def __check_init__(self):
         Rules().patterns("InputDrivenNetwork.patterns", self.patterns)
         check_transitions("InputDrivenNetwork.transitions", self.transitions, len(self.patterns))
-        if not isinstance(self.units, AbstractGeneratingFunction):
-            fail("InputDrivenNetwork.units", "a generating function", kind(self.units))
+        generating_fits("InputDrivenNetwork.units", self.units)
         if self.input is not None and self.input.values.shape[1] != self.patterns.shape[1]:
             fail("InputDrivenNetwork.input", f"inputs to {self.patterns.shape[1]} neurons", self.input.values.shape)
 

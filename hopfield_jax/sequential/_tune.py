@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import Rules, at_least, fail, is_concrete, kind
-from .._generating import HardTanh
 from .._misc import nan_unless
 from .._results import RESULTS, Setting, card, describe_result, is_okay, raise_unless_okay
 from .._types import Array, Float, Int, Scalar, ScalarLike
@@ -120,7 +119,7 @@ def tune_gain(
     - `max_evaluations`: largest number of runs.
     - `throw`: whether to raise on failure; otherwise the code is in `result`.
     - `options`: other options of `retrieve_sequence` except `saliency`, `t1`, `key`, `saveat`. The default solver is
-      `ExactDwell()` for `HardTanh` units without input.
+      `ExactDwell()` for units that saturate (`HardTanh`) without input.
 
     **Returns:** a `TunedGain`.
 
@@ -219,7 +218,7 @@ def _prepare(
         num_transitions = max(rounds * num_patterns, 24)
     at_least("num_transitions", num_transitions, 2 * num_patterns)
     at_least("max_evaluations", max_evaluations, 1)
-    exact = isinstance(network.units, HardTanh) and network.input is None
+    exact = network.units.saturation is not None and network.input is None
     least = {"solver": ExactDwell() if exact else None, "adjoint": dfx.ForwardMode()}
     # No event to stop at a collapse: it would double the compilation, and the rest of the run is short.
     return least | {"max_transitions": 2 * num_transitions, "until_collapse": False} | options, num_transitions

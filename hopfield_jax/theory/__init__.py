@@ -31,7 +31,6 @@ from ._scsna import scsna as scsna
 from ._site import AbstractBranch as AbstractBranch
 from ._site import Cue as Cue
 from ._site import Maxwell as Maxwell
-from ._site import Thermal as Thermal
 from ._site import Upper as Upper
 from ._storage import AbstractStorage as AbstractStorage
 from ._storage import Diluted as Diluted

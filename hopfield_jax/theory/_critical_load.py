@@ -1,7 +1,6 @@
 """The load at which a stationary retrieval state ends."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,10 +9,11 @@ import jax.tree_util as jtu
 
 from .._results import RESULTS, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
+from .._units import AbstractElementwise
 from ._phases import branch
 from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
-from ._site import AbstractBranch, Thermal, as_number, as_units
-from ._storage import HEBBIAN, AbstractStorage, Diluted, Hebbian
+from ._site import AbstractBranch, as_number, as_units
+from ._storage import HEBBIAN, AbstractStorage, Diluted
 
 _SEVERAL_STATES = (
     "`strength`: the critical state has sites with several states (`multivalued`). The network's history selects among "
@@ -23,7 +23,7 @@ _SEVERAL_STATES = (
 
 
 def critical_load(
-    units: Any,
+    units: AbstractElementwise,
     *,
     strength: ScalarLike = 0.0,
     coupling: ScalarLike = 1.0,
@@ -44,12 +44,12 @@ def critical_load(
     remain. Under strong plasticity the overlap falls without a fold, and the result is unsuccessful. As this limit is
     approached, the fold becomes a cusp: its `curvature` vanishes, and load and derivatives become meaningless.
 
-    With `Thermal` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
+    With `Glauber` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
     rises at first with the temperature (replica symmetry is broken there); `phase_lines` has it down to T = 0.
 
     All this for Hebb's rule. With `Sequence()` storage and sign units the load is the maximum of
     erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616. With `Diluted()` storage there is no fold: for tanh, erf, clip, sign
-    and `Thermal` units the overlap falls to zero continuously, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π.
+    and `Glauber` units the overlap falls to zero continuously, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π.
     That state is given, without a curvature.
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
@@ -70,7 +70,7 @@ def critical_load(
 
     state = hj.theory.critical_load(hj.LogCosh(beta=4))
     assert abs(state.load - 0.1185389) < 1e-6
-    assert abs(hj.theory.critical_load(hj.theory.Thermal(beta=10)).load - 0.135049) < 1e-6
+    assert abs(hj.theory.critical_load(hj.Glauber(beta=10)).load - 0.135049) < 1e-6
     ```
 
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993); Düring,
@@ -139,7 +139,7 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
         imbalance = network.coupling * averages.output / ratio - deviation
         return jnp.stack([imbalance, network.next_feedback(root_load, averages) - feedback]), root_load
 
-    if isinstance(frozen.units, Thermal) and isinstance(frozen.storage, Hebbian):
+    if frozen.units.thermal and frozen.storage.coherent:
         start, num_steps, inside = _thermal_fold(frozen)
     else:
         start, num_steps, inside = _first_maximum(frozen, along)
@@ -197,7 +197,8 @@ def _first_maximum(network: Network, along: Callable) -> tuple[Float[Array, "3"]
 
 def _thermal_fold(network: Network) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:
     """The same for spins in a heat bath, from the curve of their states, also where that shrinks at T → 1."""
-    states = branch(1, 1 / (network.units.beta * network.coupling))
+    beta = network.units.beta  # pyright: ignore[reportAttributeAccessIssue]
+    states = branch(1, 1 / (beta * network.coupling))
     overlap, deviation = states.fold
     start = jnp.stack([network.coupling * deviation, jnp.zeros_like(deviation), overlap / deviation])
     return start, 0, states.exists

@@ -1,17 +1,16 @@
 """The first synchronous step from a cue."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import is_valid
 from .._types import Scalar, ScalarLike
+from .._units import AbstractElementwise
 from ._site import as_number, as_overlap, as_units, field_averages
 
 
 def first_step_overlap(
-    units: Any,
+    units: AbstractElementwise,
     load: ScalarLike,
     cue_overlap: ScalarLike,
     *,
@@ -31,8 +30,7 @@ def first_step_overlap(
 
     **Arguments:**
 
-    - `units`: odd units: a separable generating function, or any object whose `activation` acts on each entry of an
-      array (`jnp.sign` for sign units).
+    - `units`: odd units: a separable generating function, `Sign()`, `Glauber(beta)` or an odd `Elementwise(fn)`.
     - `load`: patterns per neuron, α, positive; may be traced.
     - `cue_overlap`: m₀, within [-1, 1]; may be traced.
     - `coupling`: scale g of the couplings, positive.
@@ -60,7 +58,7 @@ def first_step_overlap(
 
 
 @eqx.filter_jit
-def _first_step(units: Any, load: Scalar, cue: Scalar, coupling: Scalar, self_coupling: bool) -> Scalar:
+def _first_step(units: AbstractElementwise, load: Scalar, cue: Scalar, coupling: Scalar, self_coupling: bool) -> Scalar:
     deviation, none = coupling * jnp.sqrt(load), jnp.zeros_like(load)
     cut = (none, none)
     if self_coupling:

@@ -1,7 +1,5 @@
 """Exact dynamics of the overlap for storage without feedback of a site's own output."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import jax.numpy as jnp
 from .._checks import at_least, fail
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Float, Scalar, ScalarLike
+from .._units import AbstractElementwise
 from ._scsna import MAXWELL, Network, as_network
 from ._site import as_number, as_overlap, as_units
 from ._storage import AbstractStorage, Hebbian
@@ -50,7 +49,7 @@ class OverlapDynamics(eqx.Module):
 
 
 def overlap_dynamics(
-    units: Any,
+    units: AbstractElementwise,
     load: ScalarLike,
     cue_overlap: ScalarLike,
     *,
@@ -63,7 +62,7 @@ def overlap_dynamics(
 
         m_{t+1} = ⟨φ(g m_t + Δ_t z)⟩,    Δ_{t+1}² = αg² q_{t+1} + (gΔ_t U_{t+1})²  (sequence) or  αg² q_{t+1}  (diluted)
 
-    with averages over a standard normal z, q = ⟨φ²⟩ (1 for `Thermal` units, spins ±1 that all flip at once),
+    with averages over a standard normal z, q = ⟨φ²⟩ (1 for `Glauber` units, spins ±1 that all flip at once),
     U_{t+1} = ⟨φ'(g m_t + Δ_t z)⟩ and Δ_0² = αg². For a sequence, m_t is the overlap with the t-th pattern after the
     cue's. Exact for N → ∞ at fixed load and time: crosstalk passes from a pattern to the next one, which is independent
     of it, and so variances add, without correlations in time. With Hebb's rule they matter:
@@ -89,7 +88,7 @@ def overlap_dynamics(
     import math
     import hopfield_jax as hj
 
-    units, storage = hj.theory.Thermal(beta=5), hj.theory.Sequence()
+    units, storage = hj.Glauber(beta=5), hj.theory.Sequence()
     dynamics = hj.theory.overlap_dynamics(units, 0.1, 0.5, storage=storage, num_steps=100)
     state = hj.theory.scsna(units, 0.1, storage=storage)
     assert math.isclose(dynamics.overlap[-1], state.overlap, rel_tol=1e-5)

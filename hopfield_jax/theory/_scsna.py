@@ -1,7 +1,6 @@
 """Stationary retrieval states by self-consistent signal-to-noise analysis."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,19 +14,19 @@ from .._misc import inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._roots import newton
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
+from .._units import AbstractElementwise
 from ._site import (
     AbstractBranch,
     Cue,
     FieldAverages,
     Maxwell,
-    Thermal,
     as_number,
     as_overlap,
     as_units,
     field_averages,
     find_folds,
 )
-from ._storage import HEBBIAN, AbstractStorage, Hebbian
+from ._storage import HEBBIAN, AbstractStorage
 
 MAXWELL = Maxwell()
 
@@ -86,7 +85,7 @@ class StationaryState(eqx.Module):
 class Network(eqx.Module):
     """Parameters of a stationary state other than the load."""
 
-    units: Any
+    units: AbstractElementwise
     strength: Scalar
     coupling: Scalar
     branch: AbstractBranch
@@ -109,14 +108,14 @@ class Network(eqx.Module):
     def root_square(self, averages: FieldAverages) -> Scalar:
         """√q of the crosstalk: of spins in a heat bath it is the mean that counts where it adds up over time, and else
         the spin."""
-        if isinstance(self.units, Thermal) and not isinstance(self.storage, Hebbian):
+        if self.units.thermal and not self.storage.coherent:
             return jnp.ones_like(averages.square)
         return jnp.sqrt(jnp.maximum(averages.square, jnp.finfo(averages.square.dtype).tiny))
 
     def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
         """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings; zero for
         spins in a heat bath, and where no output comes back."""
-        if isinstance(self.units, Thermal) or not isinstance(self.storage, Hebbian):
+        if self.units.thermal or not self.storage.coherent:
             return jnp.zeros_like(root_load)
         crosstalk = root_load * averages.slope / self.root_square(averages)
         if self.self_coupling:
@@ -170,7 +169,7 @@ class Network(eqx.Module):
 
 
 def scsna(
-    units: Any,
+    units: AbstractElementwise,
     load: ScalarLike,
     *,
     strength: ScalarLike = 0.0,
@@ -186,7 +185,7 @@ def scsna(
     r"""Stationary state of a Hopfield network with leaky Hebbian plasticity: self-consistent signal-to-noise analysis.
 
         φ = φ(g m + g√(αr) z + Γφ),    m = ⟨φ⟩,  q = ⟨φ²⟩,  r = qR²,  R = 1/(1 − gU),  U = ⟨∂φ/∂h⟩ = ⟨φz⟩/(g√(αr)),
-        Γ = αg(R − 1) + λq,            with self-couplings αgR + λq; for `Thermal` units 0
+        Γ = αg(R − 1) + λq,            with self-couplings αgR + λq; for `Glauber` units 0
 
     Averages are over a standard normal z. Each site's output feeds back through the other patterns and through its
     plastic synapses. Where Γφ' > 1 a site has several states; the network's history would select one, which is replaced
@@ -202,16 +201,16 @@ def scsna(
     **Main arguments:**
 
     - `units`: odd units whose slope falls away from zero: a separable generating function (`LogCosh`, `HardTanh`,
-      `Erf`), or a module whose `activation` acts on each entry of an array (`jnp.sign` for sign units); `Thermal(beta)`
-      for spins in a heat bath, whose φ is the thermal mean.
+      `Erf`), `Sign()`, an odd `Elementwise(fn)`, or `Glauber(beta)` for spins in a heat bath, whose φ is the thermal
+      mean.
     - `load`: patterns per neuron, α, positive.
-    - `strength`: of the plasticity, λ; may be negative, but is 0.0 with `Thermal` units. Sign units have no state at
+    - `strength`: of the plasticity, λ; may be negative, but is 0.0 with `Glauber` units. Sign units have no state at
       some fields if Γ < 0, and the result says so.
     - `coupling`: scale g of the couplings of the patterns, positive.
     - `self_coupling`: whether their diagonal J_ii = gα is kept.
     - `branch`: `Maxwell()`, `Upper()` or `Cue(overlap)`.
     - `storage`: `Hebbian()`, or with updating all at once `Sequence()` or `Diluted()`. There no output comes back to
-      its site: Γ = 0, and r = q/(1 − (gU)²) or q, with q = 1 for `Thermal` units. The strength is 0.0 and the diagonal
+      its site: Γ = 0, and r = q/(1 − (gU)²) or q, with q = 1 for `Glauber` units. The strength is 0.0 and the diagonal
       left out.
 
     **Other arguments:**
@@ -235,7 +234,7 @@ def scsna(
     ```
 
     Shiino and Fukai, J. Phys. A 25, L375 (1992) and Phys. Rev. E 48, 867 (1993), without plasticity; the term λq of
-    leaky plasticity is ours, for the network of Hara and Kabashima (2026), arXiv 2605.22254. `Thermal` units: Amit,
+    leaky plasticity is ours, for the network of Hara and Kabashima (2026), arXiv 2605.22254. `Glauber` units: Amit,
     Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987), replica symmetric. `Sequence`: Düring, Coolen and
     Sherrington, J. Phys. A 31, 8607 (1998). `Diluted`: Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
@@ -300,12 +299,12 @@ def as_network(units, strength, coupling, branch, self_coupling, storage: Abstra
         fail("branch", "a branch rule such as `Maxwell()`", kind(branch))
     # A traced strength is refused as well: its derivative is equally undefined.
     plastic = not (is_concrete(strength) and np.all(np.asarray(strength) == 0))
-    if isinstance(units, Thermal):
+    if units.thermal:
         if plastic:
-            fail("strength", "0.0 for Thermal units (what plasticity imprints of fluctuating spins is open)", strength)
+            fail("strength", "0.0 for thermal units (what plasticity imprints of fluctuating spins is open)", strength)
         if self_coupling:
-            fail("self_coupling", "False for Thermal units (what it does in a heat bath is open)", self_coupling)
-    if not isinstance(storage, Hebbian):
+            fail("self_coupling", "False for thermal units (what it does in a heat bath is open)", self_coupling)
+    if not storage.coherent:
         name = type(storage).__name__
         if plastic:
             fail("strength", f"0.0 with {name} storage (plasticity is for Hebbian storage)", strength)

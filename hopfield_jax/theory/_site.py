@@ -11,36 +11,13 @@ import jax.tree_util as jtu
 import numpy as np
 
 from .._checks import Checked, as_real, describe, domain, fail, in_domain, is_concrete, kind, shape_is
-from .._generating import AbstractGeneratingFunction, AbstractSeparable, HardTanh
-from .._misc import default_float, matmul
+from .._misc import default_float, in_type, matmul
 from .._types import Array, Parameter, Scalar, ScalarLike
+from .._units import AbstractElementwise, elementwise_fit
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 _REACH = np.linspace(-9, 9, 13)  # standard deviations
 _SCALES = np.concatenate([-(0.25 ** np.arange(13)), [0], 0.25 ** np.arange(13)])
-
-
-class Thermal(Checked):
-    r"""Spins ±1 that flip one at a time in a heat bath (Glauber dynamics), at rest.
-
-    The activation is the thermal mean tanh βx in a given field. The crosstalk answers a spin's fluctuations as well as
-    its mean, and by the fluctuation–dissipation theorem the mean in the field that is left without that answer is as if
-    there were none: Γ = 0, unlike that of the deterministic units LogCosh(β) with the same activation. Spins that flip
-    all at once rest a little elsewhere.
-
-    **Arguments:**
-
-    - `beta`: inverse temperature, β = 1/T > 0.
-
-    **Raises:** `ValueError` for another `beta`.
-    """
-
-    beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
-    odd = True
-
-    def activation(self, x: Array) -> Array:
-        """tanh βx, elementwise."""
-        return jnp.tanh(self.beta * x)
 
 
 class FieldAverages(eqx.Module):
@@ -58,7 +35,7 @@ class FieldAverages(eqx.Module):
 
 @eqx.filter_jit  # traced once, however often it is called
 def field_averages(
-    units: Any, mean: Scalar, deviation: Scalar, feedback: Scalar, cut: tuple[Scalar, Scalar]
+    units: AbstractElementwise, mean: Scalar, deviation: Scalar, feedback: Scalar, cut: tuple[Scalar, Scalar]
 ) -> FieldAverages:
     """Averages over a Gaussian field, with `u` as the variable of integration: h = u − feedback φ(u) is explicit.
 
@@ -78,7 +55,7 @@ def field_averages(
     spread = jax.lax.stop_gradient(spread)
     low, high = jnp.min(spread), jnp.max(spread)
     scales = jnp.maximum(-low, high) * jnp.asarray(_SCALES, dtype)
-    edges = jnp.concatenate([spread, scales, kinks(units, dtype), jnp.stack(cut)])
+    edges = jnp.concatenate([spread, scales, jnp.asarray(units.kinks, dtype), jnp.stack(cut)])
     edges = jnp.clip(edges, low, high)
     edges = edges[jnp.argsort(jax.lax.stop_gradient(edges))]
     left, width = edges[:-1], jnp.diff(edges)
@@ -95,18 +72,11 @@ def field_averages(
 
 
 @eqx.filter_jit  # traced once, however often it is called
-def output_and_slope(units: Any, u: Array) -> tuple[Array, Array]:
+def output_and_slope(units: AbstractElementwise, u: Array) -> tuple[Array, Array]:
     """φ(u) and φ'(u), elementwise; the slope of a jump is zero."""
     flat = jnp.reshape(u, (-1,))
     output, slope = jax.jvp(units.activation, (flat,), (jnp.ones_like(flat),))
     return output.reshape(u.shape), slope.reshape(u.shape)
-
-
-def kinks(units: Any, dtype: Any) -> Array:
-    """Where the slope of the units jumps, other than at zero."""
-    if isinstance(units, HardTanh):
-        return jnp.stack([-1 / units.beta, 1 / units.beta])
-    return jnp.zeros((0,), dtype)
 
 
 class Folds(eqx.Module):
@@ -118,7 +88,7 @@ class Folds(eqx.Module):
     balance: Scalar
     """the largest u with h(u) = 0"""
     fold: Scalar
-    """where the upper branch ends, h'(u) = 0; zero for units that jump at zero, the kink for units with kinks"""
+    """where the upper branch ends, h'(u) = 0 or a kink at which its sign changes; zero for units that jump at zero"""
     depth: Scalar
     """fields from −depth to depth have several states"""
     landing: Scalar
@@ -126,7 +96,7 @@ class Folds(eqx.Module):
 
 
 @eqx.filter_jit  # traced once, however often it is called
-def find_folds(units: Any, feedback: Scalar) -> Folds:
+def find_folds(units: AbstractElementwise, feedback: Scalar) -> Folds:
     """Differentiable in the feedback and in the units' parameters."""
 
     def field(u):
@@ -140,13 +110,15 @@ def find_folds(units: Any, feedback: Scalar) -> Folds:
     several = (feedback > 0) & (field(1e-8 * scale)[0] < 0)
     far = 1e4 * scale
     balance = _newton(field, _narrow(lambda u: field(u)[0] < 0, 1e-8 * scale, far)[1])
-    corners = kinks(units, scale.dtype)
+    corners = jnp.asarray(units.kinks, scale.dtype)
+    least = 1e-6 * jax.lax.stop_gradient(jnp.min(jnp.abs(jnp.append(corners, balance))))
+    low, high = _narrow(lambda u: slope(u) < 0, least, jax.lax.stop_gradient(balance))
+    middle = 0.5 * (low + high)
+    fold = _newton(lambda u: jax.jvp(slope, (u,), (jnp.ones_like(u),)), middle)
+    fold = jnp.where(slope(least) < 0, fold, 0)
     if corners.size:
-        fold = corners[-1]
-    else:
-        low, high = _narrow(lambda u: slope(u) < 0, 1e-6 * balance, jax.lax.stop_gradient(balance))
-        fold = _newton(lambda u: jax.jvp(slope, (u,), (jnp.ones_like(u),)), 0.5 * (low + high))
-        fold = jnp.where(slope(1e-6 * jax.lax.stop_gradient(balance)) < 0, fold, 0)
+        corner = corners[jnp.argmin(jnp.abs(corners - middle))]
+        fold = jnp.where(jnp.abs(corner - middle) <= high - low, corner, fold)
     depth = -field(jnp.maximum(fold, 1e-12 * scale))[0]
     above = lambda u: (field(u)[0] - depth, slope(u))  # noqa: E731
     landing = _newton(above, _narrow(lambda u: above(u)[0] < 0, balance, far)[1])
@@ -220,16 +192,12 @@ class Cue(AbstractBranch):
         return [(0.5 * (1 + m0), -folds.landing, folds.fold), (0.5 * (1 - m0), -folds.fold, folds.landing)]
 
 
-def as_units(units: Any) -> Any:
-    """Odd units of one real variable, their parameters in the default float type."""
-    if isinstance(units, type) or not callable(getattr(units, "activation", None)):
-        fail("units", "an object with an elementwise `activation`", kind(units))
-    if isinstance(units, AbstractGeneratingFunction) and not isinstance(units, AbstractSeparable):
-        fail("units", "units that act each on their own (a separable generating function)", kind(units))
-    units = jtu.tree_map(lambda x: x.astype(default_float()) if eqx.is_inexact_array(x) else x, units)
-    if not getattr(units, "odd", False):
+def as_units(units: Any) -> AbstractElementwise:
+    """Odd units that act each on their own, their parameters in the default float type."""
+    elementwise_fit("units", units)
+    if not units.odd:
         fail("units", "units with an odd activation, φ(-x) = -φ(x), which declare `odd = True`", kind(units))
-    return units
+    return in_type(units, default_float())
 
 
 def as_number(argument: str, value: ScalarLike, name: str) -> Scalar:

@@ -11,6 +11,9 @@ from .._types import Scalar
 class AbstractStorage(eqx.Module):
     """Relation between load and crosstalk, in units of the coupling, given √q and ⟨φz⟩."""
 
+    coherent = False
+    """whether crosstalk of earlier times adds up and comes back to the site that it came from"""
+
     @abc.abstractmethod
     def deviation(self, root_load: Scalar, root_square: Scalar, slope: Scalar) -> Scalar:
         """Standard deviation Δ of the crosstalk at the load α."""
@@ -23,6 +26,8 @@ class AbstractStorage(eqx.Module):
 class Hebbian(AbstractStorage):
     """Hebb's rule, J = (1/N) Σ_μ ξ^μ ξ^μᵀ: the crosstalk of earlier times adds up coherently, Δ = √(αq) + ⟨φz⟩, with
     feedback of a site's own output."""
+
+    coherent = True
 
     def deviation(self, root_load: Scalar, root_square: Scalar, slope: Scalar) -> Scalar:
         """√(αq) + ⟨φz⟩."""

@@ -63,7 +63,7 @@ def test_the_basin_is_that_of_dynamical_mean_field_theory():
     solve = functools.partial(
         hj.dmft.solve, num_steps=30, num_samples=8192, num_shifts=1, key=jr.key(0), throw=False
     )  # fmt: skip
-    model = hj.dmft.PlasticNetwork(0.1, hj.dmft.Sign())
+    model = hj.dmft.PlasticNetwork(0.1, hj.Sign())
     theory = hj.dmft.basin_boundary(solve, model, threshold=0.9, lower=0.2, upper=0.5, num_iterations=9)
     print(f"\n{found}\ntheory: {theory.value:.4f}")
     # The bracket of the theory is 0.0006 wide, and 60 steps move it by less.

@@ -36,7 +36,7 @@ from hopfield_jax.dmft._trial import Sizes
 
 KEY = jr.key(0)
 TANH = D.PlasticNetwork(0.1, hj.LogCosh(4.0), D.LeakyHebbian(0.3, 5.0))
-SPINS = D.PlasticNetwork(0.1, D.Glauber(4.0), D.LeakyHebbian(0.3, 5.0))
+SPINS = D.PlasticNetwork(0.1, hj.Glauber(4.0), D.LeakyHebbian(0.3, 5.0))
 DENSE = D.DensePlasticNetwork(0.002, hj.LogCosh(4.0), n=3, kernel=D.LeakyHebbian(0.3, 5.0), equal_indices=False)
 HALF = D.SpinCue(0.5)
 TWO = D.GaussianCue(jnp.array([0.4, 0.3]), 0.2)

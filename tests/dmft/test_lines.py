@@ -49,7 +49,7 @@ def test_along_the_paths_the_slope_is_lost_and_on_lines_it_is_found():
 # Differences of 24 randomisations of 65536 paths at λ ± h, ± 2h, with their errors.
 DIFFERENCES = [
     (hj.LogCosh, "strength", {"strength": 1.0}, (5, 10, 20), (-0.00438, -0.0157, -0.0187), (1e-5, 1e-4, 2e-4)),
-    (D.Sign(), "strength", {"strength": 1.0}, (5, 10, 19), (-0.0088, -0.0162, -0.0138), (3e-4, 4e-4, 4e-4)),
+    (hj.Sign(), "strength", {"strength": 1.0}, (5, 10, 19), (-0.0088, -0.0162, -0.0138), (3e-4, 4e-4, 4e-4)),
     (hj.HardTanh, "strength", {"strength": 1.0, "beta": 2.0}, (20,), (-0.0193,), (5e-4,)),
     (hj.LogCosh, "load", {}, (20,), (-1.648,), (4e-3,)),
     (hj.LogCosh, "cue", {}, (20,), (0.412,), (5e-3,)),
@@ -70,14 +70,14 @@ def test_slopes_are_those_of_differences(units, name, at, steps, expected, error
     assert np.all(own < 0.05 * np.abs(expected) + 1e-3)
 
 
-@pytest.mark.parametrize("units", [D.Sign(), D.Glauber])
+@pytest.mark.parametrize("units", [hj.Sign(), hj.Glauber])
 def test_the_first_step_is_known(units):
     r"""$m_1 = \langle\phi(m_0 + \sqrt\alpha z)\rangle$: erf(m_0/√(2α)) for signs, a Gaussian average for spins."""
     z = np.linspace(-9, 9, 3601)
     gauss = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
 
     def exact(p):
-        if units is D.Glauber:
+        if units is hj.Glauber:
             return np.sum(gauss * np.tanh(p["beta"] * (p["cue"] + math.sqrt(p["load"]) * z)))
         return math.erf(p["cue"] / math.sqrt(2 * p["load"]))
 
@@ -105,7 +105,7 @@ SETTINGS = {
     "gaussian": lambda p: (network(p), D.GaussianCue(p["cue"], 0.5)),
     "not odd": lambda p: (
         D.PlasticNetwork(
-            p["load"], D.Elementwise(lambda x: jnp.tanh(3 * x) * jnp.exp(-0.3 * (x - 0.1) ** 2)),
+            p["load"], hj.Elementwise(lambda x: jnp.tanh(3 * x) * jnp.exp(-0.3 * (x - 0.1) ** 2)),
             D.LeakyHebbian(p["strength"], p["tau"]),
         ),
         D.SpinCue(p["cue"]),
@@ -166,7 +166,7 @@ def test_forward_and_reverse_mode_agree_and_map():
 
 
 def test_slopes_say_their_error_and_bias():
-    build = lambda p: plain(BASE | p, D.Sign())  # noqa: E731
+    build = lambda p: plain(BASE | p, hj.Sign())  # noqa: E731
     found = D.slopes(build, {"strength": 1.0}, key=KEY, num_steps=5, num_samples=4096)
     trees: Any = found.slope, found.slope_error, found.bias
     slope, error, bias = (tree["strength"] for tree in trees)

@@ -107,7 +107,7 @@ def test_what_cannot_be_found_is_said():
     with pytest.raises(ValueError, match="`model`: expected a kernel with a strength"):
         D.optimal_strength(theory, D.PlasticNetwork(load=0.1, units=hj.LogCosh(4.0)), CUE, key=KEY)
     with pytest.raises(Exception, match="no gradient goes through Sign units"):
-        signs = D.PlasticNetwork(load=0.1, units=D.Sign(), kernel=D.LeakyHebbian(0.1, 5.0))
+        signs = D.PlasticNetwork(load=0.1, units=hj.Sign(), kernel=D.LeakyHebbian(0.1, 5.0))
         D.optimal_strength(network_run, signs, CUE, key=KEY)
 
 

@@ -14,7 +14,7 @@ CUE = D.SpinCue(0.5)
 
 
 def model(**changes) -> Any:
-    return D.PlasticNetwork(**{"load": 0.1, "units": D.Sign()} | changes)
+    return D.PlasticNetwork(**{"load": 0.1, "units": hj.Sign()} | changes)
 
 
 def applying(panel: Any) -> set[str]:
@@ -41,9 +41,9 @@ TRAJECTORIES = {"first_step", "amari_maginu", "okada"}
         ),
         ({"kernel": D.LeakyHebbian(0.0, 5.0)}, {}, ALWAYS | TRAJECTORIES | {"free_energy"}),
         ({"kernel": D.AccumulatingHebbian(0.3)}, {}, {"first_step"}),
-        ({"units": D.Glauber(5.0)}, {}, {"first_step"}),
-        ({"units": D.Glauber(5.0)}, {"asynchronous": True}, ALWAYS | {"free_energy"}),
-        ({"units": D.Glauber(5.0), "self_coupling": True}, {"asynchronous": True}, set()),
+        ({"units": hj.Glauber(5.0)}, {}, {"first_step"}),
+        ({"units": hj.Glauber(5.0)}, {"asynchronous": True}, ALWAYS | {"free_energy"}),
+        ({"units": hj.Glauber(5.0), "self_coupling": True}, {"asynchronous": True}, set()),
         ({"cue_field": 0.1}, {}, set()),
         ({"units": hj.Softplus(1.0)}, {}, set()),
     ],
@@ -101,7 +101,7 @@ def test_silence_is_unstable_where_the_whole_spectrum_says_so():
 
 
 def test_other_models_and_cues_are_named():
-    dense = D.panel(D.DensePlasticNetwork(load=0.1, units=D.Sign()), CUE)
+    dense = D.panel(D.DensePlasticNetwork(load=0.1, units=hj.Sign()), CUE)
     assert applying(dense) == set() and "DensePlasticNetwork" in dense.stationary.reason
     noisy = D.panel(model(), D.GaussianCue(0.5, 0.1))
     assert applying(noisy) == ALWAYS | {"free_energy"} and "GaussianCue" in noisy.first_step.reason

@@ -140,17 +140,17 @@ def test_the_dynamics_ends_in_the_stationary_state():
 
 @pytest.mark.slow
 def test_spins_that_flip_one_at_a_time_end_in_the_replica_symmetric_state():
-    units = D.Glauber(1.6)
+    units = hj.Glauber(1.6)
     options = {"num_steps": 40, "num_neurons": 4000, "num_trials": 8, "asynchronous": True}
     run = D.simulate(D.PlasticNetwork(0.02, units), D.SpinCue(0.9), key=KEY, **options)
-    thermal, deterministic = (hj.theory.scsna(u, 0.02).overlap for u in (hj.theory.Thermal(1.6), hj.LogCosh(1.6)))
+    thermal, deterministic = (hj.theory.scsna(u, 0.02).overlap for u in (hj.Glauber(1.6), hj.LogCosh(1.6)))
     # The mean over the last 28 steps has less error than the last step, which is about 0.003.
     error = run.overlap_error[-1]
     assert abs(jnp.mean(run.overlap[12:]) - thermal) < error < 0.5 * (deterministic - thermal)
 
 
 @pytest.mark.parametrize("model, got", [
-    (D.PlasticNetwork(0.1, D.Glauber(2.0)), "Glauber"),
+    (D.PlasticNetwork(0.1, hj.Glauber(2.0)), "Glauber"),
     (D.PlasticNetwork(0.1, hj.LogCosh(2.0), D.AccumulatingHebbian(0.1)), "AccumulatingHebbian"),
     (D.DensePlasticNetwork(0.1, hj.LogCosh(2.0)), "DensePlasticNetwork"),
 ])  # fmt: skip
@@ -160,7 +160,7 @@ def test_models_without_a_stationary_state_are_named(model, got):
 
 
 @pytest.mark.parametrize("units, load, strength", [
-    (hj.LogCosh(4.0), 0.01, 1.0), (hj.LogCosh(4.0), 0.6, 0.75), (D.Sign(), 0.02, 0.5), (D.Glauber(6.0), 0.05, 0.5)
+    (hj.LogCosh(4.0), 0.01, 1.0), (hj.LogCosh(4.0), 0.6, 0.75), (hj.Sign(), 0.02, 0.5), (hj.Glauber(6.0), 0.05, 0.5)
 ])  # fmt: skip
 def test_saturated_outputs_end_in_numbers(units, load, strength):
     """All rows of C are nearly the same once the outputs do not move any more, in retrieval or far from it."""

@@ -61,7 +61,7 @@ def test_what_cannot_be_split_is_refused():
     with pytest.raises(ValueError, match="`num_neurons`: expected a multiple of the 3 devices of `mesh`, got 100"):
         simulate(mesh=mesh((3,)))
     with pytest.raises(ValueError, match="`mesh`: expected None with asynchronous=True"):
-        spins = D.PlasticNetwork(0.1, D.Sign())
+        spins = D.PlasticNetwork(0.1, hj.Sign())
         D.simulate(spins, CUE, num_steps=3, num_neurons=100, num_trials=1, key=KEY, asynchronous=True, mesh=mesh())
     if hasattr(jax, "set_mesh"):  # since jax 0.7; before it no axis is explicit unless one asks for it
         explicit = jax.make_mesh((1,), ("a",), axis_types=(jax.sharding.AxisType.Explicit,))

@@ -111,19 +111,19 @@ def test_the_noise_is_gaussian_once_the_feedback_is_off():
 
 
 def test_asynchronous_updates_lower_the_energy_and_differ():
-    model = D.PlasticNetwork(0.1, D.Sign())
+    model = D.PlasticNetwork(0.1, hj.Sign())
     got = simulate(model, num_steps=8, num_trials=1, asynchronous=True)
     assert np.all(np.diff(got.energy) <= 1e-6) and got.energy[-1] < got.energy[0] - 0.1
     assert np.any(np.asarray(simulate(model, num_steps=8, num_trials=1).overlap) != np.asarray(got.overlap))
     again = simulate(model, num_steps=8, num_trials=1, asynchronous=True)
     np.testing.assert_array_equal(got.overlap, again.overlap)
     # A pattern at tiny load stays where it is, whatever the order of updates.
-    held = simulate(D.PlasticNetwork(0.005, D.Sign()), 1.0, num_steps=2, asynchronous=True)
+    held = simulate(D.PlasticNetwork(0.005, hj.Sign()), 1.0, num_steps=2, asynchronous=True)
     np.testing.assert_allclose(held.overlap, 1, atol=1e-6)
 
 
 def test_thermal_noise_has_its_mean():
-    hot = simulate(D.PlasticNetwork(0.05, D.Glauber(0.5)), 1.0, num_steps=1, num_neurons=4000)
+    hot = simulate(D.PlasticNetwork(0.05, hj.Glauber(0.5)), 1.0, num_steps=1, num_neurons=4000)
     z = np.linspace(-8, 8, 801)
     mean = np.sum(np.tanh(0.5 * (1 + 0.05**0.5 * z)) * np.exp(-(z**2) / 2)) / np.sqrt(2 * np.pi) * (z[1] - z[0])
     assert abs(hot.overlap[1] - mean) < 0.03  # 4/√16000
@@ -147,8 +147,8 @@ def test_dense_memory_fields_are_sums_over_products(n, equal):
 TWO_TIMES = np.tril(np.ones((5, 5)), -1)[:, :, None] * np.tril(np.ones((5, 5)), -1)[:, None, :]
 TWO_TIMES = TWO_TIMES * np.arange(1.0, 6)[None, :, None]  # not symmetric in s and s'
 CASES = {
-    "glauber from a Gaussian cue": (network(units=D.Glauber(2.0), strength=0.0), D.GaussianCue(0.2, 0.3)),
-    "glauber": (network(units=D.Glauber(4.0)), D.SpinCue(0.5)),
+    "glauber from a Gaussian cue": (network(units=hj.Glauber(2.0), strength=0.0), D.GaussianCue(0.2, 0.3)),
+    "glauber": (network(units=hj.Glauber(4.0)), D.SpinCue(0.5)),
     "self-couplings": (network(self_coupling=True, coupling=0.8), D.SpinCue(0.5)),
     "fields": (network(pattern_field=0.1, cue_field=0.2), D.SpinCue(0.3)),
     "small steps": (network(dt=0.3, tau=2.0), D.SpinCue(0.5)),
@@ -167,7 +167,7 @@ def test_theory_and_simulation_agree_for(name):
     for quantity in ("overlap", "correlation", "energy", "error_fraction"):
         error = np.hypot(np.maximum(getattr(got, quantity + "_error"), 2e-3), getattr(theory, quantity + "_error"))
         assert np.all(np.abs(getattr(got, quantity) - getattr(theory, quantity)) < 4 * error + 2e-3), quantity
-    if not isinstance(model.units, D.Glauber):
+    if not isinstance(model.units, hj.Glauber):
         noise = D.crosstalk_noise(model, cue, theory, num_neurons=6000, num_trials=8, key=KEY)
         np.testing.assert_allclose(noise.variance, noise.predicted_variance, rtol=0.1)
 
@@ -243,9 +243,9 @@ def test_a_traced_load_needs_room():
     with pytest.raises(ValueError, match="`max_patterns`: expected a number"):
         jax.jit(lambda load: simulate(network(load)))(0.1)
     with pytest.raises(ValueError, match="`response_times`: expected units with a derivative"):
-        simulate(network(units=D.Sign()), response_times=(0,))
+        simulate(network(units=hj.Sign()), response_times=(0,))
     with pytest.raises(ValueError, match="`asynchronous`: expected dt = 1"):
-        simulate(network(units=D.Sign(), dt=0.5), asynchronous=True)
+        simulate(network(units=hj.Sign(), dt=0.5), asynchronous=True)
 
 
 def test_memory_is_predicted_in_one_way():

@@ -64,7 +64,7 @@ def test_tanh_units_follow_the_converged_solution(load, cue, strength, expected,
     (0.10, 0.5, 0.0, [0.8862, 0.9962, 0.9980]), (0.12, 0.4, 1.0, [0.7518, 0.8378, 0.8398])
 ])  # fmt: skip
 def test_sign_units_follow_the_converged_solution(load, cue, strength, expected):
-    got = solve(network(load, D.Sign(), strength), cue)
+    got = solve(network(load, hj.Sign(), strength), cue)
     at = np.array([1, 5, 19])
     # Discontinuous outputs converge more slowly: 1.5e-3 was the largest deviation over 8 keys.
     np.testing.assert_allclose(np.asarray(got.overlap)[at], expected, atol=3e-3)
@@ -76,11 +76,11 @@ def test_the_first_step_is_exact():
     exact = gaussian_average(tanh, 0.2, 0.05)
     np.testing.assert_allclose(exact, 0.5459396, atol=1e-7)
     np.testing.assert_allclose(first(network(0.05, hj.LogCosh(beta=6.0)), 0.2), exact, atol=1e-4)
-    np.testing.assert_allclose(first(network(0.1, D.Sign(), 0.3), 0.5), erf(0.5 / math.sqrt(0.2)), atol=1e-3)
+    np.testing.assert_allclose(first(network(0.1, hj.Sign(), 0.3), 0.5), erf(0.5 / math.sqrt(0.2)), atol=1e-3)
 
 
 def test_self_couplings_shift_the_first_step():
-    got = solve(network(0.1, D.Sign(), self_coupling=True), 0.5, num_steps=1)
+    got = solve(network(0.1, hj.Sign(), self_coupling=True), 0.5, num_steps=1)
     shifts = [0.5 * (1 + s * 0.5) * math.erf((0.5 + s * 0.1) / math.sqrt(0.2)) for s in (1, -1)]
     np.testing.assert_allclose(sum(shifts), 0.9051895, atol=1e-7)
     np.testing.assert_allclose(got.overlap[1], sum(shifts), atol=1e-3)
@@ -145,7 +145,7 @@ def test_feedback_rows_are_what_the_equations_say():
 
 
 def test_odd_units_may_be_solved_without_using_that():
-    tanh = lambda odd: D.Elementwise(lambda x: jnp.tanh(4 * x), odd=odd)  # noqa: E731
+    tanh = lambda odd: hj.Elementwise(lambda x: jnp.tanh(4 * x), odd=odd)  # noqa: E731
     odd, plain = (solve(network(0.12, tanh(o)), 0.4, 6) for o in (True, False))
     same = solve(network(0.12), 0.4, 6)
     np.testing.assert_allclose(odd.overlap, same.overlap, atol=1e-5)
@@ -244,7 +244,7 @@ def test_tangents_along_the_paths_find_the_same(own, dt, coupling):
 
 
 def test_thermal_spins_follow_simulation_and_score_function():
-    got = solve(network(units=D.Glauber(4.0), strength=0.5), 0.5, 12, num_samples=16384)
+    got = solve(network(units=hj.Glauber(4.0), strength=0.5), 0.5, 12, num_samples=16384)
     # By the score function, 65536 paths, and by this pass in NumPy: .8044 .8797 .9380 .9690 .9761 (± .0003).
     # Simulation, N = 4000, 24 networks: .8048 .8839 .9454 .9737 .9801 (± .003).
     expected, at = [0.8044, 0.8797, 0.9380, 0.9690, 0.9761], np.array([1, 2, 4, 8, 12])
@@ -288,7 +288,7 @@ def test_the_room_is_used_up_with_a_code():
 
 def test_room_grows_until_it_is_enough():
     """Sign units far from rest: 40 steps span more directions than the initial `max_rank` of 32."""
-    got = solve(network(0.2, D.Sign(), 0.0), 0.4, 40, num_samples=1024, num_shifts=1)
+    got = solve(network(0.2, hj.Sign(), 0.0), 0.4, 40, num_samples=1024, num_shifts=1)
     assert got.result == hj.RESULTS.successful and got.rank > 32
 
 
@@ -299,10 +299,10 @@ def test_small_and_large_outputs_are_solved_alike():
     cue = D.GaussianCue(1e-5, 3e-5)
     rough, fine = (solve(small, cue, 50, 4096, num_shifts=2, tolerance=x) for x in (1e-3, 1e-5))
     np.testing.assert_allclose(rough.overlap[50], fine.overlap[50], rtol=0.02)
-    unit = D.Elementwise(lambda x: 1e5 * jnp.tanh(4e-5 * x), odd=True)
+    unit = hj.Elementwise(lambda x: 1e5 * jnp.tanh(4e-5 * x), odd=True)
     large = solve(D.PlasticNetwork(0.1, unit), D.GaussianCue(5e4, 5e4), 20)
     plain = solve(
-        D.PlasticNetwork(0.1, D.Elementwise(lambda x: jnp.tanh(4 * x), odd=True)), D.GaussianCue(0.5, 0.5), 20
+        D.PlasticNetwork(0.1, hj.Elementwise(lambda x: jnp.tanh(4 * x), odd=True)), D.GaussianCue(0.5, 0.5), 20
     )
     assert large.rank == plain.rank
     np.testing.assert_allclose(large.overlap / 1e5, plain.overlap, atol=2e-4)  # rounding, grown over 20 steps
@@ -368,7 +368,7 @@ def test_derivatives_in_single_precision_are_those_in_double():
     np.testing.assert_allclose(single, double, atol=2e-3)
 
 
-@pytest.mark.parametrize("units, name", [(lambda beta: D.Sign(), "Sign"), (D.Glauber, "Glauber")])
+@pytest.mark.parametrize("units, name", [(lambda beta: hj.Sign(), "Sign"), (hj.Glauber, "Glauber")])
 def test_no_derivative_along_a_path_goes_through_jumps(units, name):
     numbers = {
         k: jnp.asarray(x) for k, x in {"load": 0.1, "beta": 4.0, "strength": 0.5, "tau": 5.0, "cue": 0.4}.items()
@@ -441,7 +441,7 @@ def test_numbers_do_not_trace_again():
         traces.append(x)
         return jnp.tanh(4 * x)
 
-    units, count = D.Elementwise(tanh, odd=True), 0
+    units, count = hj.Elementwise(tanh, odd=True), 0
     for i, strength in enumerate((1, 0.3, jnp.float32(0.5), np.float64(0.7), np.int64(0))):
         solve(network(0.1 + 0.01 * i, units, strength, 5 + i), cue=0.4, num_steps=3, num_samples=256)
         count = len(traces) if i == 0 else count
@@ -485,7 +485,7 @@ BAD: list[Any] = [
     (lambda: network(dt=0.0), "PlasticNetwork.dt", "0.0"),
     (lambda: network(dt=1.5), "PlasticNetwork.dt", "1.5"),
     (lambda: network(tau=0.5), "LeakyHebbian.tau", "0.5"),
-    (lambda: network(units=D.Glauber(1.0), dt=0.5), "PlasticNetwork.dt", "0.5"),
+    (lambda: network(units=hj.Glauber(1.0), dt=0.5), "PlasticNetwork.dt", "0.5"),
     (lambda: network(units=hj.LogSumExp()), "PlasticNetwork.units", "LogSumExp"),
     (lambda: D.PlasticNetwork(0.1, LOGCOSH, kernel=cast(Any, 3)), "PlasticNetwork.kernel", "int"),
     (lambda: D.SpinCue(1.2), "SpinCue.overlap", "1.2"),
@@ -493,7 +493,7 @@ BAD: list[Any] = [
     (lambda: D.GaussianCue(0.5, -1.0), "GaussianCue.spread", "-1.0"),
     (lambda: D.TableKernel(np.ones((3, 3))), "TableKernel.values", "not zero"),
     (lambda: D.TableKernel(np.zeros((3, 4))), "TableKernel.values", r"\(3, 4\)"),
-    (lambda: D.Elementwise(cast(Any, 3)), "Elementwise.fn", "int"),
+    (lambda: hj.Elementwise(cast(Any, 3)), "Elementwise.fn", "int"),
     (lambda: D.DensePlasticNetwork(0.1, LOGCOSH, n=3), "DensePlasticNetwork.equal_indices", "True"),
     (lambda: D.DensePlasticNetwork(0.1, LOGCOSH, n=1), "DensePlasticNetwork.n", "1"),
     (lambda: solve(network(), num_steps=0), "num_steps", "0"),
@@ -504,7 +504,7 @@ BAD: list[Any] = [
     (lambda: solve(network(), tolerance=1), "tolerance", "1"),
     (lambda: solve(network(), max_rank=1), "max_rank", "1"),
     (lambda: solve(network(), max_rank=30000), "max_rank", "30000 directions: 30001"),
-    (lambda: solve(network(units=D.Glauber(2.0)), num_steps=12000), "num_steps", "24002"),
+    (lambda: solve(network(units=hj.Glauber(2.0)), num_steps=12000), "num_steps", "24002"),
     (lambda: solve(D.DensePlasticNetwork(1e-3, LOGCOSH, n=16)), "model", "2 directions"),
     (lambda: solve(network(), tolerance=jnp.array([1e-3, 1e-2])), "tolerance", r"\(2,\)"),
     (lambda: solve(D.DensePlasticNetwork(0.1, LOGCOSH, n=4), max_rank=20), "max_rank", "20 directions: 194923"),

@@ -715,7 +715,7 @@ def mean_field() -> list[Recipe]:
             dmft.PlasticNetwork,
             dict(
                 load=load,
-                units=Thing(hj.LogCosh(beta=4.0), also={"sign": dmft.Sign()}),
+                units=Thing(hj.LogCosh(beta=4.0), also={"sign": hj.Sign()}),
                 kernel=None,
                 dt=Real(0.5, "(0, 1]"),
                 self_coupling=False,
@@ -766,8 +766,13 @@ def mean_field() -> list[Recipe]:
         ),
         Recipe(dmft.Euler, {}, use=with_scheme, check=overlap),
         Recipe(dmft.AdamsBashforth, {}, use=with_scheme, check=overlap),
-        Recipe(dmft.Glauber, dict(beta=2.0), use=with_units, check=overlap),
-        Recipe(dmft.Elementwise, dict(fn=jnp.tanh, odd=False, potential=None), use=with_units, check=overlap),
+        Recipe(hj.Glauber, dict(beta=2.0), use=with_units, check=overlap),
+        Recipe(
+            hj.Elementwise,
+            dict(fn=jnp.tanh, odd=False, potential=None, kinks=np.array([-0.5, 0.5])),
+            use=with_units,
+            check=overlap,
+        ),
         Recipe.drawn(
             0.3,
             dmft.solve,
@@ -912,7 +917,7 @@ def mean_field() -> list[Recipe]:
         ),
         Recipe(
             dmft.panel,
-            dict(model=dmft.PlasticNetwork(load=0.1, units=dmft.Sign()), cue=cue, num_steps=3, asynchronous=False),
+            dict(model=dmft.PlasticNetwork(load=0.1, units=hj.Sign()), cue=cue, num_steps=3, asynchronous=False),
             use=lambda p: p.first_step.value,
             traced=False,
         ),
@@ -957,7 +962,13 @@ def closed_theory() -> list[Recipe]:
             check=overlap,
         ),
         Recipe.drawn(0.3, theory.critical_load, scsna, check=overlap),
-        Recipe(theory.Thermal, dict(beta=4.0), use=lambda units: theory.scsna(units, 0.05, throw=False), check=overlap),
+        Recipe(
+            hj.Glauber,
+            dict(beta=4.0),
+            use=lambda units: theory.scsna(units, 0.05, throw=False),
+            check=overlap,
+            title="Glauber at rest",
+        ),
         Recipe(
             theory.Cue,
             dict(overlap=Real(0.5, "[-1, 1]")),

@@ -25,11 +25,11 @@ QUICK = (  # callables that hardly compile
 EXEMPT = {
     "hj": "RESULTS Branch DescentReport Folds Linearisation Occurrences Setting SteadyState Steps Threshold Trajectory "
     "Tuning "  # results, which nobody makes by hand; likewise below
-    "Parameter as_inexact domain",  # for classes of one's own
+    "Parameter as_inexact domain Sign",  # for classes of one's own; without arguments
     "associative": "LearningConditions LearningRun MemorySpectrum Retrieval RetrievalScore",
     "sequential": "CriticalGain FixedPoints GainScan SaliencyRun SequenceRun SwitchDelay TunedDwellTimes TunedGain "
     "Ending Regime",
-    "dmft": "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Sign Slopes",
+    "dmft": "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Slopes",
     "theory": "CovarianceState OverlapDynamics PhaseDiagram PhaseLines ReplicaState StationaryState Diluted Hebbian "
     "Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # and objects without arguments
     "classical": "FiniteSizeFit Retrieval RetrievalTransition Synchronous",

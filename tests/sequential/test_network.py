@@ -139,7 +139,7 @@ def test_exact_dwells_change_nothing_but_the_cost(x64):
 
 
 @pytest.mark.parametrize("model, options, match", [
-    (network(units=hj.LogCosh()), {}, "`solver`: expected another solver for units that are not piecewise linear"),
+    (network(units=hj.LogCosh()), {}, "`solver`: expected another solver for units that do not saturate"),
     (network(noise_fast=0.1), {"key": jr.key(0)}, "`solver`: expected another solver with noise"),
     (network(), {"stepsize_controller": dfx.PIDController(1e-5, 1e-5)}, "`stepsize_controller`: expected none"),
     (network(input=S.InputProtocol(jnp.zeros(1), jnp.zeros((1, 64)))), {}, "`solver`: expected another solver for a"),

@@ -7,7 +7,6 @@ Elsewhere: Amit, Gutfreund and Sompolinsky's at T = 0 and the first steps in `te
 import math
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,18 +17,8 @@ import hopfield_jax as hj
 from helpers import enable_x64
 from hopfield_jax import associative as A
 
-
-class Sign(eqx.Module):
-    """Sign units, which have no generating function that is differentiable."""
-
-    odd = True
-
-    def activation(self, x):
-        return jnp.sign(x)
-
-
 UNITS = {  # beside an independent formula of the same activation
-    "sign": (Sign(), np.sign),
+    "sign": (hj.Sign(), np.sign),
     "tanh": (hj.LogCosh(3.0), lambda x: np.tanh(3 * x)),
     "erf": (hj.Erf(3.0), lambda x: special.erf(3 * x)),
     "clip": (hj.HardTanh(3.0), lambda x: np.clip(3 * x, -1, 1)),
@@ -89,7 +78,7 @@ def test_amari_and_maginu():
 
 def test_cycle_of_patterns():
     with enable_x64():
-        state = hj.theory.critical_load(Sign(), storage=hj.theory.Sequence())
+        state = hj.theory.critical_load(hj.Sign(), storage=hj.theory.Sequence())
     # y = m/√(2v): v(1 − C²) = α with v = m²/(2y²) and C² = (2/πv)e^{−2y²}.
     load = lambda y: math.erf(y) ** 2 / (2 * y * y) - 2 / math.pi * math.exp(-2 * y * y)  # noqa: E731
     options: Any = {"xatol": 1e-9}
@@ -102,7 +91,7 @@ def test_cycle_of_patterns():
 
 def test_extreme_dilution():
     with enable_x64():
-        state = hj.theory.critical_load(Sign(), storage=hj.theory.Diluted())
+        state = hj.theory.critical_load(hj.Sign(), storage=hj.theory.Diluted())
         np.testing.assert_allclose(state.load, 2 / math.pi, rtol=1e-12)
 
 

@@ -218,7 +218,7 @@ def test_the_followed_branch_turns_where_the_line_and_the_signal_to_noise_analys
     top = T.phase_lines(0.2).retrieval
     np.testing.assert_allclose(branch.folds.parameter[0], top, rtol=1e-12)
     for t in (0.2, 0.999):  # other averages, of another program
-        found = T.critical_load(T.Thermal(beta=1 / t)).load
+        found = T.critical_load(hj.Glauber(beta=1 / t)).load
         np.testing.assert_allclose(found, T.phase_lines(t).retrieval, rtol=1e-9)
     state = T.replica_state(float(branch.parameter[3]), 0.2)
     np.testing.assert_allclose(state.overlap, branch.state[3, 0], rtol=1e-12)

@@ -3,7 +3,6 @@ tested against an independent solution of its equations."""
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,15 +16,6 @@ from hopfield_jax import theory
 CYCLE, DILUTED = theory.Sequence(), theory.Diluted()
 Z = np.linspace(-9, 9, 3001)
 WEIGHT = np.exp(-Z * Z / 2) / np.sqrt(2 * np.pi) * (Z[1] - Z[0])  # the trapezoid rule, exact for smooth functions
-
-
-class Sign(eqx.Module):
-    """Sign units, which have no generating function that is differentiable."""
-
-    odd = True
-
-    def activation(self, x):
-        return jnp.sign(x)
 
 
 def differences(function, point, step=1e-5):
@@ -85,7 +75,7 @@ def test_hierarchy_at_rest(order, capacity, x64):
 @pytest.mark.slow
 def test_hierarchy_beside_the_exact_theory():
     # The table of the docstring; four digits, and errors of the sample paths of about 1e-4.
-    model = hj.dmft.PlasticNetwork(0.12, units=hj.dmft.Sign())
+    model = hj.dmft.PlasticNetwork(0.12, units=hj.Sign())
     exact = hj.dmft.solve(model, hj.dmft.SpinCue(0.4), num_steps=5, num_samples=32768, key=jax.random.key(0)).overlap
     np.testing.assert_allclose(exact[..., jnp.array([2, 3, 5])], [0.8040, 0.8171, 0.8112], atol=5e-4)
     for order, added in [(1, [-0.0225, -0.0012, 0.0825]), (4, [-0.0225, -0.0533, -0.1561])]:
@@ -115,14 +105,14 @@ def test_dynamics_of_sign_units_in_closed_form(storage, x64):
         slope = math.sqrt(2 / (math.pi * variance)) * math.exp(-(m[-1] ** 2) / (2 * variance))
         m.append(math.erf(m[-1] / math.sqrt(2 * variance)))
         variance = 0.25 + slope**2 * variance * (storage is CYCLE)
-    dynamics = theory.overlap_dynamics(Sign(), 0.25, 0.6, storage=storage, num_steps=5)
+    dynamics = theory.overlap_dynamics(hj.Sign(), 0.25, 0.6, storage=storage, num_steps=5)
     np.testing.assert_allclose(dynamics.overlap, m, rtol=1e-12)
     np.testing.assert_allclose(dynamics.noise_variance[-1], variance, rtol=1e-12)
 
 
 @pytest.mark.parametrize("storage, thermal", [(CYCLE, True), (CYCLE, False), (DILUTED, False)])
 def test_stationary_states_solve_their_equations_and_end_the_dynamics(storage, thermal, x64):
-    units, load, coupling = (theory.Thermal(3.0) if thermal else hj.LogCosh(3.0)), 0.15, 1.1
+    units, load, coupling = (hj.Glauber(3.0) if thermal else hj.LogCosh(3.0)), 0.15, 1.1
     state = theory.scsna(units, load, storage=storage, coupling=coupling)
     # The cue's memory fades by a factor below 0.7 a step.
     dynamics = theory.overlap_dynamics(units, load, 0.5, storage=storage, num_steps=100, coupling=coupling)
@@ -153,40 +143,40 @@ def test_slopes_of_dynamics_and_states(storage, x64):
 @pytest.mark.slow
 def test_critical_loads_of_sequences_at_temperature(x64):
     def load(temperature):
-        return theory.critical_load(theory.Thermal(1 / temperature), storage=CYCLE, throw=False).load
+        return theory.critical_load(hj.Glauber(1 / temperature), storage=CYCLE, throw=False).load
 
     at, step = jnp.array([0.02, 0.2, 0.5, 0.9]), 1e-4
     points = jnp.concatenate([at, at - step, at + step])
     values, slopes = map(np.asarray, jax.jit(jax.vmap(lambda t: jax.jvp(load, (t,), (jnp.ones_like(t),))))(points))
     np.testing.assert_allclose(slopes[:4], (values[8:] - values[4:8]) / (2 * step), rtol=1e-6)
     np.testing.assert_allclose(values[:4], [0.2688170, 0.2454437, 0.1443288, 0.0089789], atol=6e-8)
-    ends = [theory.scsna(theory.Thermal(2.0), float(values[2]) * (1 + s), storage=CYCLE) for s in (-1e-4, 1e-4)]
+    ends = [theory.scsna(hj.Glauber(2.0), float(values[2]) * (1 + s), storage=CYCLE) for s in (-1e-4, 1e-4)]
     assert ends[0].retrieved and not ends[1].retrieved
 
 
 def test_dilution_ends_where_small_overlaps_neither_grow_nor_fall(x64):
-    state = theory.critical_load(theory.Thermal(2.0), storage=DILUTED)
+    state = theory.critical_load(hj.Glauber(2.0), storage=DILUTED)
     slope = lambda load: WEIGHT @ (2 / np.cosh(2 * np.sqrt(load) * Z) ** 2) - 1  # noqa: E731
     np.testing.assert_allclose(state.load, optimize.root_scalar(slope, bracket=(0.1, 1), xtol=1e-14).root, rtol=1e-10)
     assert abs(state.overlap) < 1e-12 and not state.retrieved and state.curvature is None
-    decaying = theory.critical_load(theory.Thermal(0.9), storage=DILUTED, throw=False)
+    decaying = theory.critical_load(hj.Glauber(0.9), storage=DILUTED, throw=False)
     assert decaying.result == hj.RESULTS.nonlinear_max_steps_reached
 
 
 @pytest.mark.slow
 def test_slope_of_the_end_of_dilution(x64):
-    load = lambda beta: theory.critical_load(theory.Thermal(beta), storage=DILUTED).load  # noqa: E731
+    load = lambda beta: theory.critical_load(hj.Glauber(beta), storage=DILUTED).load  # noqa: E731
     np.testing.assert_allclose(jax.grad(load)(2.0), (load(2.0001) - load(1.9999)) / 2e-4, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     "argument, call",
     [
-        ("storage", lambda: theory.overlap_dynamics(Sign(), 0.1, 0.5, storage=theory.Hebbian(), num_steps=3)),
-        ("storage", lambda: theory.scsna(Sign(), 0.1, storage=theory.Sequence)),  # pyright: ignore[reportArgumentType]
-        ("strength", lambda: theory.scsna(Sign(), 0.1, storage=CYCLE, strength=0.1)),
-        ("self_coupling", lambda: theory.critical_load(Sign(), storage=DILUTED, self_coupling=True)),
-        ("num_steps", lambda: theory.overlap_dynamics(Sign(), 0.1, 0.5, storage=CYCLE, num_steps=0)),
+        ("storage", lambda: theory.overlap_dynamics(hj.Sign(), 0.1, 0.5, storage=theory.Hebbian(), num_steps=3)),
+        ("storage", lambda: theory.scsna(hj.Sign(), 0.1, storage=theory.Sequence)),  # pyright: ignore[reportArgumentType]
+        ("strength", lambda: theory.scsna(hj.Sign(), 0.1, storage=CYCLE, strength=0.1)),
+        ("self_coupling", lambda: theory.critical_load(hj.Sign(), storage=DILUTED, self_coupling=True)),
+        ("num_steps", lambda: theory.overlap_dynamics(hj.Sign(), 0.1, 0.5, storage=CYCLE, num_steps=0)),
         ("order", lambda: theory.okada_hierarchy(0.1, 0.5, num_steps=3, order=0)),
         ("cue_overlap", lambda: theory.okada_hierarchy(0.1, 1.5, num_steps=3)),
         ("decay", lambda: theory.palimpsest_oldest_age(0.0)),

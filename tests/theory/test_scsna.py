@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -12,6 +13,7 @@ import pytest
 import hopfield_jax as hj
 from helpers import enable_x64
 from hopfield_jax.theory._critical_load import _of_one_state_a_site as of_one_state_a_site
+from hopfield_jax.theory._site import find_folds
 
 CRITICAL = {  # α_c without self-couplings, checked below against averages on a grid of fields
     (hj.LogCosh, 2): 0.0679171,
@@ -24,22 +26,16 @@ CRITICAL = {  # α_c without self-couplings, checked below against averages on a
 BRANCHES = {"maxwell": hj.theory.Maxwell, "upper": hj.theory.Upper, "cue": lambda: hj.theory.Cue(0.5)}
 
 
-class Sign(eqx.Module):
-    """Sign units, which have no generating function that is differentiable."""
-
-    odd = True
-
-    def activation(self, x):
-        return jnp.sign(x)
-
-
-class Step(eqx.Module):
+class Step(hj.AbstractElementwise):
     """Odd units whose slope is largest away from zero."""
 
     odd = True
 
     def activation(self, x):
         return 0.5 * (jnp.tanh(20 * (x - 0.5)) + jnp.tanh(20 * (x + 0.5)))
+
+    def elementwise(self, x):
+        return jnp.full_like(x, jnp.nan)
 
 
 def site(phi, field: np.ndarray, feedback: float, branch: str, points: int = 400) -> np.ndarray:
@@ -80,9 +76,9 @@ def check_by_grid(phi, state, atol, *, strength=0.0, coupling=1.0, self_coupling
 def test_first_step_of_sign_units_is_an_error_function():
     with enable_x64():
         for load, cue, coupling in [(0.1, 0.5, 1.0), (0.05, -0.3, 1.0), (0.3, 1.0, 2.0)]:
-            step = hj.theory.first_step_overlap(Sign(), load, cue, coupling=coupling)
+            step = hj.theory.first_step_overlap(hj.Sign(), load, cue, coupling=coupling)
             np.testing.assert_allclose(step, math.erf(cue / math.sqrt(2 * load)), rtol=1e-12)
-            kept = hj.theory.first_step_overlap(Sign(), load, cue, coupling=coupling, self_coupling=True)
+            kept = hj.theory.first_step_overlap(hj.Sign(), load, cue, coupling=coupling, self_coupling=True)
             parts = [(1 + s * cue) / 2 * math.erf((cue + s * load) / math.sqrt(2 * load)) for s in (1, -1)]
             np.testing.assert_allclose(kept, sum(parts), rtol=1e-12)
 
@@ -91,8 +87,8 @@ def test_first_steps_of_the_theory_page():
     with enable_x64():
         step = hj.theory.first_step_overlap
         values = [
-            step(Sign(), 0.1, 0.5),
-            step(Sign(), 0.1, 0.5, self_coupling=True),
+            step(hj.Sign(), 0.1, 0.5),
+            step(hj.Sign(), 0.1, 0.5, self_coupling=True),
             step(hj.LogCosh(6.0), 0.05, 0.2),
         ]
     np.testing.assert_allclose(np.array(values), [0.8861537, 0.9051895, 0.5459396], atol=5e-8)
@@ -115,7 +111,7 @@ def test_sign_units_without_plasticity_are_those_of_amit_gutfreund_and_sompolins
     loads = [0.05, 0.08, 0.10, 0.12, 0.13]
     expected = [0.99999223, 0.99955738, 0.99799927, 0.99322273, 0.98721189]
     with enable_x64():
-        states = [hj.theory.scsna(Sign(), load) for load in loads]
+        states = [hj.theory.scsna(hj.Sign(), load) for load in loads]
     assert all(state.retrieved for state in states)
     np.testing.assert_allclose([float(state.overlap) for state in states], expected, atol=6e-9)
     # y = m/√(2αr), C = √(2/(παr)) e^{−y²}, r = 1/(1 − C)², m = erf y.
@@ -133,7 +129,7 @@ def test_critical_load_of_sign_units_is_the_maximum_of_the_closed_form():
     root = error_function / y - 2 / np.sqrt(np.pi) * np.exp(-(y**2))
     best = np.argmax(root)
     with enable_x64():
-        state = hj.theory.critical_load(Sign())
+        state = hj.theory.critical_load(hj.Sign())
         assert state.retrieved and state.multivalued
         np.testing.assert_allclose(state.load, 0.1379055665, atol=6e-11)
         np.testing.assert_allclose(state.load, root[best] ** 2 / 2, rtol=1e-11)
@@ -199,7 +195,7 @@ def test_branches_of_sign_units_have_closed_forms(strength):
             (hj.theory.Upper(), [(1.0, 1.0)]),
             (hj.theory.Cue(cue), [((1 + cue) / 2, 1.0), ((1 - cue) / 2, -1.0)]),
         ]:
-            state = hj.theory.scsna(Sign(), load, strength=strength, branch=rule)
+            state = hj.theory.scsna(hj.Sign(), load, strength=strength, branch=rule)
             deviation = math.sqrt(load * float(state.noise))
             ends = [(p, (float(state.overlap) + s * float(state.feedback)) / deviation) for p, s in shifts]
             overlap = sum(p * math.erf(x / math.sqrt(2)) for p, x in ends)
@@ -213,7 +209,7 @@ def test_branches_of_sign_units_have_closed_forms(strength):
 
 def test_maxwell_makes_plasticity_invisible_to_sign_units():
     with enable_x64():
-        states = [hj.theory.scsna(Sign(), 0.1, strength=strength) for strength in (0.0, 0.3, 64.0)]
+        states = [hj.theory.scsna(hj.Sign(), 0.1, strength=strength) for strength in (0.0, 0.3, 64.0)]
         for state in states:
             np.testing.assert_allclose(state.overlap, 0.99799927, atol=6e-9)
         assert states[0].feedback < states[1].feedback < states[2].feedback
@@ -248,7 +244,7 @@ def test_slopes_of_states_equal_central_differences():
 @pytest.mark.slow
 def test_gradient_backwards_and_of_sign_units():
     with enable_x64():
-        overlap = lambda load: hj.theory.scsna(Sign(), load).overlap  # noqa: E731
+        overlap = lambda load: hj.theory.scsna(hj.Sign(), load).overlap  # noqa: E731
         slope = jax.jit(jax.grad(overlap))(0.1)
         np.testing.assert_allclose(slope, (overlap(0.1 + 1e-5) - overlap(0.1 - 1e-5)) / 2e-5, rtol=1e-6)
 
@@ -277,7 +273,7 @@ THERMAL = {0.025: 0.138186, 0.05: 0.137794, 0.1: 0.135049, 0.2: 0.122559, 0.3: 0
 
 def test_critical_loads_of_spins_in_a_heat_bath():
     def load(temperature):
-        return hj.theory.critical_load(hj.theory.Thermal(1 / temperature), throw=False).load
+        return hj.theory.critical_load(hj.Glauber(1 / temperature), throw=False).load
 
     with enable_x64():
         at, step = jnp.array([*THERMAL, 0.001, 0.9, 0.95]), 1e-4
@@ -297,7 +293,7 @@ def test_spins_in_a_heat_bath_solve_the_replica_symmetric_equations():
     z = np.linspace(-9, 9, 6001)
     weight = np.exp(-z * z / 2) / np.sqrt(2 * np.pi) * (z[1] - z[0])
     with enable_x64():
-        state = hj.theory.scsna(hj.theory.Thermal(5.0), 0.1)
+        state = hj.theory.scsna(hj.Glauber(5.0), 0.1)
         m, q, r = float(state.overlap), float(state.correlation), float(state.noise)
         spin = np.tanh(5 * (m + math.sqrt(0.1 * r) * z))
         np.testing.assert_allclose([weight @ spin, weight @ spin**2], [m, q], atol=1e-12)
@@ -309,11 +305,11 @@ def test_spins_in_a_heat_bath_solve_the_replica_symmetric_equations():
 def test_what_is_open_for_spins_in_a_heat_bath_is_refused(options, name):
     for verb in (hj.theory.critical_load, lambda units, **options: hj.theory.scsna(units, 0.1, **options)):
         with pytest.raises(ValueError, match=f"`{name}`"):
-            verb(hj.theory.Thermal(5.0), **options)
+            verb(hj.Glauber(5.0), **options)
     with pytest.raises(ValueError, match="`strength`"):  # a slope by it would be another way to ask
-        jax.grad(lambda s: hj.theory.scsna(hj.theory.Thermal(5.0), 0.1, strength=s).overlap)(0.0)
+        jax.grad(lambda s: hj.theory.scsna(hj.Glauber(5.0), 0.1, strength=s).overlap)(0.0)
     with pytest.raises(ValueError, match="beta"):
-        hj.theory.Thermal(0.0)
+        hj.Glauber(0.0)
 
 
 @pytest.mark.slow
@@ -379,15 +375,15 @@ def test_batches_and_jit_agree_with_single_calls():
 
 def test_float32_is_close_to_float64():
     with enable_x64():
-        exact = [float(hj.theory.scsna(hj.LogCosh(4.0), 0.1).overlap), float(hj.theory.critical_load(Sign()).load)]
-    state, critical = hj.theory.scsna(hj.LogCosh(4.0), 0.1), hj.theory.critical_load(Sign())
+        exact = [float(hj.theory.scsna(hj.LogCosh(4.0), 0.1).overlap), float(hj.theory.critical_load(hj.Sign()).load)]
+    state, critical = hj.theory.scsna(hj.LogCosh(4.0), 0.1), hj.theory.critical_load(hj.Sign())
     assert state.overlap.dtype == critical.load.dtype == jnp.float32
     np.testing.assert_allclose([float(state.overlap), float(critical.load)], exact, rtol=5e-6)
 
 
 def test_no_retrieval_beyond_the_critical_load_is_said():
     with enable_x64():
-        state = hj.theory.scsna(Sign(), 0.15)
+        state = hj.theory.scsna(hj.Sign(), 0.15)
         assert not state.retrieved and abs(state.overlap) < 1e-9 and "not retrieved" in str(state)
         state = hj.theory.scsna(hj.LogCosh(0.5), 0.1)  # everything decays
         assert not state.retrieved and state.correlation < 1e-9
@@ -396,12 +392,12 @@ def test_no_retrieval_beyond_the_critical_load_is_said():
 def test_states_that_do_not_exist_give_codes():
     with enable_x64():
         # Sign units against their own output, and units with two jumps besides the cut.
-        for units, strength in [(Sign(), -0.5), (Step(), 0.5)]:
+        for units, strength in [(hj.Sign(), -0.5), (Step(), 0.5)]:
             state = hj.theory.scsna(units, 0.05, strength=strength, throw=False)
             assert state.result == hj.RESULTS.not_settled
             assert jnp.isnan(state.overlap) and not state.retrieved and not state.multivalued
         with pytest.raises(eqx.EquinoxRuntimeError, match="No steady state"):
-            hj.theory.scsna(Sign(), 0.05, strength=-0.5)
+            hj.theory.scsna(hj.Sign(), 0.05, strength=-0.5)
         state = hj.theory.critical_load(hj.LogCosh(0.9), throw=False)
         assert state.result == hj.RESULTS.nonlinear_max_steps_reached and jnp.isnan(state.load)
 
@@ -421,7 +417,7 @@ def test_traced_numbers_outside_their_domain_give_codes():
 def test_bad_loads_are_named(load):
     for function in (hj.theory.scsna, lambda units, load: hj.theory.first_step_overlap(units, load, 0.5)):
         with pytest.raises(Exception, match="load"):
-            function(Sign(), load)
+            function(hj.Sign(), load)
 
 
 @pytest.mark.parametrize(
@@ -436,7 +432,7 @@ def test_bad_loads_are_named(load):
 )
 def test_bad_options_are_named(options, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
-        hj.theory.scsna(Sign(), 0.1, **options)
+        hj.theory.scsna(hj.Sign(), 0.1, **options)
 
 
 def test_bad_cues_and_units_are_named():
@@ -444,7 +440,25 @@ def test_bad_cues_and_units_are_named():
         with pytest.raises(ValueError, match="overlap"):
             hj.theory.Cue(overlap)
         with pytest.raises(ValueError, match="`cue_overlap`"):
-            hj.theory.first_step_overlap(Sign(), 0.1, overlap)
+            hj.theory.first_step_overlap(hj.Sign(), 0.1, overlap)
     for units in (hj.Softplus(1.0), hj.LogSumExp(1.0), jnp.sign):
-        with pytest.raises(ValueError, match="`units`"):
-            hj.theory.scsna(units, 0.1)
+        with pytest.raises(Exception, match="units"):
+            hj.theory.scsna(cast(Any, units), 0.1)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_kinks_of_other_units_are_found(branch):
+    """Clip units written by hand have the folds of `HardTanh`, also where the first of their kinks is no fold."""
+    hand = hj.Elementwise(lambda x: jnp.clip(4 * x, -1, 1), odd=True, kinks=jnp.array([-0.25, 0.25]))
+    with enable_x64():
+        options = {"load": 0.1, "strength": 0.6, "branch": BRANCHES[branch](), "throw": False}
+        got, expected = hj.theory.scsna(hand, **options), hj.theory.scsna(hj.HardTanh(4.0), **options)
+        np.testing.assert_allclose(got.overlap, expected.overlap, rtol=1e-12)
+        np.testing.assert_allclose(got.ambiguity, expected.ambiguity, rtol=1e-9)
+        slopes = hj.Elementwise(
+            lambda x: jnp.clip(4 * x, -0.8, 0.8) + 0.1 * jnp.clip(2 * x, -1, 1),
+            odd=True,
+            kinks=jnp.array([-0.5, -0.2, 0.2, 0.5]),
+        )
+        folds = find_folds(slopes, jnp.asarray(0.6))  # the slope of u - 0.6 φ is -1.52, then 0.88, then 1
+        np.testing.assert_allclose([folds.fold, folds.depth], [0.2, 0.6 * 0.84 - 0.2], rtol=1e-12)

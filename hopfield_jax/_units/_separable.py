@@ -10,7 +10,7 @@ from jax.scipy.special import erf
 
 from .._checks import at_least, domain, fail
 from .._types import Array, Float, Parameter, Scalar
-from ._base import AbstractSeparable
+from ._generating import AbstractSeparable
 
 
 class Quadratic(AbstractSeparable):
@@ -61,6 +61,16 @@ class HardTanh(AbstractSeparable):
     odd = True
     beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
+    @property
+    def saturation(self) -> Scalar:  # pyright: ignore[reportIncompatibleVariableOverride]
+        r"""$1/\beta$."""
+        return 1 / self.beta
+
+    @property
+    def kinks(self) -> Float[Array, "2"]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        r"""$\mp 1/\beta$."""
+        return jnp.stack([-1 / self.beta, 1 / self.beta])
+
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""$\ell(x_i)$, written as $c\,(z - c/2)/\beta$ with $z = \beta x_i$ and $c = \mathrm{clip}(z, -1, 1)$."""
         z = self.beta * x
@@ -71,7 +81,6 @@ class HardTanh(AbstractSeparable):
 class Softplus(AbstractSeparable):
     r"""Logistic units: $L(x) = \frac{1}{\beta}\sum_i \log(1 + e^{\beta x_i})$, activation $1/(1 + e^{-\beta x})$."""
 
-    odd = False
     beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -101,7 +110,6 @@ class RectifiedPower(AbstractSeparable):
     **Raises:** `ValueError` for another `n`.
     """
 
-    odd = False
     n: int = eqx.field(static=True, default=3)
 
     def __check_init__(self):
@@ -142,7 +150,6 @@ class Exponential(AbstractSeparable):
     exponential memories goes through the logarithm, `LogSumExp`.
     """
 
-    odd = False
     beta: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

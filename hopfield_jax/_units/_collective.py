@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from .._checks import domain, fail
 from .._misc import inner
 from .._types import Array, Float, Parameter, Scalar
-from ._base import AbstractGeneratingFunction
+from ._generating import AbstractGeneratingFunction
 
 
 class LogSumExp(AbstractGeneratingFunction):

@@ -1,16 +1,18 @@
 """What every generating function can do: its scalar is written once, all else follows by differentiation."""
 
 import abc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from .._checks import Checked
+from .._checks import fail, kind
 from .._misc import inner
 from .._types import Array, Float, Scalar
+from ._base import AbstractElementwise, AbstractUnits
 
 
-class AbstractGeneratingFunction(Checked):
+class AbstractGeneratingFunction(AbstractUnits):
     r"""A convex scalar function $L(x)$ of one family's state (called Lagrangian by Krotov and Hopfield).
 
     Subclasses write `__call__` and nothing else. The last axis of `x` holds the neurons; leading axes, where there are
@@ -44,18 +46,18 @@ class AbstractGeneratingFunction(Checked):
         return inner(x, self.activation(x)) - self(x)
 
 
-class AbstractSeparable(AbstractGeneratingFunction):
+class AbstractSeparable(AbstractGeneratingFunction, AbstractElementwise):
     r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends on its own state alone.
 
     Subclasses write `elementwise`; if the activation is odd, $\ell'(-x) = -\ell'(x)$, they say so: `odd = True`.
     """
 
-    odd = False
-
-    @abc.abstractmethod
-    def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        r"""$\ell(x_i)$ for every entry; the shape of `x`."""
-
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$L(x) = \sum_i \ell(x_i)$. **Arguments:** `x`, shape (..., neurons). **Returns:** a scalar."""
         return jnp.sum(self.elementwise(x))
+
+
+def generating_fits(argument: str, units: Any) -> None:
+    """Raises unless `units` are a generating function."""
+    if not isinstance(units, AbstractGeneratingFunction):
+        fail(argument, "a generating function", kind(units))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from .._checks import domain, fail, patterns_fit
 from .._misc import outer_form
 from .._types import Array, Float, Parameter, Patterns, Scalar
-from ._base import AbstractGeneratingFunction
+from ._generating import AbstractGeneratingFunction
 
 
 class MemoryQuadratic(AbstractGeneratingFunction):
