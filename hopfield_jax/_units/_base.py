@@ -1,4 +1,4 @@
-"""What every kind of units knows of itself."""
+"""Abstract units and their properties."""
 
 import abc
 from typing import Any
@@ -11,16 +11,16 @@ from .._types import Array, Float, PyTree
 
 
 class AbstractUnits(Checked):
-    r"""What neurons output at their states. A subclass sets those class attributes in which its units differ; each may
-    be a property or a field as well.
+    r"""The activation of neurons. Subclasses override the class attributes that differ, which may be properties or
+    fields.
 
     **Attributes:**
 
-    - `separable`: whether the output of a neuron depends on its own state alone.
+    - `separable`: whether the output of a neuron depends only on its own state.
     - `odd`: whether $\phi(-x) = -\phi(x)$: a site with pattern entry −1 is then the mirror image of one with +1.
     - `binary`: whether outputs are ±1 (or 0, at 0).
-    - `thermal`: whether outputs are spins ±1 drawn from a heat bath with the mean $\tanh\beta x$, which is the
-      `activation`; such units have the parameter `beta`.
+    - `thermal`: whether outputs are random spins ±1 in a heat bath, with mean $\tanh\beta x$ (the `activation`); such
+      units have the parameter `beta`.
     - `kinks`: states other than zero at which the slope of the activation jumps.
     - `saturation`: the size of a state from which on the output is exactly ±1, or `None`.
     - `no_gradient`: why automatic differentiation does not go through the units; empty where it does.
@@ -40,7 +40,7 @@ class AbstractUnits(Checked):
 
 
 class AbstractElementwise(AbstractUnits):
-    r"""Units each of which acts on its own state alone: an `activation` entry by entry, and its potential."""
+    r"""Units with an elementwise `activation` and its potential."""
 
     separable = True
 
@@ -49,12 +49,12 @@ class AbstractElementwise(AbstractUnits):
         r"""Potential $\ell(x) = \int_0^x \phi$ (up to a constant) for every entry; NaN where it is not known."""
 
     def sample(self, mean: Float[Array, "*shape"], number: Float[Array, "..."]) -> Float[Array, "*shape"]:
-        """Outputs with this `mean`: of thermal units spins, given uniform numbers in [-1, 1); else the mean itself."""
+        """Outputs with a given `mean`: of thermal units spins, from uniform numbers in [-1, 1); else the mean itself."""
         return jnp.where(number < mean, 1, -1).astype(mean.dtype) if self.thermal else mean
 
 
 def elementwise_fit(argument: str, units: Any) -> None:
-    """Raises unless `units` act on every neuron by itself."""
+    """Validates that `units` are elementwise."""
     if not isinstance(units, AbstractElementwise):
         fail(
             argument,
@@ -65,7 +65,7 @@ def elementwise_fit(argument: str, units: Any) -> None:
 
 
 def without_gradient(units: AbstractUnits, tree: PyTree) -> PyTree:
-    """`tree` unchanged, but for units through which no gradient goes, an error as soon as one is asked for."""
+    """`tree` unchanged; if the units cannot be differentiated, differentiating through it raises."""
     if not units.no_gradient:
         return tree
     name = type(units).__name__

@@ -53,7 +53,7 @@ class Glauber(AbstractElementwise):
         return jnp.tanh(self.beta * x)
 
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Zero: spins carry no energy of their own."""
+        """Zero."""
         return jnp.zeros_like(x)
 
 

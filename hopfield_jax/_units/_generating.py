@@ -1,4 +1,4 @@
-"""What every generating function can do: its scalar is written once, all else follows by differentiation."""
+"""Abstract generating functions: a scalar function; everything else follows by differentiation."""
 
 import abc
 from typing import Any
@@ -13,10 +13,10 @@ from ._base import AbstractElementwise, AbstractUnits
 
 
 class AbstractGeneratingFunction(AbstractUnits):
-    r"""A convex scalar function $L(x)$ of one family's state (called Lagrangian by Krotov and Hopfield).
+    r"""A convex scalar function $L(x)$ of a layer's state (called Lagrangian by Krotov and Hopfield).
 
-    Subclasses write `__call__` and nothing else. The last axis of `x` holds the neurons; leading axes, where there are
-    any (the tokens of a sequence), are independent copies whose values are summed. A batch is `jax.vmap`'s business.
+    Subclasses define only `__call__`. The last axis of `x` is neurons; leading axes (such as the tokens of a sequence)
+    are independent copies whose values are summed. Batch with `jax.vmap`.
 
     ??? cite "Source"
         ```bibtex
@@ -47,9 +47,9 @@ class AbstractGeneratingFunction(AbstractUnits):
 
 
 class AbstractSeparable(AbstractGeneratingFunction, AbstractElementwise):
-    r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends on its own state alone.
+    r"""$L(x) = \sum_i \ell(x_i)$: every neuron's output depends only on its own state.
 
-    Subclasses write `elementwise`; if the activation is odd, $\ell'(-x) = -\ell'(x)$, they say so: `odd = True`.
+    Subclasses define `elementwise`; if the activation is odd, $\ell'(-x) = -\ell'(x)$, they declare `odd = True`.
     """
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
@@ -58,6 +58,6 @@ class AbstractSeparable(AbstractGeneratingFunction, AbstractElementwise):
 
 
 def generating_fits(argument: str, units: Any) -> None:
-    """Raises unless `units` are a generating function."""
+    """Validates that `units` are a generating function."""
     if not isinstance(units, AbstractGeneratingFunction):
         fail(argument, "a generating function", kind(units))

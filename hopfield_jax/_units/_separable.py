@@ -105,7 +105,7 @@ class RectifiedPower(AbstractSeparable):
 
     **Arguments:**
 
-    - `n`: the power, a whole number of at least 2 (part of the structure, not traced).
+    - `n`: the power, a whole number of at least 2 (static).
 
     **Raises:** `ValueError` for another `n`.
     """
@@ -125,7 +125,7 @@ class Power(AbstractSeparable):
 
     **Arguments:**
 
-    - `n`: the power, even and at least 2 (part of the structure, not traced).
+    - `n`: the power, even and at least 2 (static).
 
     **Raises:** `ValueError` for another `n`; odd powers are not convex, see `RectifiedPower`.
     """
@@ -157,14 +157,14 @@ class Exponential(AbstractSeparable):
         return _scaled_exp(self.beta, x)
 
 
-# The three primitives below carry their own derivative rule, in *every* argument, so that slopes with respect to β
-# flow through them. Autodiff of the formulas would be right but worse: logaddexp loses tanh's relative accuracy near
-# zero, |z| + log1p(exp(-2|z|)) loses its curvature at zero, exp(βx)/β gives inf - inf beyond the type's range.
+# The three primitives below have custom derivatives with respect to *every* argument, including β. Autodiff of the
+# formulas would be less accurate: logaddexp loses tanh's relative accuracy near zero, |z| + log1p(exp(-2|z|)) its
+# curvature at zero, and exp(βx)/β gives inf - inf beyond the type's range.
 
 
 @jax.custom_jvp
 def _log_cosh(z: Array) -> Array:
-    # -log(1 - tanh² z)/2 near zero, |z| - log 2 + log(1 + exp(-2|z|)) beyond; one logarithm for both, which vectorises.
+    # -log(1 - tanh² z)/2 near zero, |z| - log 2 + log(1 + exp(-2|z|)) elsewhere; one logarithm for both, to vectorise.
     size, two = jnp.abs(z), jnp.asarray(2, z.dtype)
     near = size < 1
     rest = jnp.log1p(jnp.where(near, -jnp.square(jnp.tanh(z)), jnp.exp(-2 * size)))
@@ -197,7 +197,7 @@ def _scaled_exp_jvp(primals, tangents):
     (beta, x), (dbeta, dx) = primals, tangents
     value = _scaled_exp(beta, x)
     slopes = (value * (x - 1 / beta), dbeta), (beta * value, dx)
-    # inf * 0 would be NaN where one argument is not perturbed at all.
+    # inf * 0 would be NaN if one argument has a zero tangent.
     parts = [slope * d for slope, d in slopes if not isinstance(d, jax.custom_derivatives.SymbolicZero)]
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
 

@@ -48,11 +48,11 @@ class AbstractCue(Checked):
 
     @abc.abstractmethod
     def num_strata(self, units: AbstractUnits) -> int:
-        """How many kinds of sites there are."""
+        """Number of strata."""
 
     @abc.abstractmethod
     def strata(self, units: AbstractUnits, normals: Float[Array, "dims samples"]) -> Strata:
-        """The kinds of sites, for the theory; `normals` has `dims` rows."""
+        """The strata, for the theory; `normals` has `dims` rows."""
 
     @abc.abstractmethod
     def state(
@@ -144,11 +144,11 @@ class GaussianCue(AbstractCue):
         return 1
 
     def num_strata(self, units: AbstractUnits) -> int:
-        """One for every combination of signs."""
+        """One stratum per combination of signs."""
         return len(_sign_vectors(self.amplitude.size, fixed=units.odd))
 
     def strata(self, units: AbstractUnits, normals: Float[Array, "dims samples"]) -> Strata:
-        """One kind of site for each combination of signs."""
+        """One stratum per combination of signs."""
         amplitude = jnp.atleast_1d(self.amplitude)
         signs = jnp.asarray(_sign_vectors(amplitude.size, fixed=units.odd), amplitude.dtype)
         state = matmul(signs, amplitude)[:, None] + self.spread * normals[:1]

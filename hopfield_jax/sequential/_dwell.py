@@ -47,7 +47,7 @@ class ExactDwell(eqx.Module):
     def parts(
         self, network: InputDrivenNetwork, state: Any
     ) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
-        """Solver and step size controller for a network. **Raises:** `ValueError` for one with other equations."""
+        """Solver and step size controller for a network. **Raises:** `ValueError` for unsupported units or inputs."""
         if network.units.saturation is None:
             fail("solver", "another solver for units that do not saturate", f"ExactDwell for {network.units}")
         if network.input is not None:

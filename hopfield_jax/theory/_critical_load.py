@@ -47,10 +47,10 @@ def critical_load(
     With `Glauber` units this is the line α_c(T) of Amit, Gutfreund and Sompolinsky's replica-symmetric theory, which
     rises at first with the temperature (replica symmetry is broken there); `phase_lines` has it down to T = 0.
 
-    All this for Hebb's rule. With `Sequence()` storage and sign units the load is the maximum of
-    erf(x)²/(2x²) − (2/π)e^{−2x²}, α_c = 0.2690616. With `Diluted()` storage there is no fold: for tanh, erf, clip, sign
-    and `Glauber` units the overlap falls to zero continuously, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π.
-    That state is given, without a curvature.
+    All this for Hebb's rule. With `Sequence()` storage and sign units the load is the maximum of erf(x)²/(2x²) −
+    (2/π)e^{−2x²}, α_c = 0.2690616. With `Diluted()` storage there is no fold: for tanh, erf, clip, sign and `Glauber`
+    units the overlap falls to zero continuously, where Δ = g⟨φz⟩ at m = 0, for sign units at α_c = 2/π. That state is
+    returned, without a curvature.
 
     **Arguments:** those of `scsna` but for `load`, `initial` and `max_steps`.
 
@@ -196,7 +196,7 @@ def _first_maximum(network: Network, along: Callable) -> tuple[Float[Array, "3"]
 
 
 def _thermal_fold(network: Network) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:
-    """The same for spins in a heat bath, from the curve of their states, also where that shrinks at T → 1."""
+    """The same for spins in a heat bath, from the curve of their states, including the limit T → 1."""
     beta = network.units.beta  # pyright: ignore[reportAttributeAccessIssue]
     states = branch(1, 1 / (beta * network.coupling))
     overlap, deviation = states.fold

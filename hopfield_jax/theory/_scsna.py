@@ -106,15 +106,15 @@ class Network(eqx.Module):
         return jtu.tree_map(lambda x: inner(weights, x), parts)
 
     def root_square(self, averages: FieldAverages) -> Scalar:
-        """√q of the crosstalk: of spins in a heat bath it is the mean that counts where it adds up over time, and else
-        the spin."""
+        """√q of the crosstalk: for spins in a heat bath that of the thermal mean where crosstalk adds up coherently
+        over time, else that of the spin."""
         if self.units.thermal and not self.storage.coherent:
             return jnp.ones_like(averages.square)
         return jnp.sqrt(jnp.maximum(averages.square, jnp.finfo(averages.square.dtype).tiny))
 
     def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
-        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR in the place of αg(R − 1) with self-couplings; zero for
-        spins in a heat bath, and where no output comes back."""
+        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR instead of αg(R − 1) with self-couplings; zero for spins in
+        a heat bath and for storage without feedback."""
         if self.units.thermal or not self.storage.coherent:
             return jnp.zeros_like(root_load)
         crosstalk = root_load * averages.slope / self.root_square(averages)
