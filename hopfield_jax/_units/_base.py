@@ -49,7 +49,7 @@ class AbstractElementwise(AbstractUnits):
         r"""Potential $\ell(x) = \int_0^x \phi$ (up to a constant) for every entry; NaN where it is not known."""
 
     def sample(self, mean: Float[Array, "*shape"], number: Float[Array, "..."]) -> Float[Array, "*shape"]:
-        """Outputs with a given `mean`: of thermal units spins, from uniform numbers in [-1, 1); else the mean itself."""
+        """Outputs of a given `mean`: of thermal units spins, from uniform numbers in [-1, 1); else the mean itself."""
         return jnp.where(number < mean, 1, -1).astype(mean.dtype) if self.thermal else mean
 
 

@@ -1,5 +1,8 @@
 """Dynamical mean-field theory of retrieval with plastic synapses, and direct simulation (Hara and Kabashima 2026)."""
 
+from .._units import Elementwise as Elementwise
+from .._units import Glauber as Glauber
+from .._units import Sign as Sign
 from ._crosstalk import NoiseStatistics as NoiseStatistics
 from ._crosstalk import crosstalk_noise as crosstalk_noise
 from ._cue import GaussianCue as GaussianCue

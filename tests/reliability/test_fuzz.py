@@ -29,7 +29,8 @@ EXEMPT = {
     "associative": "LearningConditions LearningRun MemorySpectrum Retrieval RetrievalScore",
     "sequential": "CriticalGain FixedPoints GainScan SaliencyRun SequenceRun SwitchDelay TunedDwellTimes TunedGain "
     "Ending Regime",
-    "dmft": "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Slopes",
+    "dmft": "Elementwise Glauber Sign "  # those of `hj`
+    "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Slopes",
     "theory": "CovarianceState OverlapDynamics PhaseDiagram PhaseLines ReplicaState StationaryState Diluted Hebbian "
     "Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # and objects without arguments
     "classical": "FiniteSizeFit Retrieval RetrievalTransition Synchronous",
