@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import at_least, describe, fail, kind
+from .._checks import describe, fail, kind
 
 DEFAULT_SIZE, LARGEST_KEPT = 32, 64
 """Pixels a side: that pictures are resized to, and up to which pictures of one size keep theirs."""
@@ -36,8 +36,6 @@ def load(sources: Sequence[Path], size: int | None) -> Images:
 
     **Raises:** `ValueError` that names the source, what was expected and what was got.
     """
-    if size is not None:
-        at_least("size", size, 2)
     arrays = [path for path in sources if path.suffix.lower() == ".npy"]
     if size is not None and (arrays or not sources):
         fail("size", "image files to resize (arrays and the digits keep their size)", size)

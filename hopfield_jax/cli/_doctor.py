@@ -32,15 +32,8 @@ class Doctor:
 
 def doctor_lines() -> list[str]:
     """The report, one fact a line. What cannot be found out is said to be unknown; this never fails."""
-    sections: tuple[Callable[[], Iterator[tuple[str, object]]], ...] = (
-        _versions,
-        _devices,
-        _precision,
-        _memory,
-        _cache,
-    )
     lines = []
-    for section in sections:
+    for section in (_versions, _devices, _precision, _memory, _cache):
         lines.append(section.__name__.strip("_"))
         try:
             for name, value in section():

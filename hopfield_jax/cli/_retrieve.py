@@ -99,7 +99,8 @@ class Retrieve(AbstractCommand):
         int | None,
         typer.Option(
             help="Side in pixels that image files are resized to. Default: pictures of one size keep it, up to 64; "
-            "others are resized to 32."
+            "others are resized to 32.",
+            min=2,
         ),
     ] = None
     seed: Seed = 0

@@ -149,7 +149,13 @@ def test_bad_input_is_one_clear_line(command, given, expected, got, tmp_path, mo
 
 
 # What the parser refuses, in its own words.
-SMALL = [("retrieve", "power", 1), ("retrieve", "num_draws", 0), ("dmft", "num_shifts", 1), ("dmft", "num_trials", 1)]
+SMALL = [
+    ("retrieve", "size", 1),
+    ("retrieve", "power", 1),
+    ("retrieve", "num_draws", 0),
+    ("dmft", "num_shifts", 1),
+    ("dmft", "num_trials", 1),
+]
 SMALL += [("sequence", "num_patterns", 1), ("gains", "num_gains", 1), ("tune gain", "num_gains", 1)]
 SMALL += [("tune strength", "num_repeats", 1), ("sweep load", "num_loads", 1), ("sweep sequence", "num_patterns", 1)]
 SMALL += [("sweep load", "num_trials", 0), ("sweep sequence", "num_draws", 0), ("sweep gains", "devices", 0)]

@@ -319,7 +319,6 @@ def _files(tmp_path, shades):
 BAD = [
     (("good.npy",), ("--num-patterns", 13), "--num-patterns", "at most 12", "13"),
     (("good.npy",), ("--size", 16), "--size", "image files", "16"),
-    (("whole.png", "whole.png"), ("--size", 1), "--size", "at least 2", "1"),
     (("nowhere.png",), (), "SOURCES", "images, folders of images or a .npy array", "nowhere.png"),
     (("notes.png",), (), "SOURCES", "an image that can be read", "notes.png (not an image)"),
     (("cut.png",), (), "SOURCES", "an image that can be read", "cut.png"),
