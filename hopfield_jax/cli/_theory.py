@@ -79,7 +79,7 @@ class Theory(AbstractPlastic):
         path, rest = figure.subplots(1, 2)
         plot.predictions(predicted, others=True, ax=path)
         plot.stationary(states, end, ax=rest)
-        if not predicted.critical_load.applies:
+        if not predicted["critical_load"].applies:
             rest.set_title("At rest (does not apply: see the table)", fontsize="medium")
         rest.axvline(self.load, color="0.5", linewidth=1.0, linestyle="--", label="this load")
         rest.legend(frameon=False, fontsize="small")

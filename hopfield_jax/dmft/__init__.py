@@ -20,8 +20,10 @@ from ._optimal import OptimalStrength as OptimalStrength
 from ._optimal import final_overlap as final_overlap
 from ._optimal import optimal_strength as optimal_strength
 from ._order import OrderParameters as OrderParameters
+from ._panel import THEORIES as THEORIES
 from ._panel import Panel as Panel
 from ._panel import Prediction as Prediction
+from ._panel import Theory as Theory
 from ._panel import panel as panel
 from ._questions import Agreement as Agreement
 from ._questions import StrengthScan as StrengthScan

@@ -1,7 +1,9 @@
 """Predictions of closed theories for a plastic network, and which of them apply."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -14,13 +16,91 @@ from .. import theory
 from .._checks import at_least, fail, is_concrete
 from .._misc import default_float
 from .._results import card, describe_result, is_okay
-from .._types import Float
+from .._types import Float, Scalar
 from ._cue import AbstractCue, SpinCue
 from ._kernels import LeakyHebbian
 from ._network import AbstractPlasticModel, PlasticNetwork
 from ._solve import check_model
 
-_RULE = "sites may have several states: the history selects one, and Maxwell's rule is only a substitute"
+
+class Case:
+    """What a theory is asked about; `side` is 1 or -1, that of the pattern on which the cue is, or 0."""
+
+    def __init__(self, model: Any, cue: Any, num_steps: int, asynchronous: bool):
+        self.model, self.cue, self.num_steps, self.asynchronous = model, cue, num_steps, asynchronous
+        self.units = model.units
+        self.coupling = getattr(model, "coupling", jnp.ones_like(model.load))
+        self.self_coupling = bool(getattr(model, "self_coupling", False))
+        self.plastic = model.kernel is not None and not _is_zero(getattr(model.kernel, "strength", None))
+        self.leaky = isinstance(model.kernel, LeakyHebbian) and not self.units.thermal
+        self.has_spin_cue = isinstance(cue, SpinCue) and cue.shape == ()
+        self.side = float(np.sign(cue.overlap)) if self.has_spin_cue else 1.0
+
+    def stationary(self, verb: Callable[..., theory.StationaryState], *arguments: Any) -> theory.StationaryState:
+        return verb(
+            self.units,
+            *arguments,
+            coupling=self.coupling,
+            strength=self.model.kernel.strength if self.leaky else 0.0,
+            self_coupling=self.self_coupling and not self.units.thermal,
+            throw=False,
+        )
+
+    @functools.cached_property
+    def rest(self) -> theory.StationaryState:
+        return self.stationary(theory.scsna, self.model.load)
+
+    @functools.cached_property
+    def end(self) -> theory.StationaryState:
+        return self.stationary(theory.critical_load)
+
+    def is_unique(self, state: theory.StationaryState) -> bool:
+        """Whether sites have one state, also in a retrieval state that Maxwell's rule may miss. Without plasticity and
+        self-couplings the rule is exact."""
+        several = bool(state.multivalued) or (self.plastic and not bool(state.retrieved))
+        ruled = (self.plastic or self.self_coupling) and not self.units.thermal
+        return not (ruled and several and bool(is_okay(state.result)))
+
+
+Assumptions = Mapping[str, Callable[[Case], bool]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Theory:
+    """A closed theory, for the `theories` of `hopfield_jax.dmft.panel`.
+
+    **Arguments:** functions take a case, which has `model`, `cue`, `num_steps` and `asynchronous`
+
+    - `name`, `theory`, `quantity`: the key in the panel, the name in tables and figures, and what is predicted.
+    - `number`: the function that predicts, returns a value or a pair of a value and a remark.
+    - `assumptions`: predicates by their descriptions. If one is false, the value is that of a neighbouring model.
+    - `needs`: the same; if one is false, there is no value. Descriptions may name `{model}`, `{units}`, `{cue}`.
+    - `time`: for figures, the step at which the value is the overlap (`math.inf`: the stationary one; 0: one value per
+      step from the cue on); `None` for other quantities.
+
+    ```python
+    import jax.numpy as jnp
+    import hopfield_jax as hj
+
+    mean_field = hj.dmft.Theory(
+        "mean_field", "Without crosstalk", "overlap after one step",
+        number=lambda case: jnp.tanh(4 * case.cue.overlap),
+        assumptions={"few patterns": lambda case: case.model.load < 0.01},
+        time=1,
+    )
+    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.LogCosh(beta=4.0))
+    panel = hj.dmft.panel(model, hj.dmft.SpinCue(0.5), theories=(*hj.dmft.THEORIES, mean_field))
+    assert panel["mean_field"].reason == "holds with few patterns"
+    ```
+    """
+
+    name: str
+    theory: str
+    quantity: str
+    number: Callable[[Case], Any]
+    assumptions: Assumptions = dataclasses.field(default_factory=dict)
+    needs: Assumptions = dataclasses.field(default_factory=dict)
+    time: int | float | None = None
 
 
 class Prediction(eqx.Module):
@@ -28,53 +108,43 @@ class Prediction(eqx.Module):
 
     **Attributes:**
 
-    - `theory`, `quantity`: names of the theory and of the predicted quantity.
+    - `name`, `theory`, `quantity`, `time`: as of the `Theory`.
     - `value`: a number, or one per step from the cue on, shape (times,); NaN if the theory has no prediction.
     - `applies`: whether the theory applies to this model. If not, a value is that of the model described by `reason`.
     - `reason`: why it does not apply; empty, or a remark, if it does.
     """
 
+    name: str = eqx.field(static=True)
     theory: str = eqx.field(static=True)
     quantity: str = eqx.field(static=True)
     value: Float[np.ndarray, "*times"]
     applies: bool = eqx.field(static=True)
     reason: str = eqx.field(static=True)
+    time: int | float | None = eqx.field(static=True, default=None)
 
 
 class Panel(eqx.Module):
-    """Result of `hopfield_jax.dmft.panel`: a `Prediction` each.
+    """Result of `hopfield_jax.dmft.panel`: `predictions`, a `Prediction` of each theory; `panel[name]` is one of them.
 
-    **Attributes:**
+    Names of the built-in theories:
 
     - `first_step`: overlap after the first synchronous step; exact.
     - `other_diagonal`: the same with the other convention of self-couplings, to detect a mistaken convention.
-    - `amari_maginu`, `okada`: overlap at every step, of first and of fourth order in the number of remembered steps.
-    - `stationary`, `critical_load`: stationary overlap for a cue in the basin, and the largest load of retrieval.
-    - `free_energy`: difference of the retrieval state and the spin glass, per neuron; negative if retrieval is the
-      global minimum.
-    - `origin`: largest multiplier of small states of graded units per step; above 1 the silent state is unstable.
+    - `amari_maginu`, `okada`: overlap at every step, with correlations of outputs up to one and four steps.
+    - `stationary`, `critical_load`: stationary overlap for a cue in the basin, and the load at which it ends.
+    - `free_energy`: of retrieval minus that of the spin glass, per neuron; negative if retrieval is the global minimum.
+    - `origin`: largest multiplier of small states of graded units in a step; beyond 1 the silent state is unstable.
     """
 
-    first_step: Prediction
-    other_diagonal: Prediction
-    amari_maginu: Prediction
-    okada: Prediction
-    stationary: Prediction
-    critical_load: Prediction
-    free_energy: Prediction
-    origin: Prediction
+    predictions: tuple[Prediction, ...]
 
-    @property
-    def predictions(self) -> tuple[Prediction, ...]:
-        """All predictions, in order."""
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+    def __getitem__(self, name: str) -> Prediction:
+        return {p.name: p for p in self.predictions}[name]
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain data by attribute name."""
-        return {
-            field.name: {f.name: getattr(getattr(self, field.name), f.name) for f in dataclasses.fields(Prediction)}
-            for field in dataclasses.fields(self)
-        }
+        """Plain data, by the names of the theories."""
+        fields = ("theory", "quantity", "value", "applies", "reason")
+        return {p.name: {field: getattr(p, field) for field in fields} for p in self.predictions}
 
     def __str__(self) -> str:
         def text():
@@ -84,204 +154,7 @@ class Panel(eqx.Module):
                 f"{a:{widths[0]}}  {b:{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows
             )
 
-        return card(self, self.first_step.value, text)
-
-
-def panel(model: AbstractPlasticModel, cue: AbstractCue, *, num_steps: int = 20, asynchronous: bool = False) -> Panel:
-    r"""Predictions of closed theories for a model and cue, which of them apply, and why the others do not.
-
-    Helps to decide whether a simulation differs from theory by finite size, by a convention or by a mistake. A theory
-    that does not apply still gives the value for a neighbouring model (fixed synapses, other self-couplings,
-    asynchronous updates), which `reason` names. Mean-field theory itself, `solve`, applies to every model here except
-    asynchronous ones, and has its own errors.
-
-    **Arguments:**
-
-    - `model`, `cue`: as in `solve`; their numbers must be concrete (not traced).
-    - `num_steps`: number of steps of the approximate trajectories.
-    - `asynchronous`: whether the simulation has asynchronous updates.
-
-    **Returns:** a `Panel`; `print` shows a table.
-
-    **Raises:** `ValueError` for invalid arguments.
-
-    ```python
-    import hopfield_jax as hj
-
-    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.Sign())
-    panel = hj.dmft.panel(model, hj.dmft.SpinCue(0.5))
-    assert panel.first_step.applies and abs(panel.first_step.value - 0.8861537) < 1e-6
-    assert abs(panel.other_diagonal.value - 0.9051895) < 1e-6 and "self-couplings" in panel.other_diagonal.reason
-    ```
-    """
-    check_model(model, cue)
-    at_least("num_steps", num_steps, 1)
-    if not all(is_concrete(x) for x in jtu.tree_leaves((model, cue)) if eqx.is_array(x)):
-        fail("model", "numbers that are known, outside of jax.jit", "traced values")
-    say = _Judge(model, cue, asynchronous)
-    return Panel(
-        first_step=say.first_step("First step, exact", other=False),
-        other_diagonal=say.first_step("First step, other diagonal", other=True),
-        amari_maginu=say.hierarchy("Amari and Maginu", num_steps, 1),
-        okada=say.hierarchy("Okada, fourth order", num_steps, 4),
-        stationary=say.stationary(),
-        critical_load=say.critical_load(),
-        free_energy=say.free_energy(),
-        origin=say.origin(),
-    )
-
-
-class _Judge:
-    """Decides which theories apply to a model. `missing` lists conditions under which a theory has no value, `others`
-    conditions under which its value is that of a neighbouring model, each with a description."""
-
-    def __init__(self, model: Any, cue: Any, asynchronous: bool):
-        self.model, self.units, self.cue, self.asynchronous = model, model.units, cue, asynchronous
-        self.thermal, self.binary = model.units.thermal, model.units.binary
-        kernel = model.kernel
-        self.strength = 0.0 if kernel is None else getattr(kernel, "strength", None)
-        self.plastic = kernel is not None and not _is_zero(self.strength)
-        self.missing = [
-            (not isinstance(model, PlasticNetwork), f"not derived for a {type(model).__name__}"),
-            (not model.units.odd, f"{type(model.units).__name__} units are not odd"),
-        ]
-        self.fields = (not (_is_zero(model.pattern_field) and _is_zero(model.cue_field)), "no external fields")
-        self.one_by_one = (asynchronous, "all neurons updated at once")
-        self.fixed = (self.plastic, "fixed synapses")
-        self.self_coupling = bool(getattr(model, "self_coupling", False))
-        self.coupling = getattr(model, "coupling", jnp.ones_like(model.load))
-        self.heat_bath = [
-            (self.thermal and not asynchronous, "spins updated one at a time"),
-            (self.thermal and self.self_coupling, "self-couplings dropped"),
-        ]
-
-    def judge(self, theory: str, quantity: str, missing, others, number: Callable[[], Any]) -> Prediction:
-        """`number()` returns a value and a remark, and is called only if the theory has a value; the remark `_RULE`
-        marks a value that depends on the branch rule."""
-        blank = np.full((), np.nan, default_float())
-        why = [text for holds, text in self.missing + missing if holds]
-        if why:
-            return Prediction(theory, quantity, blank, False, "; ".join(why))
-        value, remark = number()
-        instead = [text for holds, text in others if holds]
-        reason = f"holds with {' and '.join(instead)}" if instead else ""
-        applies = not instead and remark != _RULE and bool(np.all(np.isfinite(value)))
-        return Prediction(theory, quantity, np.asarray(value), applies, "; ".join(filter(None, [reason, remark])))
-
-    def one_spin_cue(self) -> list[tuple[bool, str]]:
-        one = isinstance(self.cue, SpinCue) and self.cue.shape == ()
-        return [(not one, f"not derived for this {type(self.cue).__name__}")]
-
-    def whole_steps(self) -> tuple[bool, str]:
-        return float(self.model.dt) != 1, "dt = 1"
-
-    def first_step(self, theory_name: str, other: bool) -> Prediction:
-        kept = self.self_coupling != other
-
-        def number():
-            value = theory.first_step_overlap(
-                self.units, self.model.load, self.cue.overlap, coupling=self.coupling, self_coupling=kept
-            )
-            return value, ""
-
-        convention = f"self-couplings {'kept' if kept else 'dropped'}"
-        others = [self.one_by_one, self.whole_steps(), self.fields, (other, convention)]
-        return self.judge(theory_name, "overlap after one step", self.one_spin_cue(), others, number)
-
-    def hierarchy(self, name: str, num_steps: int, order: int) -> Prediction:
-        def number():
-            found = theory.okada_hierarchy(
-                self.model.load, self.cue.overlap, num_steps=num_steps, order=order, throw=False
-            )
-            return found.overlap, "approximate"
-
-        others = [
-            (not self.binary or self.thermal, "sign units"),
-            self.one_by_one,
-            self.whole_steps(),
-            self.fields,
-            self.fixed,
-            (self.self_coupling, "self-couplings dropped"),
-        ]
-        return self.judge(name, f"overlap after {num_steps} steps", self.one_spin_cue(), others, number)
-
-    def at_rest(self) -> tuple[Any, dict[str, Any], list[tuple[bool, str]]]:
-        """Units and options of the stationary theory, and the conditions under which they differ from the model's."""
-        leaky = isinstance(self.model.kernel, LeakyHebbian) and not self.thermal
-        options = {
-            "coupling": self.coupling,
-            "strength": self.strength if leaky else 0.0,
-            "self_coupling": self.self_coupling and not self.thermal,
-        }
-        others = [
-            *self.heat_bath,
-            (self.plastic and not leaky, "fixed synapses"),
-            self.fields,
-        ]
-        return self.units, options, others
-
-    def ruled(self, state: theory.StationaryState) -> bool:
-        """Whether sites have several states, or would have them in a retrieval state excluded by Maxwell's rule.
-        Without plasticity and self-couplings the rule is exact."""
-        several = bool(state.multivalued) or (self.plastic and not bool(state.retrieved))
-        return (self.plastic or self.self_coupling) and not self.thermal and several
-
-    def stationary(self) -> Prediction:
-        units, options, others = self.at_rest()
-        # Of the two states, along and against the pattern, the one on the side of the cue.
-        side = float(np.sign(self.cue.overlap)) if isinstance(self.cue, SpinCue) and self.cue.shape == () else 1.0
-        others = [*others, (side == 0, "a cue on the side of the pattern")]
-
-        def number():
-            state = theory.scsna(units, self.model.load, throw=False, **options)
-            if not is_okay(state.result):
-                return state.overlap, describe_result(state.result)
-            value = (side or 1.0) * state.overlap
-            if self.ruled(state):
-                return value, _RULE
-            return value, "" if state.retrieved else "no retrieval at this load"
-
-        return self.judge("Signal to noise (SCSNA)", "overlap at rest, in the basin", [], others, number)
-
-    def critical_load(self) -> Prediction:
-        units, options, others = self.at_rest()
-
-        def number():
-            state = theory.critical_load(units, throw=False, **options)
-            if not is_okay(state.result):
-                return state.load, describe_result(state.result)
-            return state.load, _RULE if self.ruled(state) else ""
-
-        return self.judge("Signal to noise (SCSNA)", "critical load", [], others, number)
-
-    def free_energy(self) -> Prediction:
-        temperature = 1 / self.units.beta if self.thermal else jnp.zeros_like(self.model.load)
-
-        def number():
-            states = [
-                theory.replica_state(self.model.load, temperature / self.coupling, phase=phase, throw=False)
-                for phase in (theory.Retrieval(), theory.SpinGlass())
-            ]
-            worst = next((s for s in states if not is_okay(s.result)), None)
-            remark = "" if worst is None else describe_result(worst.result)
-            return self.coupling * (states[0].free_energy - states[1].free_energy), remark
-
-        others = [
-            (not self.binary, "sign units"),
-            *self.heat_bath,
-            self.fixed,
-            self.fields,
-        ]
-        return self.judge("Replica theory (AGS)", "f(retrieval) - f(spin glass)", [], others, number)
-
-    def origin(self) -> Prediction:
-        def number():
-            slope = jax.grad(lambda x: self.units.activation(x[None])[0])(jnp.zeros_like(self.model.load))
-            largest = 1 / theory.critical_slope(self.model.load, self_coupling=self.self_coupling)
-            return 1 + self.model.dt * (self.coupling * slope * largest - 1), ""
-
-        missing = [(self.binary, "binary units are never silent")]
-        return self.judge("Linear stability", "multiplier of silence", missing, [self.one_by_one, self.fields], number)
+        return card(self, self.predictions[0].value, text)
 
 
 def _is_zero(x: Any) -> bool:
@@ -295,3 +168,174 @@ def _last(value: np.ndarray) -> str:
 
 def _applies(p: Prediction) -> str:
     return f"{'applies' if p.applies else 'does not apply'}{': ' if p.reason else ''}{p.reason}"
+
+
+def _first_step(case: Case, kept: bool) -> Scalar:
+    return theory.first_step_overlap(
+        case.units, case.model.load, case.cue.overlap, coupling=case.coupling, self_coupling=kept
+    )
+
+
+def _hierarchy(case: Case, order: int) -> tuple[Any, str]:
+    options = {"num_steps": case.num_steps, "order": order, "throw": False}
+    return theory.okada_hierarchy(case.model.load, case.cue.overlap, **options).overlap, "approximate"
+
+
+def _overlap_at_rest(case: Case) -> tuple[Any, str]:
+    if not is_okay(case.rest.result):
+        return case.rest.overlap, describe_result(case.rest.result)
+    lost = not case.rest.retrieved and case.is_unique(case.rest)
+    return (case.side or 1.0) * case.rest.overlap, "no retrieval at this load" if lost else ""
+
+
+def _critical_load(case: Case) -> tuple[Any, str]:
+    return case.end.load, "" if is_okay(case.end.result) else describe_result(case.end.result)
+
+
+def _free_energy(case: Case) -> tuple[Any, str]:
+    temperature = 1 / case.units.beta if case.units.thermal else jnp.zeros_like(case.model.load)
+    retrieval, glass = (
+        theory.replica_state(case.model.load, temperature / case.coupling, phase=phase, throw=False)
+        for phase in (theory.Retrieval(), theory.SpinGlass())
+    )
+    worst = next((s for s in (retrieval, glass) if not is_okay(s.result)), None)
+    remark = "" if worst is None else describe_result(worst.result)
+    return case.coupling * (retrieval.free_energy - glass.free_energy), remark
+
+
+def _multiplier(case: Case) -> Scalar:
+    slope = jax.grad(lambda x: case.units.activation(x[None])[0])(jnp.zeros_like(case.model.load))
+    largest = 1 / theory.critical_slope(case.model.load, self_coupling=case.self_coupling)
+    return 1 + case.model.dt * (case.coupling * slope * largest - 1)
+
+
+_ANY: Assumptions = {
+    "not derived for a {model}": lambda case: isinstance(case.model, PlasticNetwork),
+    "{units} units are not odd": lambda case: case.units.odd,
+}
+_SPIN_CUE: Assumptions = _ANY | {"not derived for this {cue}": lambda case: case.has_spin_cue}
+_AT_ONCE: Assumptions = {"all neurons updated at once": lambda case: not case.asynchronous}
+_MAP: Assumptions = _AT_ONCE | {"dt = 1": lambda case: float(case.model.dt) == 1}
+_NO_FIELDS: Assumptions = {
+    "no external fields": lambda case: _is_zero(case.model.pattern_field) and _is_zero(case.model.cue_field)
+}
+_FIXED: Assumptions = {"fixed synapses": lambda case: not case.plastic}
+_HEAT_BATH: Assumptions = {
+    "spins updated one at a time": lambda case: case.asynchronous or not case.units.thermal,
+    "self-couplings dropped": lambda case: not (case.units.thermal and case.self_coupling),
+}
+_AT_REST: Assumptions = _HEAT_BATH | {"fixed synapses": lambda case: case.leaky or not case.plastic} | _NO_FIELDS
+_UNIQUE = "one state a site (where there are several, the history selects one, and Maxwell's rule is only a substitute)"
+_SIGN: Assumptions = {"sign units": lambda case: case.units.binary and not case.units.thermal}
+_PATH: Assumptions = (
+    _SIGN | _MAP | _NO_FIELDS | _FIXED | {"self-couplings dropped": lambda case: not case.self_coupling}
+)
+_STEP = _MAP | _NO_FIELDS
+
+THEORIES = (
+    Theory(
+        "first_step", "First step, exact", "overlap after one step",
+        lambda case: _first_step(case, case.self_coupling), _STEP, _SPIN_CUE, time=1,
+    ),
+    Theory(
+        "other_diagonal", "First step, other diagonal", "overlap after one step",
+        lambda case: _first_step(case, not case.self_coupling),
+        _STEP | {"self-couplings {other}": lambda case: False}, _SPIN_CUE, time=1,
+    ),
+    Theory(
+        "amari_maginu", "Amari and Maginu", "overlap after {num_steps} steps",
+        lambda case: _hierarchy(case, 1), _PATH, _SPIN_CUE, time=0,
+    ),
+    Theory(
+        "okada", "Okada, fourth order", "overlap after {num_steps} steps",
+        lambda case: _hierarchy(case, 4), _PATH, _SPIN_CUE, time=0,
+    ),
+    Theory(
+        "stationary", "Signal to noise (SCSNA)", "overlap at rest, in the basin", _overlap_at_rest,
+        _AT_REST | {
+            "a cue on the side of the pattern": lambda case: case.side != 0,
+            _UNIQUE: lambda case: case.is_unique(case.rest),
+        },
+        _ANY, time=math.inf,
+    ),
+    Theory(
+        "critical_load", "Signal to noise (SCSNA)", "critical load", _critical_load,
+        _AT_REST | {_UNIQUE: lambda case: case.is_unique(case.end)}, _ANY,
+    ),
+    Theory(
+        "free_energy", "Replica theory (AGS)", "f(retrieval) - f(spin glass)", _free_energy,
+        {"sign units": lambda case: case.units.binary} | _HEAT_BATH | _FIXED | _NO_FIELDS, _ANY,
+    ),
+    Theory(
+        "origin", "Linear stability", "multiplier of silence", _multiplier, _AT_ONCE | _NO_FIELDS,
+        _ANY | {"binary units are never silent": lambda case: not case.units.binary},
+    ),
+)  # fmt: skip
+"""The closed theories of this package."""
+
+
+def panel(
+    model: AbstractPlasticModel,
+    cue: AbstractCue,
+    *,
+    num_steps: int = 20,
+    asynchronous: bool = False,
+    theories: Sequence[Theory] = THEORIES,
+) -> Panel:
+    r"""Predictions of closed theories for a model and cue, which of them apply, and why the others do not.
+
+    Helps to decide whether a simulation differs from theory by finite size, by a convention or by a mistake. A theory
+    that does not apply still gives the value for a neighbouring model (fixed synapses, other self-couplings,
+    asynchronous updates), which `reason` names. Mean-field theory itself, `solve`, applies to every model here except
+    asynchronous ones, and has its own errors.
+
+    **Arguments:**
+
+    - `model`, `cue`: as in `solve`; their numbers must be concrete (not traced).
+    - `num_steps`: number of steps of the approximate trajectories.
+    - `asynchronous`: whether the simulation has asynchronous updates.
+    - `theories`: default `hopfield_jax.dmft.THEORIES`; add a `Theory` of your own to these.
+
+    **Returns:** a `Panel`; `print` shows a table.
+
+    **Raises:** `ValueError` for invalid arguments.
+
+    ```python
+    import hopfield_jax as hj
+
+    model = hj.dmft.PlasticNetwork(load=0.1, units=hj.Sign())
+    panel = hj.dmft.panel(model, hj.dmft.SpinCue(0.5))
+    assert panel["first_step"].applies and abs(panel["first_step"].value - 0.8861537) < 1e-6
+    other = panel["other_diagonal"]
+    assert abs(other.value - 0.9051895) < 1e-6 and "self-couplings" in other.reason
+    ```
+    """
+    check_model(model, cue)
+    at_least("num_steps", num_steps, 1)
+    if not all(is_concrete(x) for x in jtu.tree_leaves((model, cue)) if eqx.is_array(x)):
+        fail("model", "numbers that are known, outside of jax.jit", "traced values")
+    if not theories or not all(isinstance(one, Theory) for one in theories):
+        fail("theories", "at least one `Theory`", theories)
+    case = Case(model, cue, num_steps, asynchronous)
+    return Panel(tuple(_judged(one, case) for one in theories))
+
+
+def _judged(one: Theory, case: Case) -> Prediction:
+    """Asks a theory for its number if its needs are met, and lists the assumptions that do not hold."""
+    names = {name: type(getattr(case, name)).__name__ for name in ("model", "units", "cue")}
+    names |= {"other": "dropped" if case.self_coupling else "kept", "num_steps": case.num_steps}
+
+    def broken(rules: Assumptions) -> list[str]:
+        return [words.format(**names) for words, holds in rules.items() if not holds(case)]
+
+    quantity = one.quantity.format(**names)
+    if why := broken(one.needs):
+        blank = np.full((), np.nan, default_float())
+        return Prediction(one.name, one.theory, quantity, blank, False, "; ".join(why), one.time)
+    found = one.number(case)
+    value, remark = found if isinstance(found, tuple) else (found, "")
+    instead = broken(one.assumptions)
+    reason = f"holds with {' and '.join(instead)}" if instead else ""
+    applies = not instead and bool(np.all(np.isfinite(value)))
+    reason = "; ".join(filter(None, [reason, remark]))
+    return Prediction(one.name, one.theory, quantity, np.asarray(value), applies, reason, one.time)

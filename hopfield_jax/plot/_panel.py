@@ -1,13 +1,13 @@
 """Closed theory: predictions on a trajectory, and the stationary overlap against the load."""
 
+import math
+
 import numpy as np
 
 from .._checks import fail
 from ..dmft import Panel
 from ..theory import StationaryState
 from ._style import ACCENT, FAINT, Axes, axes_for, colour, finish, numbers
-
-_COLOURS = {"first_step": 2, "other_diagonal": 2, "amari_maginu": 3, "okada": 4, "stationary": 5}
 
 
 def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -> Axes:
@@ -25,17 +25,16 @@ def predictions(panel: Panel, *, others: bool = False, ax: Axes | None = None) -
     """
     axes = axes_for(ax)
     blank = not axes.has_data()
-    for name, index in _COLOURS.items():
-        p = getattr(panel, name)
-        if not (np.all(np.isfinite(p.value)) and (p.applies or others)):
-            continue
-        ink, label = (colour(index), p.theory) if p.applies else (FAINT, f"{p.theory} (does not apply)")
-        if name == "stationary":
+    overlaps = [p for p in panel.predictions if p.time is not None and np.all(np.isfinite(p.value))]
+    inks = {p.name: colour(2 + i) for i, p in enumerate(p for p in overlaps if p.applies)}
+    for p in overlaps if others else (p for p in overlaps if p.applies):
+        ink, label = (inks[p.name], p.theory) if p.applies else (FAINT, f"{p.theory} (does not apply)")
+        if p.time == math.inf:
             axes.axhline(float(p.value), color=ink, linestyle=":", linewidth=1.6, label=label)
         elif p.value.ndim:
             axes.plot(np.arange(p.value.size), p.value, "--", color=ink, linewidth=1.4, label=label)
         else:
-            axes.plot([1], [float(p.value)], "*", color=ink, markersize=11, label=label, zorder=3)
+            axes.plot([p.time], [float(p.value)], "*", color=ink, markersize=11, label=label, zorder=3)
     if blank:
         axes.locator_params("x", integer=True)
         finish(axes, title="Closed theory", x="step", y="overlap m")

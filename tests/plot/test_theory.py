@@ -1,5 +1,6 @@
 """Figures of closed theory: what is drawn is what was given."""
 
+import math
 from typing import Any, cast
 
 import jax
@@ -48,14 +49,18 @@ def test_arguments_of_the_replica_phases_are_checked():
         plot.replica_phases()
 
 
+TIMES = {"first_step": 1, "other_diagonal": 1, "okada": 0, "stationary": math.inf, "free_energy": None}
+
+
 def prediction(value, applies=True):
-    return hj.dmft.Prediction("theory", "quantity", np.asarray(value), applies, "" if applies else "holds elsewhere")
+    return lambda name: hj.dmft.Prediction(
+        name, "theory", "quantity", np.asarray(value), applies, "" if applies else "holds elsewhere", TIMES[name]
+    )
 
 
 def panel(**changes):
-    none = prediction(np.nan, applies=False)
-    fields = ("first_step", "other_diagonal", "amari_maginu", "okada", "stationary", "critical_load", "free_energy")
-    return hj.dmft.Panel(**{name: none for name in (*fields, "origin")} | changes)
+    made = {name: prediction(np.nan, applies=False) for name in TIMES} | changes
+    return hj.dmft.Panel(tuple(make(name) for name, make in made.items()))
 
 
 def test_predictions_lie_on_the_trajectory():

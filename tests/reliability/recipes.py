@@ -918,7 +918,7 @@ def mean_field() -> list[Recipe]:
         Recipe(
             dmft.panel,
             dict(model=dmft.PlasticNetwork(load=0.1, units=hj.Sign()), cue=cue, num_steps=3, asynchronous=False),
-            use=lambda p: p.first_step.value,
+            use=lambda p: p["first_step"].value,
             traced=False,
         ),
         Recipe(

@@ -30,7 +30,8 @@ EXEMPT = {
     "sequential": "CriticalGain FixedPoints GainScan SaliencyRun SequenceRun SwitchDelay TunedDwellTimes TunedGain "
     "Ending Regime",
     "dmft": "Elementwise Glauber Sign "  # those of `hj`
-    "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Slopes",
+    "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Slopes "
+    "Theory",
     "theory": "CovarianceState OverlapDynamics PhaseDiagram PhaseLines ReplicaState StationaryState Diluted Hebbian "
     "Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # and objects without arguments
     "classical": "FiniteSizeFit Retrieval RetrievalTransition Synchronous",
