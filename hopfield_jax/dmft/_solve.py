@@ -246,7 +246,8 @@ def before(failed: Array) -> Array:
 def _solve(
     model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split, derivative
 ) -> OrderParameters:
-    model, cue, valid = prepared(*split.whole((model, cue)), derivative)
+    model, cue = split.whole((model, cue))
+    model, cue, valid = prepared(model, cue, derivative)
     tolerance = tolerance.astype(default_float())
     valid &= (tolerance > 0) & (tolerance < 1)
     sizes = {"num_times": num_steps + 1, "num_samples": num_samples, "max_rank": max_rank, "split": split}
