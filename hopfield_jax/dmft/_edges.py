@@ -1,10 +1,12 @@
 r"""The tangent pass of `_lines`: automatic differentiation of the pass on edges between neighbouring paths.
 
 All values are those of the environment, the rows of the solution: `known(value, formula)`. Derivatives are averages
-over edges, each with the mass between its nodes. The environment's directions are orthonormal; on the edges their Gram
-matrix is $\Gamma$, which may be far from 1 for directions of small residual, and it does not move:
+over edges, each with the mass between its nodes. The directions, too, keep the environment's coefficients: $\hat q$,
+with $\hat C_t = \langle\phi_t\hat q\rangle$ and $M = \langle\hat q\hat q^\top\rangle$. If $M = 1$ on the edges as
+well, $M = NN^\top$ moves $L = \hat CN^{-\top}$ and $q = N^{-1}\hat q$. On the edges it is $\Gamma = \Lambda
+\Lambda^\top$, which may be far from 1 for directions of small residual. Then
 
-    δ⟨q_k q_l⟩ = 0,   δL_t = δ⟨φ_t q⟩ Γ⁻¹,   δq_r = (δφ_t − Σ_k<r (δL_tk q_k + L_tk δq_k) − δp q_r)/p,  p = L_tr.
+    δL_t = δĈ_t Γ⁻¹ − L_t ΛSᵀΛ⁻¹,   δq = δq̂ − ΛSΛ⁻¹ q̂,   S + Sᵀ = Λ⁻¹ δM Λ⁻ᵀ with S lower triangular.
 """
 
 from typing import Any, NamedTuple
@@ -39,14 +41,13 @@ class Nodes(NamedTuple):
 
 class _Edges(NamedTuple):
     """Edges, or paths with random spins (`thermal`): the mass of each, 1 in a stratum; where they are in the space of
-    the noise's normals; averages of qqᵀ over the nodes of each stratum, and the inverse of the triangular factor of
-    all; whether the outputs at first are those of the cue."""
+    the noise's normals; $\\Lambda$ and its inverse; whether the outputs at first are those of the cue."""
 
     mass: Float[Array, "strata edges lines"]
     y: Float[Array, "strata edges lines"]
     along: Float[Array, " normals"]
     across: Float[Array, "normals lines"]
-    grams: Float[Array, "strata rank rank"]
+    factor: Float[Array, "rank rank"]
     inverse: Float[Array, "rank rank"]
     clamped: bool
     thermal: bool
@@ -61,7 +62,7 @@ class _Constants(NamedTuple):
 
 class _At(NamedTuple):
     """What belongs to one time: fields, rows of the kernel's tables and of the environment, nodes, and averages over
-    the nodes of each stratum of φq and xφ − L(x)."""
+    the nodes of each stratum of φq̂, φ² and xφ − L(x)."""
 
     along_pattern: Scalar
     along_cue: Scalar
@@ -70,14 +71,16 @@ class _At(NamedTuple):
     x: Float[Array, "strata nodes lines"]
     phi: Float[Array, "strata nodes lines"]
     outputs: Float[Array, "strata rank"]
+    square: Float[Array, " strata"]
     energy: Float[Array, " strata"]
 
 
 class _State(NamedTuple):
-    """States; logarithms of the probability of spins; how many directions there are; memories."""
+    """States; logarithms of the probability of spins; M − 1; how many directions there are; memories."""
 
     x: Float[Array, "strata edges lines"]
     likelihood: Float[Array, "strata edges lines"]
+    metric: Float[Array, "rank rank"]
     rank: Int[Array, ""]
     memories: tuple[Float[Array, "rank rank"], ...]
     scheme: PyTree
@@ -156,25 +159,29 @@ def _rows(model, cue, rows: Rows, nodes: Nodes, mass: Array, y: Array, of_node: 
     """Sets up the scan over all times."""
     (num_times, room), dims, dtype = rows.outputs.shape, cue.dims, mass.dtype
     by_stratum = lambda x: jnp.moveaxis(x, 1, 0).reshape(x.shape[1], len(x), -1)  # noqa: E731
-    directions = jnp.swapaxes(by_stratum(nodes.directions), 1, 2)
-    outputs = jnp.swapaxes(matmul(by_stratum(nodes.phi * of_node[None]), directions), 0, 1)
-    grams = matmul(by_stratum(nodes.directions * of_node[None]), directions)
+    weighted, directions = nodes.phi * of_node[None], jnp.swapaxes(by_stratum(nodes.directions), 1, 2)
+    outputs = jnp.swapaxes(matmul(by_stratum(weighted), directions), 0, 1)
+    square = jnp.sum(weighted * nodes.phi, axis=(2, 3))
     site = nodes.phi * nodes.x - still(model.units).elementwise(nodes.x)
     energy = jnp.zeros(outputs.shape[:2], dtype) if thermal else jnp.sum(of_node[None] * site, axis=(2, 3))
 
     strata = cue_at(cue, model.units, nodes.along, nodes.across, y)
-    gram = jnp.sum(_on_strata(still(strata.weights)) * grams, axis=0)
+    share = _on_strata(still(strata.weights)) * of_node
+    gram = matmul(_flat(nodes.directions * share[None]), _flat(nodes.directions).T)
     factor = jnp.linalg.cholesky(gram + jnp.diag(jnp.where(jnp.diagonal(gram) == 0, 1, 0).astype(dtype)))
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(room, dtype=dtype), lower=True)
-    edges = _Edges(mass, y, nodes.along[dims:], nodes.across[dims:], grams, inverse, not dims, thermal)
+    edges = _Edges(mass, y, nodes.along[dims:], nodes.across[dims:], factor, inverse, not dims, thermal)
 
     exponential, dense = split_tables(model, num_times)
     memories = tuple(jnp.zeros((room, room), dtype) for _ in exponential)
     memory = model.scheme.start(strata.state)
-    state = _State(strata.state, jnp.zeros_like(mass), jnp.zeros((), int), memories, memory)
-    histories = _Histories(jnp.zeros((room, *mass.shape), dtype), jnp.zeros((num_times * bool(dense), room), dtype))
+    state = _State(
+        strata.state, jnp.zeros_like(mass), jnp.zeros((room, room), dtype), jnp.zeros((), int), memories, memory
+    )
+    first, second = (nodes.directions,) * 2 if thermal else _ends(nodes.directions)
+    histories = _Histories((first + second) / 2, jnp.zeros((num_times * bool(dense), room), dtype))
     a, b = model.fields(num_times)
-    inputs = _At(a, b, dense, rows, nodes.x, nodes.phi, outputs, energy)
+    inputs = _At(a, b, dense, rows, nodes.x, nodes.phi, outputs, square, energy)
     return causal_scan(_step, _Constants(model, exponential, strata, edges), state, inputs, histories)[1]
 
 
@@ -195,8 +202,18 @@ def _step(
     answers = known(given.answers, jnp.where(used, answer, 0))
 
     fixed = _on_strata(still(weights)) * density
-    outputs, direction = _observe(c, at, rank, histories.directions, phi, fixed * mean, fixed)
+    projections = matmul(_flat(histories.directions), (fixed * mean).reshape(-1)) + matmul(weights, at.outputs)
+    square = jnp.sum(fixed * phi**2) + jnp.sum(weights * at.square)
+    outputs, metric, turn = _coefficients(c, given, rank, state.metric, projections, square)
     innovation = known(given.innovation, jnp.where(given.new, inner(outputs, (index == rank).astype(x.dtype)), 0))
+
+    def rest() -> Array:
+        earlier = jnp.where(index < rank, given.outputs, 0)
+        return (phi - matmul(earlier, _flat(histories.directions)).reshape(x.shape)) / given.innovation
+
+    direction = jax.lax.cond(given.new, rest, lambda: jnp.zeros_like(phi))
+    found = jax.lax.dynamic_index_in_dim(histories.directions, rank, keepdims=False)  # all are there from the beginning
+    direction = known(found, direction)
     directions = append(histories.directions, direction, rank, done)
     rank += given.new.astype(rank.dtype)
 
@@ -206,7 +223,7 @@ def _step(
     theta = at.along_pattern * _on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
     field = _on_strata(matmul(strata.signs, on.signal)) + theta
     field += matmul(on.noise, edges.across)[None, None] + inner(on.noise, edges.along) * edges.y
-    field += matmul(plain, _flat(directions)).reshape(x.shape)
+    field += matmul(plain - matmul(plain, turn), _flat(directions)).reshape(x.shape)
     new_x, memory = model.scheme.advance(t, x, field, state.scheme, model.dt)
     new_x = known(jnp.zeros_like(x), new_x)  # the value is that of the nodes
 
@@ -218,7 +235,7 @@ def _step(
         overlap, outputs, innovation, given.relative, given.new, on.sources, answers, on.others, on.own, energy, wrong,
         given.finite,
     )  # fmt: skip
-    return _State(new_x, likelihood, rank, memories, memory), _Histories(directions, past), rows
+    return _State(new_x, likelihood, metric, rank, memories, memory), _Histories(directions, past), rows
 
 
 def _secants(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:
@@ -254,38 +271,28 @@ def _spins(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Arra
     return x, phi, mean, wrong, known(jnp.zeros_like(x), likelihood)
 
 
-def _observe(
-    c: _Constants, at: _At, rank: Array, directions: Array, phi: Array, moved: Array, fixed: Array
-) -> tuple[Array, Array]:
-    r"""The row $L_t$, and the new direction, if there is one. `moved`: mean outputs times their mass `fixed`.
+def _coefficients(
+    c: _Constants, given: Rows, rank: Array, metric: Array, projections: Array, square: Array
+) -> tuple[Array, Array, Array]:
+    r"""The row $L_t$, $M - 1$ with its new row, and $\Lambda S\Lambda^{-1}$.
 
-    With $\delta q^0 = (\delta\phi_t - \sum_k L_{tk}\delta q_k)/p$ the direction moves by $\delta q^0 - \sum_{k\le
-    r}c_kq_k$, where $c = (\langle\delta q^0q\rangle + \langle q_r\delta q\rangle)\Gamma^{-1}$, and $\delta L_t = pc$.
+    $\hat q_r = (\phi_t - \sum_{k<r}L_{tk}\hat q_k)/p$ with $p = L_{tr}$ gives $\hat C_{tr}$ and $M_{rk}$.
     """
-    given, weights, edges, index = at.given, c.strata.weights, c.edges, jnp.arange(len(directions))
+    index, factor, inverse = jnp.arange(len(metric)), c.edges.factor, c.edges.inverse
+    new, size = given.new, jnp.where(given.new, given.innovation, 1)
     earlier = jnp.where(index < rank, given.outputs, 0)
-    here = (index == rank).astype(phi.dtype)
+    seen = known(earlier, jnp.where(index < rank, projections, 0))
+    own = known(size, (square - inner(earlier, seen)) / size)
+    row = jnp.where(index < rank, seen - earlier - matmul(earlier, metric), 0) / size
+    row += jnp.where(index == rank, (own - size - inner(earlier, row)) / size, 0)
+    row = known(jnp.zeros_like(row), jnp.where(new, row, 0))
+    here = (index == rank).astype(row.dtype)
+    metric += jnp.outer(here, row) + jnp.outer(row * (1 - here), here)
 
-    def solved(averages: Array, there: Array) -> Array:
-        """`averages`, of which only the derivative is used, times the inverse of the leading block of Γ."""
-        seen = jnp.where(there, matmul(edges.inverse, jnp.where(there, averages, 0)), 0)
-        return known(jnp.zeros_like(seen), matmul(seen, edges.inverse))
-
-    def grown() -> tuple[Array, Array]:
-        before = matmul(earlier, _flat(directions)).reshape(phi.shape)
-        rest = (phi - before) / given.innovation
-        mean = (moved - fixed * before) / given.innovation
-        by_stratum = jnp.sum(
-            jax.lax.dynamic_index_in_dim(edges.grams, rank, 1, keepdims=False) * weights[:, None], axis=0
-        )
-        averages = matmul(_flat(directions), mean.reshape(-1)) * (1 - here) + jnp.sum(fixed * rest**2) / 2 * here
-        shift = solved(averages + by_stratum * (1 - here / 2), index <= rank)
-        taken = matmul(shift * (1 - here), _flat(still(directions))).reshape(phi.shape)
-        return given.innovation * shift, rest - taken - inner(shift, here) * still(rest)
-
-    def same() -> tuple[Array, Array]:
-        averages = matmul(_flat(directions), moved.reshape(-1)) + matmul(weights, at.outputs)
-        return solved(averages, index < rank), jnp.zeros_like(phi)
-
-    shift, direction = jax.lax.cond(given.new, grown, same)
-    return known(given.outputs, shift), direction
+    there = index < rank + new.astype(rank.dtype)
+    inside = jnp.where(there[:, None], matmul(matmul(inverse, metric), inverse.T), 0)
+    inside = jnp.tril(inside) * (1 - 0.5 * jnp.eye(len(index), dtype=row.dtype))
+    seen += jnp.where(new, own, 0) * here
+    moved = matmul(jnp.where(there, matmul(inverse, seen), 0), inverse)
+    moved -= matmul(matmul(matmul(given.outputs, factor), inside.T), inverse)
+    return known(given.outputs, moved), metric, matmul(matmul(factor, inside), inverse)

@@ -195,7 +195,7 @@ def _axes(model: AbstractPlasticModel, cue: AbstractCue, noise: Float[Array, "ti
     along = states[-1] + (start if cue.dims else 0)  # at dt = 1 nothing of the first state is left in the last
     along /= jnp.linalg.norm(along)
     # Directions in which the states hardly move would be chosen by rounding: then the normals themselves, in order.
-    order = jnp.linspace(0.03, 0, len(along), dtype=states.dtype) * jnp.linalg.norm(states)
+    order = jnp.linspace(1e-3, 0, len(along), dtype=states.dtype) * jnp.linalg.norm(states)
     seen = jnp.concatenate([states, jnp.diag(order)])
     seen -= jnp.outer(matmul(seen, along), along)
     gram = matmul(seen.T, seen)

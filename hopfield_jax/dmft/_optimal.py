@@ -109,8 +109,9 @@ def optimal_strength(
     differences from the best have much smaller errors than the values.
 
     Under strong plasticity sites have several stable states, and the final state of a path jumps as $\lambda$ changes.
-    Pathwise derivatives miss jumps and may lose most of the slope after many steps. Derivatives are therefore clipped
-    to the interval of the slopes to both neighbours; `mismatch` reports the largest correction.
+    Derivatives of `solve` by `Lines` see these jumps; those of `simulate` miss them and may lose most of the slope
+    after many steps. Derivatives are clipped to the interval of the slopes to both neighbours; `mismatch` reports the
+    largest correction.
 
     **Arguments:**
 
@@ -130,7 +131,8 @@ def optimal_strength(
 
     **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`: `not_finite` if the
     measure is finite at fewer than two strengths, `edge_of_domain` if the best strength is next to one where it is not
-    finite, `flat` if it is constant. Discontinuous units (`Sign`, `Glauber`) raise: use `scan_strength`.
+    finite, `flat` if it is constant. Simulations of discontinuous units (`Sign`, `Glauber`) raise: use
+    `scan_strength`.
 
     ```python
     import jax

@@ -49,6 +49,8 @@ def test_along_the_paths_the_slope_is_lost_and_on_lines_it_is_found():
 # Differences of 24 randomisations of 65536 paths at λ ± h, ± 2h, with their errors.
 DIFFERENCES = [
     (hj.LogCosh, "strength", {"strength": 1.0}, (5, 10, 20), (-0.00438, -0.0157, -0.0187), (1e-5, 1e-4, 2e-4)),
+    # Outputs settle early here, and some later ones bring new directions still.
+    (hj.LogCosh, "strength", {"strength": 0.3}, (10, 20, 40), (0.0006, -0.0070, -0.0071), (1e-4, 2e-4, 4e-4)),
     (hj.Sign(), "strength", {"strength": 1.0}, (5, 10, 19), (-0.0088, -0.0162, -0.0138), (3e-4, 4e-4, 4e-4)),
     (hj.HardTanh, "strength", {"strength": 1.0, "beta": 2.0}, (20,), (-0.0193,), (5e-4,)),
     (hj.LogCosh, "load", {}, (20,), (-1.648,), (4e-3,)),
@@ -60,7 +62,7 @@ DIFFERENCES = [
 
 @pytest.mark.parametrize(
     "units, name, at, steps, expected, error",
-    [x if i in (1, 4) else pytest.param(*x, marks=pytest.mark.slow) for i, x in enumerate(DIFFERENCES)],
+    [x if i in (1, 2) else pytest.param(*x, marks=pytest.mark.slow) for i, x in enumerate(DIFFERENCES)],
 )
 def test_slopes_are_those_of_differences(units, name, at, steps, expected, error):
     build = functools.partial(plain, units=units)
