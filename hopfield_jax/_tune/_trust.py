@@ -37,8 +37,10 @@ def compare(log: Log, u: Array) -> Comparison:
             step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
             (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
             flat &= above == value == below
-            # The rounding at a zero of the objective is that of nearby values.
-            rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(np.nanmax(np.abs([above, value, below])))
+            # The rounding at a zero of the objective is that of nearby values; that of the argument acts by their slope.
+            slope = np.nanmax(np.abs([above - value, below - value])) / length
+            values = np.nanmax(np.abs([above, value, below]))
+            rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(values + abs(float(u[axis])) * slope)
             steepness = float(np.nanmax(np.abs([steepness, (above - value) / length, (below - value) / length])))
             lower |= min(above, below) < value - 2 * abs(here) * length - rounding
             if fine_above and fine_below:

@@ -37,7 +37,7 @@ class Ending(eqx.Enumeration):
         "The active memory lost its stability when no other memory had a saliency above 1: its successor had grown too "
         "little. A larger gain or a larger first saliency helps."
     )
-    end_of_chain = "The active memory has no successor."
+    end_of_chain = "The sequence reached the end of its chain: the active memory has no successor."
     decayed_at_start = (
         "The saliency of the first memory was not above 1 at the start, so that it was never stable and nothing was "
         "retrieved."

@@ -451,7 +451,7 @@ def test_noise_needs_a_key_and_traced_nonsense_gives_nan():
         S.scan_gains(network(noise_slow=0.1), jnp.array([5.0]), t1=1.0)
     with pytest.raises(ValueError, match="`InputProtocol.times`: expected strictly increasing"):
         S.InputProtocol(jnp.array([1.0, 1.0]), jnp.zeros((2, 4)))
-    with pytest.raises(ValueError, match=r"`gains`: expected shape \(gains,\)"):
+    with pytest.raises(ValueError, match=r"`gains`: expected at least one, got shape \(0,\)"):
         S.scan_gains(network(), jnp.zeros((0,)), t1=1.0)
     with pytest.raises(ValueError, match="`dt`: expected finite and positive"):
         S.learn_transitions(hj.hadamard_patterns(2, 4), jnp.ones((3, 4)), dt=0.0, tau_trace=1.0)
