@@ -37,7 +37,7 @@ def compare(log: Log, u: Array) -> Comparison:
             step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
             (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
             flat &= above == value == below
-            # The rounding at a zero of the objective is that of nearby values; that of the argument acts by their slope.
+            # Rounding at a zero of the objective is that of nearby values; that of the argument acts by their slope.
             slope = np.nanmax(np.abs([above - value, below - value])) / length
             values = np.nanmax(np.abs([above, value, below]))
             rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(values + abs(float(u[axis])) * slope)

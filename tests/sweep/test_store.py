@@ -217,7 +217,7 @@ def test_a_full_disk_loses_nothing_that_is_finished(tmp_path, monkeypatch, wante
     store = tmp_path / "s"
     with monkeypatch.context() as patched:
         stop_after(patched, 2, OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(OSError, match="`store`: block .* could not be written .*No space left on device.* are kept"):
+        with pytest.raises(OSError, match="`store`: block .* could not be written .*No space left on device.*are kept"):
             run(point, GRID, key=KEY, block_size=4, store=store)
     written.clear()
     same(run(point, GRID, key=KEY, store=store), wanted)
