@@ -198,6 +198,17 @@ def test_the_house_rules_hold(check):
     assert list(check(read_package())) == []
 
 
+def test_simulation_knows_no_theory():
+    package = read_package()
+
+    def below(module: str) -> set[str]:
+        found = {other for other in imports(package, module) if other.startswith("dmft._")}
+        return found.union(*map(below, found))
+
+    assert not below("dmft._simulate") & {"dmft._pass", "dmft._solve", "dmft._factors", "dmft._lines"}
+    assert "dmft._pass" in below("dmft._solve")
+
+
 def test_imports_are_shallow():
     assert depth(read_package()) <= MAX_DEPTH
 

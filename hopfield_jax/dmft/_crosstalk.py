@@ -12,9 +12,8 @@ from .._misc import default_float
 from .._results import RESULTS, Setting, card, outcome, raise_unless_okay
 from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel, keep, memory_suffices, prepared
 from ._order import OrderParameters, mean_and_error, setting
-from ._solve import keep, memory_suffices, prepared
 from ._trial import Sizes, counted, one_trial
 
 

@@ -23,7 +23,7 @@ from .._types import Array, Float, Int, PyTree, Scalar
 from ._causal import append, causal_scan, known
 from ._cue import AbstractCue, Strata
 from ._kernels import Exponential
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel
 from ._pass import Rows, forces
 
 

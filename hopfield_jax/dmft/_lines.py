@@ -29,7 +29,7 @@ from .._misc import matmul, nondifferentiable
 from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
 from ._edges import Nodes, cue_at, rows_on_edges, rows_on_spins, split_tables, still
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel
 from ._pass import Rows, forces, run_pass, thermal_numbers
 from ._sobol import normals, scrambled, uniforms
 

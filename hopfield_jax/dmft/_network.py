@@ -1,6 +1,5 @@
 """Networks with plastic synapses, and the effect of their stored patterns on a single site."""
 
-import abc
 import functools
 import math
 
@@ -9,86 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, at_least, domain, fail, in_domain, is_concrete, kind
+from .._checks import at_least, domain, fail, in_domain, is_concrete, kind
 from .._misc import matmul
 from .._types import Array, Float, Int, Parameter, Scalar
 from .._units import AbstractElementwise, elementwise_fit
-from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
+from ._kernels import AbstractPlasticityKernel
+from ._model import AbstractPlasticModel
 from ._schemes import AbstractScheme, Euler
-
-
-class AbstractPlasticModel(Checked):
-    r"""Neurons in steps of `dt`, with fields of stored patterns, plastic synapses and external fields:
-
-    $$x(t+1) = (1 - dt)\,x(t) + dt\,[\text{stored}(\phi) + A(t)\phi + \theta],\qquad \phi = \phi(x).$$
-    """
-
-    load: eqx.AbstractVar[Parameter[Scalar]]
-    units: eqx.AbstractVar[AbstractElementwise]
-    kernel: eqx.AbstractVar[AbstractPlasticityKernel | None]
-    dt: eqx.AbstractVar[Parameter[Scalar]]
-    pattern_field: eqx.AbstractVar[Parameter[Array]]
-    cue_field: eqx.AbstractVar[Parameter[Array]]
-
-    scheme: eqx.AbstractVar[AbstractScheme]
-
-    @property
-    @abc.abstractmethod
-    def order(self) -> int:
-        """Degree of the stored energy in the activations."""
-
-    @property
-    @abc.abstractmethod
-    def propagation(self) -> Scalar | float:
-        """$p$ in the propagator $R = (1 - pG)^{-1}$ of the crosstalk."""
-
-    @property
-    @abc.abstractmethod
-    def own_feedback(self) -> Scalar | float:
-        """Weight of a neuron's own output in its field, from self-couplings."""
-
-    @abc.abstractmethod
-    def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
-        """Field along each condensed pattern."""
-
-    @abc.abstractmethod
-    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
-        r"""$u(L_t, C_{tt})$: the field of the uncondensed patterns is $u\cdot z$, $z$ independent standard normals.
-        $L_t$ are the coefficients of the outputs at t on orthonormal directions $q$, $C_{tt} = L_t\cdot L_t$.
-
-        With $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
-        $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
-        """
-
-    @abc.abstractmethod
-    def num_normals(self, rank: int) -> int:
-        """Number of normals in `crosstalk` for a given number of directions."""
-
-    @abc.abstractmethod
-    def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
-        """Number of patterns of a network of this size."""
-
-    @abc.abstractmethod
-    def stored_field(
-        self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
-    ) -> Float[Array, " neurons"]:
-        """The field of the stored patterns on every neuron of a finite network, matrix-free."""
-
-    def tables(self, num_times: int) -> tuple[Exponential | Array, ...]:
-        r"""The terms of the plasticity $\lambda K$; empty without plasticity."""
-        return kernel_tables(self.kernel, num_times, self.dt, self.scheme.trapezoid)
-
-    def fields(self, num_times: int) -> tuple[Array, Array]:
-        """The external fields along pattern and cue at every time, shape (num_times,) each."""
-
-        def spread(name: str) -> Array:
-            value = getattr(self, name)
-            if value.ndim and value.size not in (num_times, num_times - 1):
-                fail(name, f"one number or one for each of the {num_times - 1} steps", f"shape {value.shape}")
-            value = jnp.broadcast_to(value, (num_times,)) if value.ndim == 0 else value
-            return jnp.pad(value, (0, num_times - value.size), mode="edge")
-
-        return spread("pattern_field"), spread("cue_field")
 
 
 class PlasticNetwork(AbstractPlasticModel):

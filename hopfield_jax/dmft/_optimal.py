@@ -16,10 +16,9 @@ from .._results import RESULTS, Setting, card, describe_result, outcome, raise_u
 from .._tune import ValueAndGradient, forward_value_and_grad
 from .._types import Array, ArrayLike, Bool, Float, PRNGKey, Scalar, ScalarLike
 from ._cue import AbstractCue
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel, check_model
 from ._order import OrderParameters
 from ._questions import Run, conditions
-from ._solve import check_model
 
 RandomRun = Callable[[AbstractPlasticModel, AbstractCue, PRNGKey], OrderParameters]
 Measure = Callable[[Run, AbstractPlasticModel, AbstractCue], Scalar]

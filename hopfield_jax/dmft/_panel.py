@@ -19,8 +19,8 @@ from .._results import card, describe_result, is_okay
 from .._types import Float, Scalar
 from ._cue import AbstractCue, SpinCue
 from ._kernels import LeakyHebbian
-from ._network import AbstractPlasticModel, PlasticNetwork
-from ._solve import check_model
+from ._model import AbstractPlasticModel, check_model
+from ._network import PlasticNetwork
 
 
 class Case:

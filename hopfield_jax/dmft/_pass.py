@@ -25,7 +25,7 @@ from .._types import Array, Bool, Float, Int, PRNGKey, PyTree, Scalar, UInt32
 from ._causal import append, causal_scan, known
 from ._cue import AbstractCue, Strata
 from ._kernels import Exponential, plastic_weights
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel
 from ._sobol import normals, scrambled, uniforms
 from ._split import ONE_PIECE, Split
 

@@ -17,7 +17,7 @@ from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._cue import AbstractCue, SpinCue
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel
 from ._order import OrderParameters, setting
 
 Run = Callable[[AbstractPlasticModel, AbstractCue], OrderParameters]

@@ -12,9 +12,8 @@ from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey
 from ._cue import AbstractCue
 from ._kernels import dense_tables, plastic_weights
-from ._network import AbstractPlasticModel
+from ._model import AbstractPlasticModel, before, keep, memory_suffices, prepared
 from ._order import Measured, OrderParameters, mean_and_error, setting
-from ._solve import before, keep, memory_suffices, prepared
 from ._trial import Sizes, counted, one_trial
 
 

@@ -9,16 +9,16 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.sharding import Mesh
 
-from .._checks import all_finite, as_real, at_least, fail, is_concrete, is_valid, key_fits, kind, shape_is
+from .._checks import as_real, at_least, fail, is_concrete, key_fits, kind, shape_is
 from .._misc import default_float, matmul
 from .._results import RESULTS, outcome, raise_unless_okay
-from .._types import Array, PRNGKey, PyTree, ScalarLike
-from .._units import without_gradient
+from .._types import Array, PRNGKey, ScalarLike
 from ._cue import AbstractCue
+from ._factors import Factors
 from ._kernels import Exponential
-from ._lines import ALONG, LINES, Along, Lines, run_pass_by_lines
-from ._network import AbstractPlasticModel
-from ._order import Factors, OrderParameters, mean_and_error, setting
+from ._lines import LINES, Along, Lines, run_pass_by_lines
+from ._model import AbstractPlasticModel, before, check_model, keep, memory_suffices, prepared
+from ._order import OrderParameters, mean_and_error, setting
 from ._pass import Rows, num_dimensions, run_pass
 from ._sobol import MAX_DIMENSIONS
 from ._split import Split
@@ -156,12 +156,6 @@ def memory_needed(
     return (paths + tables + num_shifts * times * 4 * (room + count)) * jnp.dtype(default_float()).itemsize
 
 
-def memory_suffices(needed: int, max_bytes: float, hint: str = "") -> None:
-    """Raises if the predicted memory exceeds `max_bytes`."""
-    if needed > max_bytes:
-        fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB{hint}", f"{max_bytes / 2**30:.3g} GiB")
-
-
 def _at_once(num_shifts: int) -> int:
     """Number of randomisations that run in parallel: one on a CPU, so that its directions stay in the cache."""
     return 1 if jax.default_backend() == "cpu" else num_shifts
@@ -200,54 +194,12 @@ def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, ma
         fail(name, f"one that takes at most {MAX_DIMENSIONS} random numbers a sample", f"{room} directions: {count}")
 
 
-def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
-    """Validates the types of model and cue."""
-    if not isinstance(model, AbstractPlasticModel):
-        fail("model", "a PlasticNetwork or DensePlasticNetwork", kind(model))
-    if not isinstance(cue, AbstractCue):
-        fail("cue", "a SpinCue or GaussianCue", kind(cue))
-
-
-def prepared(
-    model: AbstractPlasticModel, cue: AbstractCue, derivative: Along | Lines = ALONG
-) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
-    """Casts model and cue to the default float type, blocks undefined gradients, and returns whether all is valid."""
-    dtype = default_float()
-    cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
-    if isinstance(derivative, Along):
-        model, cue = without_gradient(model.units, (model, cue))
-    model, cue = jtu.tree_map(cast, (model, cue))
-    valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
-    valid &= all_finite(model.tables(2))  # NaN if the kernel is invalid for this step
-    if model.units.thermal:
-        valid &= model.dt == 1
-    overlap = getattr(cue, "overlap", None)
-    if overlap is not None:
-        valid &= jnp.sum(jnp.abs(overlap)) <= 1 + 1e-6
-    return model, cue, valid
-
-
-def keep(tree: PyTree, good: Array) -> PyTree:
-    """Rows of the leading axis where `good`, NaN elsewhere; integers and booleans are unchanged."""
-
-    def one(x: Array) -> Array:
-        return jnp.where(good.reshape(good.shape + (1,) * (x.ndim - good.ndim)), x, jnp.nan)
-
-    return jtu.tree_map(lambda x: one(x) if eqx.is_inexact_array(x) else x, tree)
-
-
-def before(failed: Array) -> Array:
-    """Mask of the times before the first failure."""
-    index = jnp.arange(len(failed))
-    return index < jnp.min(jnp.where(failed, index, len(failed)))
-
-
 @eqx.filter_jit
 def _solve(
     model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split, derivative
 ) -> OrderParameters:
     model, cue = split.whole((model, cue))
-    model, cue, valid = prepared(model, cue, derivative)
+    model, cue, valid = prepared(model, cue, closed=isinstance(derivative, Along))
     tolerance = tolerance.astype(default_float())
     valid &= (tolerance > 0) & (tolerance < 1)
     sizes = {"num_times": num_steps + 1, "num_samples": num_samples, "max_rank": max_rank, "split": split}

@@ -15,8 +15,7 @@ from .._types import Array, PRNGKey, Scalar
 from ._causal import append, causal_scan
 from ._cue import AbstractCue, SpinCue
 from ._kernels import dense_tables, plastic_weights
-from ._network import AbstractPlasticModel
-from ._solve import check_model
+from ._model import AbstractPlasticModel, check_model
 from ._split import Split
 
 

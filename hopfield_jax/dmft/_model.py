@@ -1,0 +1,138 @@
+"""What theory and simulation share: the contract of a model, and how a run begins and ends."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.tree_util as jtu
+
+from .._checks import Checked, all_finite, fail, is_valid, kind
+from .._misc import default_float
+from .._types import Array, Float, Int, Parameter, PyTree, Scalar
+from .._units import AbstractElementwise, without_gradient
+from ._cue import AbstractCue
+from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
+from ._schemes import AbstractScheme
+
+
+class AbstractPlasticModel(Checked):
+    r"""Neurons in steps of `dt`, with fields of stored patterns, plastic synapses and external fields:
+
+    $$x(t+1) = (1 - dt)\,x(t) + dt\,[\text{stored}(\phi) + A(t)\phi + \theta],\qquad \phi = \phi(x).$$
+    """
+
+    load: eqx.AbstractVar[Parameter[Scalar]]
+    units: eqx.AbstractVar[AbstractElementwise]
+    kernel: eqx.AbstractVar[AbstractPlasticityKernel | None]
+    dt: eqx.AbstractVar[Parameter[Scalar]]
+    pattern_field: eqx.AbstractVar[Parameter[Array]]
+    cue_field: eqx.AbstractVar[Parameter[Array]]
+
+    scheme: eqx.AbstractVar[AbstractScheme]
+
+    @property
+    @abc.abstractmethod
+    def order(self) -> int:
+        """Degree of the stored energy in the activations."""
+
+    @property
+    @abc.abstractmethod
+    def propagation(self) -> Scalar | float:
+        """$p$ in the propagator $R = (1 - pG)^{-1}$ of the crosstalk."""
+
+    @property
+    @abc.abstractmethod
+    def own_feedback(self) -> Scalar | float:
+        """Weight of a neuron's own output in its field, from self-couplings."""
+
+    @abc.abstractmethod
+    def signal(self, overlaps: Float[Array, " condensed"]) -> Float[Array, " condensed"]:
+        """Field along each condensed pattern."""
+
+    @abc.abstractmethod
+    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
+        r"""$u(L_t, C_{tt})$: the field of the uncondensed patterns is $u\cdot z$, $z$ independent standard normals.
+        $L_t$ are the coefficients of the outputs at t on orthonormal directions $q$, $C_{tt} = L_t\cdot L_t$.
+
+        With $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
+        $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
+        """
+
+    @abc.abstractmethod
+    def num_normals(self, rank: int) -> int:
+        """Number of normals in `crosstalk` for a given number of directions."""
+
+    @abc.abstractmethod
+    def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
+        """Number of patterns of a network of this size."""
+
+    @abc.abstractmethod
+    def stored_field(
+        self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
+    ) -> Float[Array, " neurons"]:
+        """The field of the stored patterns on every neuron of a finite network, matrix-free."""
+
+    def tables(self, num_times: int) -> tuple[Exponential | Array, ...]:
+        r"""The terms of the plasticity $\lambda K$; empty without plasticity."""
+        return kernel_tables(self.kernel, num_times, self.dt, self.scheme.trapezoid)
+
+    def fields(self, num_times: int) -> tuple[Array, Array]:
+        """The external fields along pattern and cue at every time, shape (num_times,) each."""
+
+        def spread(name: str) -> Array:
+            value = getattr(self, name)
+            if value.ndim and value.size not in (num_times, num_times - 1):
+                fail(name, f"one number or one for each of the {num_times - 1} steps", f"shape {value.shape}")
+            value = jnp.broadcast_to(value, (num_times,)) if value.ndim == 0 else value
+            return jnp.pad(value, (0, num_times - value.size), mode="edge")
+
+        return spread("pattern_field"), spread("cue_field")
+
+
+def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
+    """Validates the types of model and cue."""
+    if not isinstance(model, AbstractPlasticModel):
+        fail("model", "a PlasticNetwork or DensePlasticNetwork", kind(model))
+    if not isinstance(cue, AbstractCue):
+        fail("cue", "a SpinCue or GaussianCue", kind(cue))
+
+
+def memory_suffices(needed: int, max_bytes: float, hint: str = "") -> None:
+    """Raises if the predicted memory exceeds `max_bytes`."""
+    if needed > max_bytes:
+        fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB{hint}", f"{max_bytes / 2**30:.3g} GiB")
+
+
+def prepared(
+    model: AbstractPlasticModel, cue: AbstractCue, *, closed: bool = True
+) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
+    """Casts model and cue to the default float type, blocks undefined gradients if `closed`, and returns whether all is
+    valid."""
+    dtype = default_float()
+    cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
+    if closed:
+        model, cue = without_gradient(model.units, (model, cue))
+    model, cue = jtu.tree_map(cast, (model, cue))
+    valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
+    valid &= all_finite(model.tables(2))  # NaN if the kernel is invalid for this step
+    if model.units.thermal:
+        valid &= model.dt == 1
+    overlap = getattr(cue, "overlap", None)
+    if overlap is not None:
+        valid &= jnp.sum(jnp.abs(overlap)) <= 1 + 1e-6
+    return model, cue, valid
+
+
+def keep(tree: PyTree, good: Array) -> PyTree:
+    """Rows of the leading axis where `good`, NaN elsewhere; integers and booleans are unchanged."""
+
+    def one(x: Array) -> Array:
+        return jnp.where(good.reshape(good.shape + (1,) * (x.ndim - good.ndim)), x, jnp.nan)
+
+    return jtu.tree_map(lambda x: one(x) if eqx.is_inexact_array(x) else x, tree)
+
+
+def before(failed: Array) -> Array:
+    """Mask of the times before the first failure."""
+    index = jnp.arange(len(failed))
+    return index < jnp.min(jnp.where(failed, index, len(failed)))
