@@ -17,7 +17,7 @@ import numpy as np
 
 import hopfield_jax as hj
 
-S = hj.sequential
+C = hj.classical
 parser = argparse.ArgumentParser(description="Does an input that shapes the synapses pick the strongest memory?")
 parser.add_argument("--quick", action="store_true", help="fewer ratios and draws, a smaller network")
 parser.add_argument("--output", default="mixed_input.png", help="file of the figure")
@@ -41,8 +41,9 @@ def held(ratio, noise, scale, keys):
         patterns = hj.random_patterns(10, num_neurons, key=keys[0])
         u = ratio * patterns[0] + (1 - ratio) * patterns[1] + noise * jr.normal(keys[1], (num_neurons,))
         rest = 0.01 * jr.normal(keys[2], (num_neurons,))
-        shaped = S.SaliencyNetwork(patterns, scale * patterns @ u / num_neurons, units)
-        added = S.SaliencyNetwork(patterns, jnp.ones(10), units, input=scale * u)
+        saliency = scale * patterns @ u / num_neurons
+        shaped = C.GradedEnergyNetwork(C.hebbian(patterns, saliency, self_coupling=True), hj.Layer(units))
+        added = C.GradedEnergyNetwork(C.hebbian(patterns, self_coupling=True), hj.Layer(units, input=scale * u))
 
         def success(network, x):
             end = hj.integrate(network, x, t1=t1, max_steps=1024, throw=False)

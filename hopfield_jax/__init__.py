@@ -10,6 +10,7 @@ from . import sequential as sequential
 from . import sweep as sweep
 from . import theory as theory
 from ._checks import domain as domain
+from ._couplings import MemoryQuadratic as MemoryQuadratic
 from ._dynamics import AbstractDynamics as AbstractDynamics
 from ._dynamics import AbstractEnergyDynamics as AbstractEnergyDynamics
 from ._dynamics import Layer as Layer
@@ -63,7 +64,6 @@ from ._units import HardTanh as HardTanh
 from ._units import LayerNorm as LayerNorm
 from ._units import LogCosh as LogCosh
 from ._units import LogSumExp as LogSumExp
-from ._units import MemoryQuadratic as MemoryQuadratic
 from ._units import Power as Power
 from ._units import Quadratic as Quadratic
 from ._units import RectifiedPower as RectifiedPower

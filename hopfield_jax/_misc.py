@@ -101,15 +101,6 @@ def inner(a: Array, b: Array) -> Scalar:
     return jnp.vdot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def outer_form(patterns: Array, weights: Array, own: Array | None, x: Array) -> Scalar:
-    """½ Σ_r w_r (ξ^r·x)² for `patterns` ξ, shape (terms, neurons), without the diagonal ½ Σ_i o_i x_i² if one is given.
-
-    Summed over leading axes of `x`.
-    """
-    total = jnp.sum(matmul(jnp.square(matmul(x, patterns.T)), weights))
-    return 0.5 * (total if own is None else total - jnp.sum(matmul(jnp.square(x), own)))
-
-
 def nondifferentiable(tree: PyTree, message: str) -> PyTree:
     """`tree` unchanged; differentiating through it raises an error with this message."""
     arrays, rest = eqx.partition(tree, eqx.is_inexact_array)

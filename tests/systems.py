@@ -24,6 +24,7 @@ from hopfield_jax.associative import (
     graded_network,
     slow_fast_network,
 )
+from hopfield_jax.classical import OuterProducts
 
 # --- generating functions: name, class, numeric parameters, static parameters, L and its gradient in closed form ---
 
@@ -43,7 +44,8 @@ class Generating(NamedTuple):
 
     def exact(self, function: Callable[..., Any], fn: hj.AbstractGeneratingFunction, x: Any) -> Any:
         """The closed form in float64 at the rounded numbers of `fn` and `x`."""
-        parameters = {name: np.asarray(getattr(fn, name), np.float64) for name in self.parameters}
+        source = fn.couplings if isinstance(fn, hj.MemoryQuadratic) else fn
+        parameters = {name: np.asarray(getattr(source, name), np.float64) for name in self.parameters}
         return function(np.asarray(x, np.float64), **parameters)
 
 
@@ -55,18 +57,19 @@ def _erf_integral(z):
     return z * special.erf(z) + np.exp(-(z**2)) / np.sqrt(np.pi)
 
 
-def _hebb(patterns, diagonal: bool):
-    couplings = patterns.T @ patterns
+def _outer(left, weights, diagonal: bool):
+    couplings = left @ np.diag(weights) @ left.T / len(left)
     return couplings if diagonal else couplings - np.diag(np.diag(couplings))
 
 
 def _memory(diagonal: bool) -> Generating:
+    patterns = np.array([[0.7, -1.1, 0.4, 0.9, -0.3], [-0.2, 0.8, 1.2, -0.6, 0.5]])
     return Generating(
-        hj.MemoryQuadratic,
-        {"patterns": np.array([[0.7, -1.1, 0.4, 0.9, -0.3], [-0.2, 0.8, 1.2, -0.6, 0.5]]), "strength": 0.6},
-        {"self_coupling": diagonal},
-        lambda x, patterns, strength: 0.5 * strength * x @ _hebb(patterns, diagonal) @ x,
-        lambda x, patterns, strength: strength * _hebb(patterns, diagonal) @ x,
+        lambda left, weights: hj.MemoryQuadratic(OuterProducts(left, weights=weights, self_coupling=diagonal)),
+        {"left": patterns.T, "weights": np.array([3.0, 2.0])},
+        {},
+        lambda x, left, weights: 0.5 * x @ _outer(left, weights, diagonal) @ x,
+        lambda x, left, weights: _outer(left, weights, diagonal) @ x,
     )
 
 
@@ -270,7 +273,11 @@ def networks() -> dict[str, Network]:
             (6,),
         ),
         "identity": (
-            AdiabaticNetwork(IdentityMap(bias=0.2), visible=hj.MemoryQuadratic(real, 0.5), hidden=hj.Softplus()),
+            AdiabaticNetwork(
+                IdentityMap(bias=0.2),
+                visible=hj.MemoryQuadratic(OuterProducts(real.T, weights=3 * jnp.ones(3), self_coupling=True)),
+                hidden=hj.Softplus(),
+            ),
             (6,),
         ),
         "identity_fewer_hidden": (AdiabaticNetwork(IdentityMap(4), visible=hj.LogCosh(2.0), hidden=hj.Power(4)), (6,)),

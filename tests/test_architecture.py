@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # A module imports from lower floors, and on its own floor from its own folder or from names further left.
 FLOORS = (
     ("_types", "_misc", "_progress", "_checks", "_results"),
-    ("_units", "_patterns", "_couplings", "_dynamics"),
+    ("_units", "_patterns", "_dynamics", "_couplings"),
     ("_integrate", "_steady_state", "_stability", "_roots", "_threshold", "_follow", "_tune", "sweep"),
     ("theory",),
     ("associative", "sequential", "dmft", "classical"),

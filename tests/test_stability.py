@@ -13,9 +13,9 @@ import hopfield_jax as hj
 from helpers import enable_x64
 from hopfield_jax.associative import (
     AdiabaticNetwork,
+    IdentityMap,
     LayeredNetwork,
     MemoryMap,
-    conditioning_network,
     slow_fast_network,
 )
 from systems import NETWORKS, Oscillator, networks
@@ -146,7 +146,8 @@ def test_the_origin_is_hyperbolic_below_a_load_of_a_quarter(num_neurons, slack, 
 
 def test_a_network_that_is_not_convex_needs_the_general_solver(x64):
     patterns = hj.random_patterns(2, 6, key=jr.key(0))
-    network, y = conditioning_network(patterns, beta=1.5, self_coupling=False), 0.3 * jr.normal(jr.key(1), (6,))
+    units = hj.MemoryQuadratic(hj.classical.hebbian(patterns, 4.5 * jnp.ones(2)))  # without their diagonal
+    network, y = AdiabaticNetwork(IdentityMap(), visible=units, hidden=hj.LogCosh()), 0.3 * jr.normal(jr.key(1), (6,))
     found = hj.linearise(network, y, throw=False)
     assert found.result == hj.RESULTS.not_convex and np.all(np.isnan(found.eigenvalues)) and np.isnan(found.leading)
     assert not found.stable and not found.hyperbolic

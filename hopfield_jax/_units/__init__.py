@@ -11,7 +11,6 @@ from ._elementwise import Sign as Sign
 from ._generating import AbstractGeneratingFunction as AbstractGeneratingFunction
 from ._generating import AbstractSeparable as AbstractSeparable
 from ._generating import generating_fits as generating_fits
-from ._memory import MemoryQuadratic as MemoryQuadratic
 from ._separable import Erf as Erf
 from ._separable import Exponential as Exponential
 from ._separable import HardTanh as HardTanh

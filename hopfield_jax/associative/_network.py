@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, shape_is, signed_patterns
+from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, shape_is, sieved, signed_patterns
+from .._couplings import MemoryQuadratic, OuterProducts
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._misc import inner, matmul
 from .._types import Array, ArrayLike, Float, Parameter, Scalar, ScalarLike
-from .._units import AbstractGeneratingFunction, LogCosh, LogSumExp, MemoryQuadratic, Quadratic, generating_fits
+from .._units import AbstractGeneratingFunction, LogCosh, LogSumExp, Quadratic, generating_fits
 from ._maps import IdentityMap, MemoryMap
 
 
@@ -221,25 +222,24 @@ def conditioning_network(
     beta: ScalarLike = 1.0,
     input: ArrayLike = 0.0,
     tau_visible: ScalarLike = 1.0,
-    self_coupling: bool = True,
 ) -> AdiabaticNetwork:
     r"""Hebb's couplings inside the non-linearity (eq. 20 to 22): $\tau_v \dot v = -v + \tanh(\beta J v + \beta u)$ with
     $J = \Xi^\top\Xi/P$ for $P$ patterns, from J = 1 and `MemoryQuadratic` neurons.
+
+    $J$ keeps its diagonal: without it (footnote 3) $L_v$ would not be convex, and the energy might rise.
 
     **Arguments:**
 
     - `patterns`: $\Xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
     - `beta`: $\beta$ > 0. `input`: $u$, a scalar or shape (neurons,).
-    - `self_coupling`: whether $J$ keeps its diagonal (footnote 3). Without it $L_v$ is not convex and the energy may
-      rise: `hopfield_jax.check_descent` tests it at a state.
     """
-    beta, input = as_real("beta", beta), as_real("input", input)
     patterns = signed_patterns("patterns", patterns)
-    in_domain("beta", beta, "positive")
-    in_domain("input", input, "finite")
+    beta, input = sieved("beta", beta, "positive", ()), sieved("input", input, "finite")
+    num_patterns, num_neurons = patterns.shape
+    weights = jnp.broadcast_to((num_neurons * (beta / num_patterns)).astype(patterns.dtype), (num_patterns,))
     return AdiabaticNetwork(
         IdentityMap(bias=beta * input),
-        visible=MemoryQuadratic(patterns, beta / len(patterns), self_coupling=self_coupling),
+        visible=MemoryQuadratic(OuterProducts(patterns.T, weights=weights, self_coupling=True)),
         hidden=LogCosh(),
         tau_visible=tau_visible,
     )
@@ -264,11 +264,11 @@ def graded_network(
     - `beta`: $\beta$ > 0. `input`: $u$, one number or shape (neurons,).
     - `self_coupling`: whether $J$ keeps its diagonal.
     """
-    patterns = signed_patterns("patterns", patterns)
+    couplings = OuterProducts(signed_patterns("patterns", patterns).T, self_coupling=self_coupling)
     return AdiabaticNetwork(
         IdentityMap(),
         visible=LogCosh(beta),
-        hidden=MemoryQuadratic(patterns, 1 / patterns.shape[1], self_coupling=self_coupling),
+        hidden=MemoryQuadratic(couplings),
         input=input,
         tau_visible=tau_visible,
     )

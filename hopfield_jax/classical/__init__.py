@@ -2,6 +2,8 @@
 
 from .._couplings import AbstractCouplings as AbstractCouplings
 from .._couplings import DenseCouplings as DenseCouplings
+from .._couplings import GradedEnergyNetwork as GradedEnergyNetwork
+from .._couplings import GradedNetwork as GradedNetwork
 from .._couplings import OuterProducts as OuterProducts
 from .._couplings import SparseCouplings as SparseCouplings
 from ._coding import AbstractCoding as AbstractCoding
@@ -10,8 +12,6 @@ from ._coding import Spins as Spins
 from ._finite_size import FiniteSizeFit as FiniteSizeFit
 from ._finite_size import finite_size as finite_size
 from ._network import BinaryNetwork as BinaryNetwork
-from ._network import GradedEnergyNetwork as GradedEnergyNetwork
-from ._network import GradedNetwork as GradedNetwork
 from ._order import AbstractOrder as AbstractOrder
 from ._order import Asynchronous as Asynchronous
 from ._order import Synchronous as Synchronous

@@ -7,6 +7,7 @@ import jax.random as jr
 from jaxtyping import Real
 
 from .._checks import (
+    Rules,
     as_real,
     at_least,
     fail,
@@ -18,17 +19,22 @@ from .._checks import (
     sieved,
     signed_patterns,
 )
-from .._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings
+from .._couplings import AbstractCouplings, DenseCouplings, OuterProducts, SparseCouplings, couplings_fit
 from .._misc import alike, matmul, nan_unless
 from .._types import Array, ArrayLike, Float, Int, Patterns, PRNGKey, ScalarLike
 from ._coding import AbstractCoding
 
 
-def hebbian(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupling: bool = False) -> OuterProducts:
-    r"""Hebb's rule (Hopfield 1982), $J_{ij} = \frac1N\sum_\mu\xi^\mu_i\xi^\mu_j$.
+def hebbian(
+    patterns: Real[ArrayLike, "patterns neurons"],
+    weights: Real[ArrayLike, " patterns"] | None = None,
+    *,
+    self_coupling: bool = False,
+) -> OuterProducts:
+    r"""Hebb's rule (Hopfield 1982), $J_{ij} = \frac1N\sum_\mu w_\mu\xi^\mu_i\xi^\mu_j$.
 
-    **Arguments:** `patterns`, shape (patterns, neurons); `self_coupling`, whether the diagonal (the load, for ±1) is
-    kept.
+    **Arguments:** `patterns`, shape (patterns, neurons); `weights`, $w$ (the saliencies of `hopfield_jax.sequential`),
+    shape (patterns,), one each by default; `self_coupling`, whether the diagonal (the load, for ±1) is kept.
 
     **Returns:** an `OuterProducts`. **Raises:** `ValueError` for patterns that are empty, not finite, or of 0 and 1.
 
@@ -40,7 +46,10 @@ def hebbian(patterns: Real[ArrayLike, "patterns neurons"], *, self_coupling: boo
     assert couplings.symmetric and couplings.matrix().shape == (100, 100)
     ```
     """
-    return OuterProducts(signed_patterns("patterns", patterns).T, self_coupling=self_coupling)
+    patterns = signed_patterns("patterns", patterns)
+    if weights is not None:
+        weights = Rules().real("weights", weights, "finite", shape=patterns.shape[:1], names="(patterns,)")
+    return OuterProducts(patterns.T, weights=weights, self_coupling=self_coupling)
 
 
 def covariance(
@@ -240,8 +249,7 @@ def dilute(
     assert hj.classical.dilute(full, 20, key=key).weights.shape == (200, 20)
     ```
     """
-    if not isinstance(couplings, AbstractCouplings):
-        fail("couplings", "couplings, of `hebbian` for example", kind(couplings))
+    couplings_fit("couplings", couplings, symmetric=symmetric)
     key_fits("key", key)
     num_neurons = couplings.num_neurons
     at_least("num_neighbours", num_neighbours, 1)
@@ -249,8 +257,6 @@ def dilute(
         fail("num_neighbours", f"fewer than the {num_neurons} neurons", num_neighbours)
     scale = num_neurons / num_neighbours
     if symmetric:
-        if not couplings.symmetric:
-            fail("couplings", "symmetric couplings with symmetric=True", kind(couplings))
         chance = num_neighbours / (num_neurons - 1)
         upper = jnp.triu(jr.bernoulli(key, chance, (num_neurons, num_neurons)), 1)
         return DenseCouplings(jnp.where(upper | upper.T, scale * couplings.matrix(), 0), symmetric=True)

@@ -13,7 +13,6 @@ from ._map import SaliencyRun as SaliencyRun
 from ._map import follow_transitions as follow_transitions
 from ._network import InputDrivenNetwork as InputDrivenNetwork
 from ._network import InputProtocol as InputProtocol
-from ._network import SaliencyNetwork as SaliencyNetwork
 from ._outcome import Ending as Ending
 from ._outcome import Regime as Regime
 from ._retrieve import SequenceRun as SequenceRun

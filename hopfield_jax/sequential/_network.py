@@ -7,47 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, shape_is
-from .._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
-from .._misc import matmul, outer_form
+from .._couplings import GradedEnergyNetwork, OuterProducts
+from .._dynamics import AbstractDynamics, Layer
+from .._misc import matmul
 from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike
 from .._units import AbstractGeneratingFunction, HardTanh, generating_fits
 from ._transitions import check_transitions
-
-
-class SaliencyNetwork(AbstractEnergyDynamics):
-    r"""Hopfield network with a weight for every memory, its saliency $a_\mu$.
-
-    $$\tau\dot x = -x + W\psi(x) + I, \qquad W = \frac1N\sum_\mu a_\mu\,\xi^\mu\xi^{\mu\top}, \qquad
-      E = \sum_i x_i\psi_i - L(x) - \tfrac12\psi^\top W\psi - I\cdot\psi.$$
-
-    It is the fast part of an `InputDrivenNetwork` at a frozen input $u$ (with $a = \Xi u/N$: the input deepens the
-    wells of similar memories), and for $a = 1$ the classical network with an additive input $I$. W is never formed.
-
-    **Arguments:**
-
-    - `patterns`: $\xi$, shape (patterns, neurons), of both signs: 0 and 1 are refused.
-    - `saliency`: $a$, shape (patterns,).
-    - `units`: generating function of the neurons.
-    - `tau`: time constant. `input`: $I$, one number or shape (neurons,).
-    """
-
-    patterns: Parameter[Patterns] = eqx.field(metadata=domain("signed", ndim=2))
-    saliency: Parameter[Float[Array, " patterns"]] = eqx.field(metadata=domain("finite", ndim=1))
-    units: AbstractGeneratingFunction = eqx.field(default_factory=HardTanh)
-    tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
-    input: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
-
-    def __check_init__(self):
-        Rules().patterns("SaliencyNetwork.patterns", self.patterns)
-        shape_is("SaliencyNetwork.saliency", self.saliency, (len(self.patterns),), "(patterns,)")
-
-    def layers(self) -> Layer:
-        """The single layer."""
-        return Layer(self.units, self.tau, self.input)
-
-    def interactions(self, g: Float[Array, " neurons"]) -> dict[str, Scalar]:
-        r"""$-\frac12 g^\top W g$, the `wells`."""
-        return {"wells": -outer_form(self.patterns, self.saliency, None, g) / g.size}
 
 
 class InputProtocol(Checked):
@@ -147,11 +112,10 @@ class InputDrivenNetwork(AbstractDynamics):
         slow = as_real("saliency", saliency).astype(self.patterns.dtype) * self.patterns[start]
         return {"fast": (1 + self.input_coupling.astype(slow.dtype)) * slow, "slow": slow}
 
-    def frozen(self, slow: Float[Array, " neurons"]) -> SaliencyNetwork:
+    def frozen(self, slow: Float[Array, " neurons"]) -> GradedEnergyNetwork:
         """The fast neurons at a fixed slow state: an energy network, whose energy never rises."""
-        return SaliencyNetwork(
-            self.patterns, self._project(slow), self.units, self.tau_fast, self.input_coupling * slow
-        )
+        synapses = OuterProducts(self.patterns.T, weights=self._project(slow), self_coupling=True)
+        return GradedEnergyNetwork(synapses, Layer(self.units, self.tau_fast, self.input_coupling * slow))
 
     def overlap(self, state: dict[str, Float[Array, " neurons"]]) -> Float[Array, " patterns"]:
         r"""$m = \Xi\psi(x)/N$, shape (patterns,)."""

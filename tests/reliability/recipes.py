@@ -75,7 +75,7 @@ def foundations() -> list[Recipe]:
         unit(hj.RectifiedPower, n=Whole(3, 2)),
         Recipe(
             hj.MemoryQuadratic,
-            dict(patterns=patterns, strength=0.25, self_coupling=True),
+            dict(couplings=Thing(classical.hebbian(patterns))),
             use=lambda units: _euler(associative.AdiabaticNetwork(associative.IdentityMap(), hidden=units), cue),
         ),
         Recipe(
@@ -326,7 +326,7 @@ def associative_memories() -> list[Recipe]:
         ),
         Recipe(
             associative.conditioning_network,
-            dict(patterns=signed, beta=2.0, input=neurons, tau_visible=0.5, self_coupling=True),
+            dict(patterns=signed, beta=2.0, input=neurons, tau_visible=0.5),
             use=euler,
         ),
         Recipe(
@@ -552,17 +552,6 @@ def sequences() -> list[Recipe]:
                 )
             ),
             ignore=unfinished,
-        ),
-        Recipe(
-            sequential.SaliencyNetwork,
-            dict(
-                patterns=Array(patterns, fixed=(0, 1), fits=_signed),
-                saliency=np.array([2.0, 0.5, 0.0]),
-                units=hj.HardTanh(),
-                tau=0.5,
-                input=np.ones(4),
-            ),
-            use=lambda n: _euler(n, 0.5 * patterns[0]),
         ),
         Recipe.drawn(
             0.3,
@@ -1086,7 +1075,15 @@ def classical_networks() -> list[Recipe]:
     )
     three = np.array([100.0, 200.0, 400.0])
     return [
-        Recipe(classical.hebbian, dict(patterns=memories, self_coupling=False), use=settled),
+        Recipe(
+            classical.hebbian,
+            dict(
+                patterns=Array(patterns, fixed=(0, 1), fits=_signed),
+                weights=Array(np.array([1.0, 0.5]), fixed=(0,)),
+                self_coupling=False,
+            ),
+            use=settled,
+        ),
         Recipe(classical.covariance, dict(patterns=stored, coding=classical.Spins(), self_coupling=False), use=settled),
         Recipe(
             classical.palimpsest,

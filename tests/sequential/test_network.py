@@ -71,11 +71,12 @@ def test_the_energy_at_a_frozen_input_never_rises(key):
 def test_saliencies_decide_between_the_wells():
     patterns = hj.hadamard_patterns(4, 64)
     mixed = 0.6 * patterns[0] + 0.4 * patterns[1]
-    driven = S.SaliencyNetwork(patterns, 3 * patterns @ mixed / 64, input=0.01 * mixed)
+    synapses = hj.classical.hebbian(patterns, 3 * patterns @ mixed / 64, self_coupling=True)
+    driven = hj.classical.GradedEnergyNetwork(synapses, hj.Layer(hj.HardTanh(), input=0.01 * mixed))
     rest = hj.steady_state(driven, mixed).state
     # The deeper well takes it all, x = aξ plus the input; the other memory has lost.
     np.testing.assert_allclose(rest, 1.8 * patterns[0] + 0.01 * mixed, atol=1e-3)
-    np.testing.assert_allclose(hj.overlap(patterns, driven.units.activation(rest)), [1, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(hj.overlap(patterns, driven.layer.units.activation(rest)), [1, 0, 0, 0], atol=1e-6)
 
 
 def test_a_protocol_holds_its_inputs_from_their_times_on():
@@ -422,11 +423,6 @@ def test_asymmetric_hebb_by_hand(x64):
 def test_networks_that_make_no_sense_are_refused(change, match):
     with pytest.raises(ValueError, match=match):
         network(**change)
-
-
-def test_bits_are_no_memories_of_a_saliency_network():
-    with pytest.raises(ValueError, match="`SaliencyNetwork.patterns`: expected signs ±1"):
-        S.SaliencyNetwork((hj.hadamard_patterns(2, 4) + 1) / 2, jnp.ones(2))
 
 
 @pytest.mark.parametrize("options, match", [

@@ -7,12 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int as IntOf
 from jaxtyping import Real
 
-from ._checks import Checked, as_real, domain, fail, in_domain, is_concrete, shape_is
-from ._misc import inner, matmul, outer_form
-from ._types import Array, ArrayLike, Float, Int, PyTree, Scalar
+from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, kind, shape_is
+from .._misc import inner, matmul
+from .._types import Array, ArrayLike, Float, Int, Parameter, PyTree, Scalar
 
 
 class AbstractCouplings(Checked):
@@ -52,8 +51,8 @@ class AbstractCouplings(Checked):
         """The cache after the states of `sites` have changed by `change`."""
 
     @abc.abstractmethod
-    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
-        r"""$-\frac12 s^\top Js$."""
+    def quadratic(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$\frac12 s^\top Js$, whose gradient is the field of symmetric couplings."""
 
     def among(self, sites: Int[Array, " sites"]) -> Float[Array, "sites sites"]:
         r"""$J_{ij}$ between all pairs of `sites`."""
@@ -90,8 +89,8 @@ class OuterProducts(AbstractCouplings):
     left: Float[Array, "neurons terms"] = eqx.field(metadata=domain("finite", ndim=2))
     right: Float[Array, "neurons terms"] | None
     weights: Float[Array, " terms"] = eqx.field(metadata=domain("finite", ndim=1))
-    own: Float[Array, " neurons"] | None
     symmetric: bool = eqx.field(static=True)
+    self_coupling: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -101,23 +100,16 @@ class OuterProducts(AbstractCouplings):
         *,
         self_coupling: bool = False,
     ):
-        self.left = as_real("left", left)
+        self.left = as_real("OuterProducts.left", left)
+        shape_is("OuterProducts.left", self.left, (None, None), "(neurons, terms)")
         if 0 in self.left.shape:
             fail("OuterProducts.left", "at least one neuron and one term", f"shape {self.left.shape}")
-        self.right = None if right is None else as_real("right", right)
-        self.symmetric = right is None
-        self.weights = (
-            jnp.ones_like(self.left, shape=self.left.shape[1:]) if weights is None else as_real("weights", weights)
-        )
+        self.right = None if right is None else as_real("OuterProducts.right", right)
+        self.weights = jnp.ones_like(self.left[0]) if weights is None else as_real("OuterProducts.weights", weights)
         shape_is("OuterProducts.weights", self.weights, self.left.shape[1:], "(terms,)")
         if self.right is not None:
-            shape_is("OuterProducts.right", self.right, self.left.shape, "(neurons, terms)")
-            in_domain("OuterProducts.right", self.right, "finite")
-        self.own = None if self_coupling else jnp.sum(self.left * self.weights[None] * self._right, axis=1)
-
-    @property
-    def _right(self) -> Float[Array, "neurons terms"]:
-        return self.left if self.right is None else self.right
+            Rules().real("OuterProducts.right", self.right, "finite", shape=self.left.shape, names="(neurons, terms)")
+        self.symmetric, self.self_coupling = right is None, self_coupling
 
     @property
     def num_neurons(self) -> int:
@@ -125,39 +117,79 @@ class OuterProducts(AbstractCouplings):
 
     def field(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""$\frac1N\sum_r u_{ir} w_r \sum_j v_{jr} s_j - J_{ii} s_i$."""
-        sums = matmul(self.left, self.weights * self.start(state))
-        return (sums if self.own is None else sums - self.own * state) / self.num_neurons
+        return self.local(self.start(state), state, slice(None))
 
-    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
-        r"""$-\frac12 s^\top Js$; of symmetric couplings without a field, so that its derivative costs one."""
-        if not self.symmetric:
-            return -0.5 * inner(state, self.field(state))
-        return -outer_form(self.left.T, self.weights, self.own, state) / self.num_neurons
+    def quadratic(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$\frac{1}{2N}\sum_r w_r(\sum_i u_{ir}s_i)(\sum_j v_{jr}s_j) - \frac12\sum_i J_{ii}s_i^2$."""
+        sums = self.start(state)
+        products = jnp.square(sums) if self.symmetric else matmul(state, self.left) * sums
+        total = inner(self.weights, products)
+        return 0.5 * (total if self.self_coupling else total - inner(self._own(), jnp.square(state))) / self.num_neurons
 
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
         r"""$\frac1N\sum_r u_{ir} w_r v_{jr}$."""
         out = matmul(self._right[others], self.weights * self.left[i])
-        return (out if self.own is None else jnp.where(others == i, 0, out)) / self.num_neurons
+        return (out if self.self_coupling else jnp.where(others == i, 0, out)) / self.num_neurons
 
     def start(self, state: Float[Array, " neurons"]) -> Float[Array, " terms"]:
         r"""The sums $\sum_j v_{jr} s_j$."""
         return matmul(state, self._right)
 
     def local(
-        self, cache: Float[Array, " terms"], state: Float[Array, " neurons"], sites: Int[Array, " sites"]
+        self, cache: Float[Array, " terms"], state: Float[Array, " neurons"], sites: Int[Array, " sites"] | slice
     ) -> Float[Array, " sites"]:
-        """The fields from the cached sums."""
+        """From the sums."""
         sums = matmul(self.left[sites], self.weights * cache)
-        return (sums if self.own is None else sums - self.own[sites] * state[sites]) / self.num_neurons
+        return (sums if self.self_coupling else sums - self._own(sites) * state[sites]) / self.num_neurons
 
     def moved(
         self, cache: Float[Array, " terms"], sites: Int[Array, " sites"], change: Float[Array, " sites"]
     ) -> Float[Array, " terms"]:
-        """The updated sums."""
+        """The sums, brought up to date."""
         return cache + matmul(change, self._right[sites])
 
+    @property
+    def _right(self) -> Float[Array, "neurons terms"]:
+        return self.left if self.right is None else self.right
 
-class DenseCouplings(AbstractCouplings):
+    def _own(self, sites: Int[Array, " sites"] | slice = slice(None)) -> Float[Array, " sites"]:
+        r"""$\sum_r u_{ir} w_r v_{ir}$, $N$ times the diagonal."""
+        return jnp.sum(self.left[sites] * self.weights[None] * self._right[sites], axis=1)
+
+
+class _AbstractListed(AbstractCouplings):
+    """Couplings whose weights are stored: a state needs no cache."""
+
+    weights: eqx.AbstractVar[Parameter[Array]]
+
+    def __check_init__(self):
+        """Validates that couplings declared symmetric are, by two random states: x·Jy = y·Jx."""
+        if not self.symmetric or not all(map(is_concrete, jax.tree.leaves(self))):
+            return
+        with jax.ensure_compile_time_eval():
+            states = np.random.default_rng(0).normal(size=(2, self.num_neurons))
+            x, y = jnp.asarray(states, self.weights.dtype)
+            there, back = (float(inner(a, self.field(b))) for a, b in ((x, y), (y, x)))
+            size: Scalar = jnp.sum(jnp.abs(self.weights))
+        if abs(there - back) > 8 * jnp.finfo(x.dtype).eps * float(size):
+            fail(f"{type(self).__name__}.symmetric", "False, as the weights are not symmetric", True)
+
+    @property
+    def num_neurons(self) -> int:
+        return self.weights.shape[0]
+
+    def quadratic(self, state: Float[Array, " neurons"]) -> Scalar:
+        r"""$\frac12 s^\top Js$, from the field."""
+        return 0.5 * inner(state, self.field(state))
+
+    def start(self, state: Float[Array, " neurons"]) -> None:
+        """Nothing."""
+
+    def moved(self, cache: None, sites: Int[Array, " sites"], change: Float[Array, " sites"]) -> None:
+        """Nothing."""
+
+
+class DenseCouplings(_AbstractListed):
     r"""Couplings as a matrix, including its diagonal.
 
     **Arguments:**
@@ -174,45 +206,26 @@ class DenseCouplings(AbstractCouplings):
     ```
     """
 
-    weights: Float[Array, "neurons neurons"] = eqx.field(metadata=domain("finite", ndim=2))
-    symmetric: bool = eqx.field(static=True)
-
-    def __init__(self, weights: Real[ArrayLike, "neurons neurons"], *, symmetric: bool = False):
-        self.weights = as_real("weights", weights)
-        self.symmetric = symmetric
+    weights: Parameter[Float[Array, "neurons neurons"]] = eqx.field(metadata=domain("finite", ndim=2))
+    symmetric: bool = eqx.field(static=True, default=False, kw_only=True)
 
     def __check_init__(self):
         shape_is("DenseCouplings.weights", self.weights, (self.num_neurons, self.num_neurons), "(neurons, neurons)")
-        _symmetric_if_said(self)
-
-    @property
-    def num_neurons(self) -> int:
-        return self.weights.shape[0]
 
     def field(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""$Js$."""
         return matmul(self.weights, state)
 
-    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
-        r"""$-\frac12 s^\top Js$."""
-        return -0.5 * inner(state, self.field(state))
-
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
         """Entries of the matrix."""
         return self.weights[i, others]
-
-    def start(self, state: Float[Array, " neurons"]) -> None:
-        """Nothing: the state is enough."""
 
     def local(self, cache: None, state: Float[Array, " neurons"], sites: Int[Array, " sites"]) -> Any:
         """From the rows of the matrix."""
         return matmul(self.weights[sites], state)
 
-    def moved(self, cache: None, sites: Int[Array, " sites"], change: Float[Array, " sites"]) -> None:
-        """Nothing."""
 
-
-class SparseCouplings(AbstractCouplings):
+class SparseCouplings(_AbstractListed):
     r"""Couplings to $K$ neighbours of each neuron: $h_i = \sum_{k \le K} w_{ik} s_{n_{ik}}$.
 
     **Arguments:**
@@ -231,66 +244,36 @@ class SparseCouplings(AbstractCouplings):
     ```
     """
 
-    neighbours: Int[Array, "neurons neighbours"]
-    weights: Float[Array, "neurons neighbours"] = eqx.field(metadata=domain("finite", ndim=2))
-    symmetric: bool = eqx.field(static=True)
-
-    def __init__(
-        self,
-        neighbours: IntOf[ArrayLike, "neurons neighbours"],
-        weights: Real[ArrayLike, "neurons neighbours"],
-        *,
-        symmetric: bool = False,
-    ):
-        self.neighbours = jnp.asarray(neighbours)
-        self.weights = as_real("weights", weights)
-        self.symmetric = symmetric
+    neighbours: Int[Array, "neurons neighbours"] = eqx.field(converter=jnp.asarray)
+    weights: Parameter[Float[Array, "neurons neighbours"]] = eqx.field(metadata=domain("finite", ndim=2))
+    symmetric: bool = eqx.field(static=True, default=False, kw_only=True)
 
     def __check_init__(self):
-        if not jnp.issubdtype(self.neighbours.dtype, jnp.integer):
-            fail("SparseCouplings.neighbours", "indices of neurons", self.neighbours.dtype)
-        shape_is("SparseCouplings.neighbours", self.neighbours, self.weights.shape, "(neurons, neighbours)")
-        if is_concrete(self.neighbours) and self.neighbours.size:
-            low, high = int(np.min(np.asarray(self.neighbours))), int(np.max(np.asarray(self.neighbours)))
-            if low < 0 or high >= self.num_neurons:
-                fail("SparseCouplings.neighbours", f"indices from 0 to {self.num_neurons - 1}", f"{low} to {high}")
-        _symmetric_if_said(self)
-
-    @property
-    def num_neurons(self) -> int:
-        return self.weights.shape[0]
+        Rules().index(
+            "SparseCouplings.neighbours",
+            self.neighbours,
+            self.num_neurons,
+            "neurons",
+            shape=self.weights.shape,
+            names="(neurons, neighbours)",
+        )
 
     def field(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""$\sum_k w_{ik} s_{n_{ik}}$."""
         return jnp.sum(self.weights * state[self.neighbours], axis=1)
 
-    def energy(self, state: Float[Array, " neurons"]) -> Scalar:
-        r"""$-\frac12 s^\top Js$."""
-        return -0.5 * inner(state, self.field(state))
-
     def entries(self, i: Int[Array, ""], others: Int[Array, " others"]) -> Float[Array, " others"]:
         """By comparing with all neighbours."""
         return jnp.sum(jnp.where(self.neighbours[i][None] == others[:, None], self.weights[i][None], 0), axis=1)
-
-    def start(self, state: Float[Array, " neurons"]) -> None:
-        """Nothing: the state is enough."""
 
     def local(self, cache: None, state: Float[Array, " neurons"], sites: Int[Array, " sites"]) -> Any:
         """From the neighbours of the sites."""
         return jnp.sum(self.weights[sites] * state[self.neighbours[sites]], axis=1)
 
-    def moved(self, cache: None, sites: Int[Array, " sites"], change: Float[Array, " sites"]) -> None:
-        """Nothing."""
 
-
-def _symmetric_if_said(couplings: DenseCouplings | SparseCouplings) -> None:
-    """Validates that couplings declared symmetric are, by two random states: x·Jy = y·Jx."""
-    if not couplings.symmetric or not all(map(is_concrete, jax.tree.leaves(couplings))):
-        return
-    with jax.ensure_compile_time_eval():
-        states = np.random.default_rng(0).normal(size=(2, couplings.num_neurons))
-        x, y = jnp.asarray(states, couplings.weights.dtype)
-        there, back = (float(inner(a, couplings.field(b))) for a, b in ((x, y), (y, x)))
-        size: Scalar = jnp.sum(jnp.abs(couplings.weights))
-    if abs(there - back) > 8 * jnp.finfo(x.dtype).eps * float(size):
-        fail(f"{type(couplings).__name__}.symmetric", "False, as the weights are not symmetric", True)
+def couplings_fit(argument: str, couplings: Any, *, symmetric: bool = False) -> None:
+    """Raises unless `couplings` are couplings, and symmetric if they must be."""
+    if not isinstance(couplings, AbstractCouplings):
+        fail(argument, "couplings, of `hopfield_jax.classical.hebbian` for example", kind(couplings))
+    if symmetric and not couplings.symmetric:
+        fail(argument, "symmetric ones", f"{kind(couplings)} that says it is not")
