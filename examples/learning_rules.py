@@ -45,7 +45,7 @@ for n, (name, (rule, loads)) in enumerate(rules.items()):
         return classical.recall(rule, num_patterns, num_neurons, cue_overlap, key=key)
 
     found[name] = classical.capacity(
-        run, jnp.array(loads), sizes, num_draws=num_draws, exponent=exponent, key=jax.random.key(n)
+        run, jnp.array(loads), sizes, num_trials=num_draws, exponent=exponent, key=jax.random.key(n)
     )
     print(f"{name} ({time.perf_counter() - begin:.0f} s)\n{found[name]}")
     for x in (2 / 3, 1.0):

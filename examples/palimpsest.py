@@ -66,7 +66,7 @@ def simulated(n, decay):
         return hj.overlap(target[None], classical.settle(network, target, num_steps=100))[0]
 
     ages = jnp.linspace(0.015, 0.085, 6)
-    return classical.basin(run, ages, sizes, num_draws=num_draws, name="age", threshold=0.8, key=jax.random.key(n))
+    return classical.basin(run, ages, sizes, num_trials=num_draws, name="age", threshold=0.8, key=jax.random.key(n))
 
 
 found = [simulated(n, decay) for n, decay in enumerate(decays)]

@@ -20,7 +20,7 @@ from ._prediction import hebbian_course as hebbian_course
 from ._prediction import learned_memories as learned_memories
 from ._prediction import learning_conditions as learning_conditions
 from ._prediction import similarity_curve as similarity_curve
-from ._retrieve import Retrieval as Retrieval
+from ._retrieve import RetrievalRun as RetrievalRun
 from ._retrieve import retrieve as retrieve
 from ._score import RetrievalScore as RetrievalScore
 from ._score import score as score

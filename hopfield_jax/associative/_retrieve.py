@@ -17,7 +17,7 @@ from .._results import RESULTS, card, describe_result, raise_unless_okay
 from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
 
 
-class Retrieval(eqx.Module):
+class RetrievalRun(eqx.Module):
     r"""Result of `hopfield_jax.associative.retrieve`.
 
     **Attributes:**
@@ -70,7 +70,7 @@ def retrieve(
     read: Callable | None = None,
     throw: bool = True,
     **integration: Any,
-) -> Retrieval:
+) -> RetrievalRun:
     r"""Integrates a network from a cue and determines the retrieved memory.
 
     **Main arguments:**
@@ -86,7 +86,7 @@ def retrieve(
       `visible`.
     - `throw`, `integration`: as in `hopfield_jax.integrate` (`solver`, `dt0`, `adjoint`, `noise`, …).
 
-    **Returns:** a `Retrieval`.
+    **Returns:** a `RetrievalRun`.
 
     **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`.
 
@@ -127,7 +127,7 @@ def retrieve(
 
 
 @eqx.filter_jit
-def _summarise(network, patterns, read, path) -> Retrieval:
+def _summarise(network, patterns, read, path) -> RetrievalRun:
     # After the solve, not inside it, where a batch of cues would copy the patterns for every cue.
     overlaps, similarities = jax.vmap(lambda y: overlap_and_cosine(patterns, read(network.activations(y))))(path.values)
     rate = network.vector_field(path.final_time, path.final, None)
@@ -136,7 +136,7 @@ def _summarise(network, patterns, read, path) -> Retrieval:
     # Two sums of the same terms, equal to much better than the square root of the type's precision.
     odd = jnp.abs(jnp.sum(terms) - negative) <= jnp.finfo(terms.dtype).eps ** 0.5 * jnp.sum(jnp.abs(terms))
     winner, sign = best_match(similarities[-1], odd)
-    return Retrieval(
+    return RetrievalRun(
         times=path.times,
         overlap=overlaps,
         similarity=similarities,

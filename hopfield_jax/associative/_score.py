@@ -10,7 +10,7 @@ from .._checks import as_real, fail, in_domain, is_concrete, shape_is
 from .._misc import as_inexact, binomial_error, in_type
 from .._results import card, is_okay, with_error
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
-from ._retrieve import Retrieval
+from ._retrieve import RetrievalRun
 
 
 class RetrievalScore(eqx.Module):
@@ -126,7 +126,7 @@ class RetrievalScore(eqx.Module):
 
 
 def score(
-    retrieval: Retrieval, targets: IntOf[Array, " cues"], *, threshold: ScalarLike = 0.9, rest: ScalarLike = 1e-3
+    retrieval: RetrievalRun, targets: IntOf[Array, " cues"], *, threshold: ScalarLike = 0.9, rest: ScalarLike = 1e-3
 ) -> RetrievalScore:
     r"""Evaluates a batch of retrievals: which cues were retrieved, and with which similarity.
 

@@ -15,7 +15,8 @@ from ._network import BinaryNetwork as BinaryNetwork
 from ._order import AbstractOrder as AbstractOrder
 from ._order import Asynchronous as Asynchronous
 from ._order import Synchronous as Synchronous
-from ._retrieve import Retrieval as Retrieval
+from ._recall import recall as recall
+from ._retrieve import BinaryRun as BinaryRun
 from ._retrieve import retrieve as retrieve
 from ._retrieve import settle as settle
 from ._rules import covariance as covariance
@@ -28,4 +29,3 @@ from ._rules import storkey as storkey
 from ._transition import RetrievalTransition as RetrievalTransition
 from ._transition import basin as basin
 from ._transition import capacity as capacity
-from ._transition import recall as recall

@@ -3,10 +3,8 @@
 import abc
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 
-from .._checks import Checked, describe, domain, fail, is_concrete, shape_is
+from .._checks import Checked, Rules, domain, shape_is
 from .._misc import matmul
 from .._types import Array, Float, Parameter, Patterns, Scalar
 
@@ -19,10 +17,7 @@ class AbstractCoding(Checked):
 
     def __check_init__(self):
         shape_is(f"{type(self).__name__}.mean", self.mean, ())
-        if is_concrete(self.mean) and not self.low < float(self.mean) < self.high:
-            fail(
-                f"{type(self).__name__}.mean", f"a mean between {self.low:g} and {self.high:g}", f"{float(self.mean):g}"
-            )
+        self.mean_fits(Rules())
 
     @property
     @abc.abstractmethod
@@ -39,20 +34,16 @@ class AbstractCoding(Checked):
         r"""$v = (\text{high} - a)(a - \text{low})$."""
         return (self.high - self.mean) * (self.mean - self.low)
 
-    def written(self, argument: str, values: Array, *, zero: bool = False) -> None:
-        """Validates that every entry is one of the two values, or zero if allowed; skips traced ones."""
-        with jax.ensure_compile_time_eval():
-            fine = self.are_values(values, zero=zero)
-        if is_concrete(fine) and not fine:
-            fail(
-                argument,
-                f"entries of {self.low:g} and {self.high:g}, as {type(self).__name__} has them",
-                describe(values),
-            )
+    def mean_fits(self, rules: Rules) -> None:
+        """States that the mean lies between the values."""
+        name, expected = f"{type(self).__name__}.mean", f"a mean between {self.low:g} and {self.high:g}"
+        rules.holds(name, lambda mean: (mean > self.low) & (mean < self.high), expected, self.mean)
 
-    def are_values(self, values: Array, *, zero: bool = False) -> Array:
-        """Whether every entry is one of the two values, or zero if allowed; also of traced ones."""
-        return jnp.all((values == self.low) | (values == self.high) | ((values == 0) & zero))
+    def entries_fit(self, rules: Rules, argument: str, values: Array, *, zero: bool = False) -> None:
+        """States that every entry is one of the two values, or zero if allowed."""
+        one_of = lambda x: (x == self.low) | (x == self.high) | ((x == 0) & zero)  # noqa: E731
+        expected = f"entries of {self.low:g} and {self.high:g}, as {type(self).__name__} has them"
+        rules.holds(argument, one_of, expected, values)
 
     def inverse(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""Exchanges the two values."""
@@ -109,8 +100,3 @@ class Bits(AbstractCoding):
     @property
     def high(self) -> float:
         return 1.0
-
-
-def is_between(coding: AbstractCoding) -> Array:
-    """Whether the mean lies between the values; also of traced numbers."""
-    return (coding.mean > coding.low) & (coding.mean < coding.high) & jnp.isfinite(coding.mean)

@@ -126,6 +126,3 @@ class Asynchronous(AbstractOrder):
     ) -> Bool[Array, ""]:
         """At rest, if every neuron was updated."""
         return num_flips == 0 if not self.repeats else jnp.array(False)
-
-
-SYNCHRONOUS = Synchronous()

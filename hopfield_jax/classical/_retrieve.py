@@ -9,34 +9,22 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Real
 
-from .._checks import (
-    all_finite,
-    as_real,
-    at_least,
-    fail,
-    in_domain,
-    is_concrete,
-    is_valid,
-    key_fits,
-    kind,
-    patterns_fit,
-    shape_is,
-)
-from .._misc import nondifferentiable
+from .._checks import Rules, all_finite, at_least, fail, is_valid, key_fits, kind, shape_is
+from .._misc import nan_unless, nondifferentiable
 from .._patterns import best_match
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from ._coding import is_between
 from ._network import BinaryNetwork
-from ._order import SYNCHRONOUS, AbstractOrder
+from ._order import AbstractOrder, Synchronous
 
+_SYNCHRONOUS = Synchronous()
 _NO_GRADIENT = (
     "`network`: no gradient goes through binary units, whose states jump, so that automatic differentiation would give "
     "a wrong number. Take graded ones (`GradedNetwork`), or `hopfield_jax.dmft.solve`."
 )
 
 
-class Retrieval(eqx.Module):
+class BinaryRun(eqx.Module):
     r"""Result of `hopfield_jax.classical.retrieve`; index 0 is the cue.
 
     **Attributes:**
@@ -83,10 +71,10 @@ def retrieve(
     cue: Real[ArrayLike, " neurons"],
     *,
     num_steps: int,
-    order: AbstractOrder = SYNCHRONOUS,
+    order: AbstractOrder = _SYNCHRONOUS,
     key: PRNGKey | None = None,
     throw: bool = True,
-) -> Retrieval:
+) -> BinaryRun:
     r"""Runs a network of binary units from a cue and records its overlaps with patterns.
 
     **Main arguments:**
@@ -101,7 +89,7 @@ def retrieve(
     - `key`: random key, required for a random order or a nonzero temperature.
     - `throw`: whether to raise on failure; otherwise the code is in `result` and the numbers are NaN.
 
-    **Returns:** a `Retrieval`.
+    **Returns:** a `BinaryRun`.
 
     **Raises:** `ValueError` for invalid arguments; `EquinoxRuntimeError` on failure if `throw`; `RuntimeError` if it is
     differentiated, since states are discontinuous.
@@ -117,20 +105,19 @@ def retrieve(
     assert found.period == 1 and found.overlap[-1, 3] == 1
     ```
     """
-    patterns = as_real("patterns", patterns)
-    patterns_fit("patterns", patterns)
-    cue = run_fits(network, cue, num_steps, order, key)
+    cue, rules = run_fits(network, cue, num_steps, order, key)
+    patterns = rules.patterns("patterns", patterns)
     shape_is("patterns", patterns, (None, network.num_neurons), "(patterns, neurons)")
-    network.coding.written("patterns", patterns)
-    out = _retrieve(network, patterns, cue, num_steps, order, key)
+    network.coding.entries_fit(rules, "patterns", patterns)
+    out = _retrieve(network, patterns, cue, num_steps, order, key, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key) -> Retrieval:
+def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: AbstractOrder, key, valid) -> BinaryRun:
     network, patterns, cue = nondifferentiable((network, patterns, cue), _NO_GRADIENT)
-    valid = is_sound(network, cue, key) & network.coding.are_values(patterns)
-    network, cue = harmless(network), harmless(cue)
+    valid = valid & is_valid(network) & all_finite(network)
+    network, cue = _finite_part((network, cue))
 
     def observe(state: Array) -> tuple[Array, Array]:
         return network.coding.overlap(patterns, state), network.energy(state)
@@ -143,20 +130,20 @@ def _retrieve(network: BinaryNetwork, patterns, cue, num_steps: int, order: Abst
     last = observe(state)
     overlap, energy = (jnp.concatenate([x, y[None]]) for x, y in zip((overlap, energy), last, strict=True))
     finite = jnp.all(jnp.isfinite(network.field(state))) & jnp.all(jnp.isfinite(overlap))
-    result = outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
-    blank = lambda x: jnp.where(finite & valid, x, jnp.nan)  # noqa: E731
-    coding = network.coding
+    good, coding = finite & valid, network.coding
     odd = jnp.all(network.update(coding.inverse(state)) == coding.inverse(network.update(state)))
-    winner, sign = best_match(blank(overlap)[-1], odd)
-    return Retrieval(
-        overlap=blank(overlap),
+    period = jnp.where(good & (network.temperature == 0), order.period(network, state), 0)
+    overlap, energy, num_flips, state = nan_unless(good, (overlap, energy, num_flips, state), constant=True)
+    winner, sign = best_match(overlap[-1], odd)
+    return BinaryRun(
+        overlap=overlap,
         winner=winner,
         sign=sign,
-        energy=blank(energy),
-        num_flips=jnp.where(finite & valid, num_flips, -1),
-        state=blank(state),
-        period=jnp.where(finite & valid & (network.temperature == 0), order.period(network, state), 0),
-        result=result,
+        energy=energy,
+        num_flips=num_flips,
+        state=state,
+        period=period,
+        result=outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
     )
 
 
@@ -165,7 +152,7 @@ def settle(
     cue: Real[ArrayLike, " neurons"],
     *,
     num_steps: int = 200,
-    order: AbstractOrder = SYNCHRONOUS,
+    order: AbstractOrder = _SYNCHRONOUS,
     key: PRNGKey | None = None,
 ) -> Float[Array, " neurons"]:
     r"""Runs a network of binary units from a cue until it settles, and returns the final state only.
@@ -188,15 +175,15 @@ def settle(
     assert (hj.classical.settle(network, cue) == patterns[3]).all()
     ```
     """
-    cue = run_fits(network, cue, num_steps, order, key)
-    return _settle(network, cue, num_steps, order, key)
+    cue, rules = run_fits(network, cue, num_steps, order, key)
+    return _settle(network, cue, num_steps, order, key, rules.valid)
 
 
 @eqx.filter_jit
-def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, key) -> Float[Array, " neurons"]:
+def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, key, valid) -> Float[Array, " neurons"]:
     network, cue = nondifferentiable((network, cue), _NO_GRADIENT)
-    sound = is_sound(network, cue, key)
-    network, cue = harmless(network), harmless(cue)
+    valid = valid & is_valid(network) & all_finite(network)
+    network, cue = _finite_part((network, cue))
 
     def going(carry) -> Array:
         t, _, _, settled = carry
@@ -209,35 +196,30 @@ def _settle(network: BinaryNetwork, cue, num_steps: int, order: AbstractOrder, k
 
     start = jnp.zeros((), int), cue, jnp.full_like(cue, jnp.nan), jnp.array(False)
     state = jax.lax.while_loop(going, step, start)[1]
-    sound &= jnp.all(jnp.isfinite(network.field(state)))
-    return jnp.where(sound, state, jnp.nan)
+    return nan_unless(valid & jnp.all(jnp.isfinite(network.field(state))), state, constant=True)
 
 
-def run_fits(network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNGKey | None) -> Float[Array, " neurons"]:
-    """Validates the arguments of a run; returns the cue."""
+def run_fits(
+    network: Any, cue: ArrayLike, num_steps: int, order: Any, key: PRNGKey | None
+) -> tuple[Float[Array, " neurons"], Rules]:
+    """Validates the arguments of a run; returns the cue, and the rules."""
     if not isinstance(network, BinaryNetwork):
         fail("network", "a BinaryNetwork", kind(network))
-    cue = as_real("cue", cue)
-    shape_is("cue", cue, (network.num_neurons,), "(neurons,): use `jax.vmap` for more than one")
-    in_domain("cue", cue, "finite")
-    network.coding.written("cue", cue, zero=True)
+    rules, neurons = Rules(), "(neurons,): use `jax.vmap` for more than one"
+    cue = rules.real("cue", cue, "finite", shape=(network.num_neurons,), names=neurons)
+    network.coding.mean_fits(rules)
+    network.coding.entries_fit(rules, "cue", cue, zero=True)
     at_least("num_steps", num_steps, 1)
     if not isinstance(order, AbstractOrder):
         fail("order", "`Synchronous()` or `Asynchronous()`", kind(order))
     if key is not None:
         key_fits("key", key)
-    if key is None and is_concrete(network.temperature) and float(network.temperature) != 0:
-        fail("key", "a random key, as the temperature is not zero", None)
-    return cue
+    else:
+        needed = "a random key, as the temperature is not zero"
+        rules.holds("key", lambda temperature: temperature == 0, needed, network.temperature, got="None")
+    return cue, rules
 
 
-def harmless(tree: PyTree) -> PyTree:
+def _finite_part(tree: PyTree) -> PyTree:
     """Replaces non-finite numbers by zero, so that a run whose result is discarded terminates."""
     return jtu.tree_map(lambda x: jnp.where(jnp.isfinite(x), x, 0) if eqx.is_inexact_array(x) else x, tree)
-
-
-def is_sound(network: BinaryNetwork, cue: Float[Array, " neurons"], key: PRNGKey | None) -> Array:
-    """Whether every number lies in its domain, and there is a key if needed; also of traced values."""
-    sound = is_valid(network) & is_between(network.coding) & all_finite(network)
-    sound &= network.coding.are_values(cue, zero=True)
-    return sound if key is not None else sound & (network.temperature == 0)

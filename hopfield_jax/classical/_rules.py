@@ -8,13 +8,11 @@ from jaxtyping import Real
 
 from .._checks import (
     Rules,
-    as_real,
     at_least,
     fail,
     is_concrete,
     key_fits,
     kind,
-    patterns_fit,
     shape_is,
     sieved,
     signed_patterns,
@@ -77,10 +75,10 @@ def covariance(
     """
     if not isinstance(coding, AbstractCoding):
         fail("coding", "`Spins(mean)` or `Bits(mean)`", kind(coding))
-    patterns = as_real("patterns", patterns)
-    patterns_fit("patterns", patterns)
-    coding.written("patterns", patterns)
-    rows: Array = nan_unless(coding.are_values(patterns), patterns) - coding.mean
+    rules = Rules()
+    patterns = rules.patterns("patterns", patterns)
+    coding.entries_fit(rules, "patterns", patterns)
+    rows: Array = nan_unless(rules.valid, patterns) - coding.mean
     weights = jnp.broadcast_to(1 / coding.variance, rows.shape[:1]).astype(rows.dtype)
     return OuterProducts(rows.T, weights=weights, self_coupling=self_coupling)
 

@@ -16,7 +16,7 @@ from .._dynamics import AbstractEnergyDynamics
 from .._patterns import add_noise, flip, mask
 from .._types import Array, Float, Patterns, PRNGKey, Scalar
 from .._units import LogSumExp, RectifiedPower, Spherical
-from ..associative import AdiabaticNetwork, MemoryMap, Retrieval, RetrievalScore, graded_network, retrieve, score
+from ..associative import AdiabaticNetwork, MemoryMap, RetrievalRun, RetrievalScore, graded_network, retrieve, score
 
 DURATION = 30.0
 """How long a network runs, in units of τ."""
@@ -108,7 +108,7 @@ class Outcome:
     corruption: CorruptionName
     score: RetrievalScore
     by_draw: np.ndarray
-    first: Retrieval
+    first: RetrievalRun
     compile_s: float
     run_s: float
 
@@ -150,11 +150,11 @@ def retrieve_cues(
     beta: Scalar,
     patterns: Float[Any, "patterns neurons"],
     cues: Float[Any, "patterns neurons"],
-) -> tuple[Retrieval, RetrievalScore]:
+) -> tuple[RetrievalRun, RetrievalScore]:
     """Retrieves from the cue of each pattern, `chunk` of them at a time; keeps only the last overlaps."""
     network, num_cues = build(patterns, beta, power), len(cues)
 
-    def one(cue: Array) -> Retrieval:
+    def one(cue: Array) -> RetrievalRun:
         found = retrieve(
             network,
             patterns,

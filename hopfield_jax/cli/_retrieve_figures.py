@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import plot
-from ..associative import Retrieval
+from ..associative import RetrievalRun
 from ._images import CORRUPTIONS
 from ._report import new_figure
 
@@ -66,7 +66,7 @@ def draw_scores(request: Any, of: Mapping[tuple[str, str], Any], setting: str) -
     return figure
 
 
-def _settling_time(found: Retrieval) -> float:
+def _settling_time(found: RetrievalRun) -> float:
     """When the median energy has come within a thousandth of its fall, and half as long again."""
     times, median = np.asarray(found.times[0]), np.nanmedian(np.asarray(found.energy), axis=0)
     moving = np.nonzero(np.abs(median - median[-1]) > 1e-3 * abs(median[0] - median[-1]))[0]

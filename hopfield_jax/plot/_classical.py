@@ -41,7 +41,7 @@ def transition(found: RetrievalTransition, *, ax: Axes | None = None) -> Axes:
         axes.axvline(limit, color=INK, linewidth=1.2, linestyle="--", label=f"N → ∞: {with_error(limit, error)}")
     axes.set_ylim(-0.03, 1.03)
     finish(axes, title=f"Retrieval against {found.name}", x=_label(found), y="fraction retrieved", legend=True)
-    return say_facts(axes, [f"{found.num_draws} draws a point", f"retrieved from m = {float(found.threshold):g}"])
+    return say_facts(axes, [f"{found.num_trials} trials a point", f"retrieved from m = {float(found.threshold):g}"])
 
 
 def finite_size(

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from .._checks import fail
-from ..associative import Retrieval, RetrievalScore
+from ..associative import RetrievalRun, RetrievalScore
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
 
 
-def energy(retrieval: Retrieval, *, ax: Axes | None = None, color: str | None = None) -> Axes:
+def energy(retrieval: RetrievalRun, *, ax: Axes | None = None, color: str | None = None) -> Axes:
     """Plots the energy along one retrieval, or along each of a batch with the median as a thick line.
 
     **Arguments:**
@@ -34,7 +34,7 @@ def energy(retrieval: Retrieval, *, ax: Axes | None = None, color: str | None = 
     return finish(axes, title=title, x="time t (units of τ)", y="energy E")
 
 
-def overlaps(retrieval: Retrieval, *, ax: Axes | None = None) -> Axes:
+def overlaps(retrieval: RetrievalRun, *, ax: Axes | None = None) -> Axes:
     """Plots the overlap with every pattern along one retrieval, the winner's in colour.
 
     **Arguments:**

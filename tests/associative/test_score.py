@@ -14,7 +14,7 @@ TARGETS = jnp.arange(NUM_PATTERNS)
 
 
 @pytest.fixture(scope="module")
-def found() -> hj.associative.Retrieval:
+def found() -> hj.associative.RetrievalRun:
     """Cues of four patterns; the last is flipped altogether, so that it ends in another state."""
     patterns = hj.random_patterns(NUM_PATTERNS, NUM_NEURONS, key=jr.key(0))
     cues = jax.vmap(lambda x, k: hj.flip(x, 0.1, key=k))(patterns, jr.split(jr.key(1), NUM_PATTERNS))

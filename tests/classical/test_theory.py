@@ -59,7 +59,7 @@ def test_the_basin_is_that_of_dynamical_mean_field_theory():
     def run(cue_overlap, num_neurons, key):
         return C.recall(C.hebbian, num_neurons // 10, num_neurons, cue_overlap, order=C.Synchronous(), key=key)
 
-    found = C.basin(run, jnp.linspace(0.1, 0.7, 9), (250, 500, 1000, 2000), num_draws=60, key=jr.key(0))
+    found = C.basin(run, jnp.linspace(0.1, 0.7, 9), (250, 500, 1000, 2000), num_trials=60, key=jr.key(0))
     solve = functools.partial(
         hj.dmft.solve, num_steps=30, num_samples=8192, num_shifts=1, key=jr.key(0), throw=False
     )  # fmt: skip
@@ -82,7 +82,7 @@ def test_capacity_of_cyclic_sequences():
 
     loads = jnp.array([0.24, 0.26, 0.27, 0.28, 0.30])
     sizes = (500, 1000, 2000)
-    found = C.capacity(run, loads, sizes, num_draws=40, threshold=0.6, exponent=1.0, key=jr.key(0))
+    found = C.capacity(run, loads, sizes, num_trials=40, threshold=0.6, exponent=1.0, key=jr.key(0))
     print(f"\n{found}\n{np.asarray(found.fraction)}")
     for exponent in (1 / 2, 2 / 3):
         print(C.finite_size(found.num_neurons, found.half, found.half_error, exponent=exponent).describe())
@@ -133,7 +133,7 @@ def test_palimpsest_remembers_most_at_its_best_decay():
             return hj.overlap(target[None], jax.lax.fori_loop(0, 30, lambda _, s: network.update(s), target))[0]
 
         grid = jnp.linspace(0.01, 0.10, 7)
-        return C.basin(run, grid, (500, 1000, 2000), num_draws=30, threshold=0.8, name="age", key=jr.key(0))
+        return C.basin(run, grid, (500, 1000, 2000), num_trials=30, threshold=0.8, name="age", key=jr.key(0))
 
     found = {}
     for decay in (4.0, 8.4, 20.0):

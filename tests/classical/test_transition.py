@@ -19,7 +19,7 @@ def made_up(value, num_neurons, key):
 
 
 def test_the_fit_finds_the_midpoint_within_its_error():
-    run = lambda seed: C.basin(made_up, VALUES, (20, 60, 180), num_draws=50, exponent=1.0, key=jr.key(seed))  # noqa: E731
+    run = lambda seed: C.basin(made_up, VALUES, (20, 60, 180), num_trials=50, exponent=1.0, key=jr.key(seed))  # noqa: E731
     found = [run(seed) for seed in range(20)]
     pulls = [(x.half - 0.4 - 3 / x.num_neurons) / x.half_error for x in found]
     pulls = np.append(np.ravel(pulls), [(x.fit.limit - 0.4) / x.fit.limit_error for x in found])
@@ -31,7 +31,7 @@ def test_the_fit_finds_the_midpoint_within_its_error():
 
 def test_a_jump_between_two_values_lies_between_them():
     step = lambda value, num_neurons, key: jnp.where(value > 0.55, 1.0, 0.0)  # noqa: E731
-    found = C.basin(step, VALUES, (20, 60), num_draws=10, key=jr.key(0))
+    found = C.basin(step, VALUES, (20, 60), num_trials=10, key=jr.key(0))
     np.testing.assert_allclose(found.half, 0.55, atol=0.01)
     assert np.all(found.half_error < 0.05) and np.all(found.half_error > 0.005)
     np.testing.assert_array_equal(found.fraction, np.broadcast_to(VALUES > 0.55, (2, 9)))
@@ -41,10 +41,10 @@ def test_a_jump_between_two_values_lies_between_them():
 
 def test_ends_are_told():
     always = lambda value, num_neurons, key: 1.0 + 0 * value  # noqa: E731
-    found = C.basin(always, VALUES, (20, 60), num_draws=4, key=jr.key(0), throw=False)
+    found = C.basin(always, VALUES, (20, 60), num_trials=4, key=jr.key(0), throw=False)
     assert found.result == hj.RESULTS.not_bracketed and np.all(np.isnan(found.half))
     failing = lambda value, num_neurons, key: jnp.where(value > 0.5, jnp.nan, 0)  # noqa: E731
-    found = C.basin(failing, VALUES, (20, 60), num_draws=4, key=jr.key(0), throw=False)
+    found = C.basin(failing, VALUES, (20, 60), num_trials=4, key=jr.key(0), throw=False)
     assert found.result == hj.RESULTS.undecided
 
 
@@ -95,12 +95,12 @@ RUN = lambda p, n, key: jnp.zeros(())  # noqa: E731
 @pytest.mark.parametrize(
     "call, argument",
     [
-        (lambda: C.capacity(RUN, jnp.array([0.2, 0.1]), (4, 8), num_draws=2, key=jr.key(0)), "loads"),
-        (lambda: C.capacity(RUN, jnp.array([0.0, 0.1]), (4, 8), num_draws=2, key=jr.key(0)), "loads"),
-        (lambda: C.capacity(RUN, VALUES, (4,), num_draws=2, key=jr.key(0)), "num_neurons"),
-        (lambda: C.capacity(RUN, VALUES, (4, 4), num_draws=2, key=jr.key(0)), "num_neurons"),
-        (lambda: C.capacity(RUN, VALUES, (4, 8), num_draws=1, key=jr.key(0)), "num_draws"),
-        (lambda: C.basin(RUN, VALUES, (4, 8), num_draws=2, exponent=0.0, key=jr.key(0)), "exponent"),
+        (lambda: C.capacity(RUN, jnp.array([0.2, 0.1]), (4, 8), num_trials=2, key=jr.key(0)), "loads"),
+        (lambda: C.capacity(RUN, jnp.array([0.0, 0.1]), (4, 8), num_trials=2, key=jr.key(0)), "loads"),
+        (lambda: C.capacity(RUN, VALUES, (4,), num_trials=2, key=jr.key(0)), "num_neurons"),
+        (lambda: C.capacity(RUN, VALUES, (4, 4), num_trials=2, key=jr.key(0)), "num_neurons"),
+        (lambda: C.capacity(RUN, VALUES, (4, 8), num_trials=1, key=jr.key(0)), "num_trials"),
+        (lambda: C.basin(RUN, VALUES, (4, 8), num_trials=2, exponent=0.0, key=jr.key(0)), "exponent"),
         (lambda: C.recall(C.hebbian, 2, 8, 1.5, key=jr.key(0)), "cue_overlap"),
         (lambda: C.finite_size(jnp.ones(2), jnp.ones(2), jnp.ones(2)), "num_neurons"),
         (lambda: C.finite_size(jnp.array([1, 2]), jnp.ones(2), jnp.zeros(2)), "errors"),
@@ -113,6 +113,6 @@ def test_bad_input_is_named(call, argument):
 
 def test_draws_that_failed_are_no_answer():
     run = lambda value, num_neurons, key: jnp.where(jr.uniform(key) < 0.3, jnp.nan, 1.0)  # noqa: E731
-    found = C.basin(run, VALUES, (20, 60), num_draws=8, key=jr.key(0), throw=False)
+    found = C.basin(run, VALUES, (20, 60), num_trials=8, key=jr.key(0), throw=False)
     assert found.result == hj.RESULTS.undecided
     assert np.all(np.isnan(found.half)) and np.isnan(found.fit.limit)

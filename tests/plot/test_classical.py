@@ -17,7 +17,7 @@ def found() -> hj.classical.RetrievalTransition:
     def run(value, num_neurons, key):
         return jnp.where(jr.uniform(key) < jax.nn.sigmoid((value - 0.4) / 0.1), 1.0, 0.0)
 
-    return hj.classical.basin(run, jnp.linspace(0, 0.9, 10), (25, 100), num_draws=40, key=jr.key(0))
+    return hj.classical.basin(run, jnp.linspace(0, 0.9, 10), (25, 100), num_trials=40, key=jr.key(0))
 
 
 def test_transition_draws_fractions_fits_and_limit(found):

@@ -1066,7 +1066,7 @@ def classical_networks() -> list[Recipe]:
     from_cue = lambda m, n, key: classical.recall(classical.hebbian, 1, n, m, key=key, **options)  # noqa: E731
     sizes = Thing((8, 16), wrong=("None", "3.5", "a string", "an object"), also={"a list": [8, 16]})
     draws = dict(
-        num_draws=Whole(4, 2, 8),
+        num_trials=Whole(4, 2, 8),
         threshold=Real(0.75, traced=False),
         exponent=Real(0.5, POSITIVE, traced=False),
         batch_size=1,

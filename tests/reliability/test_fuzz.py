@@ -26,7 +26,7 @@ EXEMPT = {
     "hj": "RESULTS Branch DescentReport Folds Linearisation Occurrences Setting SteadyState Steps Threshold Trajectory "
     "Tuning "  # results, which nobody makes by hand; likewise below
     "Parameter as_inexact domain Sign",  # for classes of one's own; without arguments
-    "associative": "LearningConditions LearningRun MemorySpectrum Retrieval RetrievalScore",
+    "associative": "LearningConditions LearningRun MemorySpectrum RetrievalRun RetrievalScore",
     "sequential": "CriticalGain FixedPoints GainScan SaliencyRun SequenceRun SwitchDelay TunedDwellTimes TunedGain "
     "Ending Regime",
     "dmft": "Elementwise Glauber Sign "  # those of `hj`
@@ -34,7 +34,7 @@ EXEMPT = {
     "Theory",
     "theory": "CovarianceState OverlapDynamics PhaseDiagram PhaseLines ReplicaState StationaryState Diluted Hebbian "
     "Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # and objects without arguments
-    "classical": "FiniteSizeFit Retrieval RetrievalTransition Synchronous",
+    "classical": "BinaryRun FiniteSizeFit RetrievalTransition Synchronous",
     "sweep": "Plan",
 }
 
