@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import domain, fail, kind
 from .._types import Array, Float, Parameter, Scalar
@@ -71,7 +72,7 @@ class Elementwise(AbstractElementwise):
     fn: Callable
     odd: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleVariableOverride]
     potential: Callable | None = None
-    kinks: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=1), default=())  # pyright: ignore
+    kinks: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=1), default_factory=lambda: np.zeros(0))  # pyright: ignore
 
     def __check_init__(self):
         for name in ("fn", "potential"):

@@ -129,7 +129,7 @@ def _of_an_interactive_session(monkeypatch) -> Any:
 def test_a_point_that_no_process_could_import_is_refused(tmp_path, monkeypatch, where, said):
     monkeypatch.setattr(cf.ProcessPoolExecutor, "submit", lambda *_: pytest.fail("it was submitted"))
     chosen: Any = _of_an_interactive_session(monkeypatch) if where == "notebook" else lambda key, x, draw: {"y": x}
-    with pool_of("spawn") as pool, pytest.raises(ValueError, match=f"`executor`: expected a point .*{said}"):
+    with pool_of("spawn") as pool, pytest.raises(ValueError, match=f"`executor`: expected a picklable point .*{said}"):
         run(chosen, GRID, key=KEY, store=tmp_path / "s", executor=pool)
     assert not (tmp_path / "s").exists()
 
