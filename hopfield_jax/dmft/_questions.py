@@ -133,8 +133,9 @@ def basin_boundary(
     r"""The smallest cue overlap $m_0^*$ that is `retrieved`, by bisection. It depends on the number of steps of `run`
     and on `threshold`: state both. Use `jax.vmap` over models (with `throw=False`).
 
-    The gradient of its `value` is that of the root of $m_T = \text{threshold}$ (or $m_T = m_0$), exact for theory with
-    a fixed key. Simulation is not differentiable with respect to the cue and raises.
+    The gradient of its `value` is that of the root of $m_T = \text{threshold}$ (or $m_T = m_0$), with the `derivative`
+    that `run` gives to `solve`: exact for a fixed key with `Along()`, with a sampling error of its own with `Lines()`.
+    Simulation is not differentiable with respect to the cue and raises.
 
     **Arguments:** `run`, theory or simulation (see the module); `model`; `threshold`, see `retrieved`; `lower`,
     `upper`, `num_iterations`, `throw`: as in `hopfield_jax.bisect` (at `upper` the network must still move up).
@@ -164,8 +165,8 @@ def largest_load(
 
     The gradient of its `value`, with respect to strength and time constant of the plasticity, slope of the units, cue
     or `threshold`, is $-(\partial m_T/\partial\theta)/(\partial m_T/\partial\alpha)$ where $m_T = \text{threshold}$,
-    exact for theory with a fixed key. Its sampling error is larger than that of the value (compare keys). Simulation is
-    not differentiable with respect to the load and raises.
+    with the `derivative` that `run` gives to `solve` (see `basin_boundary`). Its sampling error is larger than that of
+    the value (compare keys). Simulation is not differentiable with respect to the load and raises.
 
     **Arguments:** as `basin_boundary`, with the bounds of the load, and `cue`. A simulation needs `max_patterns`.
 
