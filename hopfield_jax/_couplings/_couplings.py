@@ -210,6 +210,7 @@ class DenseCouplings(_AbstractListed):
     symmetric: bool = eqx.field(static=True, default=False, kw_only=True)
 
     def __check_init__(self):
+        shape_is("DenseCouplings.weights", self.weights, (None, None), "(neurons, neurons)")
         shape_is("DenseCouplings.weights", self.weights, (self.num_neurons, self.num_neurons), "(neurons, neurons)")
 
     def field(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:

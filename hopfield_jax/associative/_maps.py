@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, at_least, describe, domain, fail, is_concrete, patterns_fit
+from .._checks import Checked, Rules, at_least, describe, domain, fail, is_concrete
 from .._misc import matmul
 from .._types import Array, Float, Parameter, Patterns
 
@@ -26,7 +26,7 @@ class MemoryMap(Checked):
     bias: Parameter[Float[Array, "..."]] = eqx.field(metadata=domain("mask", ndim=(0, 1)), default=0.0)
 
     def __check_init__(self):
-        patterns_fit("MemoryMap.patterns", self.patterns)
+        Rules().patterns("MemoryMap.patterns", self.patterns)
         if is_concrete(self.bias) and np.all(np.isneginf(self.bias)):
             fail("MemoryMap.bias", "a pattern that is not masked", describe(self.bias))
         if self.bias.ndim and self.bias.shape[0] != self.patterns.shape[0]:

@@ -7,29 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 
-from .._checks import (
-    Checked,
-    all_finite,
-    as_real,
-    at_least,
-    describe,
-    domain,
-    fail,
-    in_domain,
-    is_concrete,
-    is_valid,
-    key_fits,
-    kind,
-    patterns_fit,
-    shape_is,
-)
+from .._checks import Checked, Rules, all_finite, as_real, at_least, domain, fail, is_valid, key_fits, kind
 from .._dynamics import AbstractDynamics
+from .._misc import nan_unless
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Float, Int, Parameter, Patterns, PRNGKey, Scalar, ScalarLike, State
 from ._plasticity import SoftmaxPlasticity, probabilities_fit
-from ._prediction import own_similarity
+from ._prediction import memories_fit, own_similarity
 
 
 def cyclic_protocol(num_patterns: int, num_intervals: int) -> Int[Array, " intervals"]:
@@ -46,14 +31,11 @@ def random_protocol(
 
     -1 if traced probabilities are invalid.
     """
-    probabilities = as_real("probabilities", probabilities)
-    shape_is("probabilities", probabilities, (None,), "(patterns,)")
-    probabilities = probabilities_fit("probabilities", probabilities, len(probabilities))
+    rules = Rules()
+    probabilities = probabilities_fit(rules, "probabilities", probabilities, None)
     at_least("num_intervals", num_intervals, 1)
     key_fits("key", key)
-    return jnp.where(
-        all_finite(probabilities), jr.choice(key, len(probabilities), (num_intervals,), p=probabilities), -1
-    )
+    return nan_unless(rules.valid, jr.choice(key, len(probabilities), (num_intervals,), p=probabilities))
 
 
 class LearningRun(eqx.Module):
@@ -132,27 +114,20 @@ def learn(
     """
     if not isinstance(rule, SoftmaxPlasticity):
         fail("rule", "a SoftmaxPlasticity", kind(rule))
-    memories, observed, dwell = as_real("memories", memories), as_real("observed", observed), as_real("dwell", dwell)
-    patterns_fit("memories", memories)
-    patterns_fit("observed", observed)
-    shape_is("observed", observed, memories.shape, "(that of the memories)")
-    in_domain("dwell", dwell, "positive")
-    try:
-        protocol = jnp.asarray(protocol)
-    except (TypeError, ValueError):
-        fail("protocol", "an array of whole numbers", kind(protocol))
-    _protocol_fits("protocol", protocol, len(observed))
+    rules = Rules()
+    memories, observed = memories_fit(rules, memories, observed)
+    dwell = rules.real("dwell", dwell, "positive")
+    protocol = _protocol_fits(rules, "protocol", protocol, len(observed))
     at_least("save_every", save_every, 1)
     if protocol.size % save_every:
         fail("save_every", f"a divisor of the number of intervals, {protocol.size}", save_every)
     at_least("steps_per_interval", steps_per_interval, 1)
-    shape_is("dwell", dwell, ())
-    out = _learn(rule, memories, observed, jnp.asarray(protocol), dwell, steps_per_interval, save_every)
+    out = _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_every, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_every) -> LearningRun:
+def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_every, valid) -> LearningRun:
     def interval(carry, shown):
         memories, visits = carry
         step = lambda _, m: m + dwell / steps_per_interval * rule.vector_field(0.0, m, observed[shown])  # noqa: E731
@@ -163,16 +138,17 @@ def _learn(rule, memories, observed, protocol, dwell, steps_per_interval, save_e
         return carry, (own_similarity(carry[0], observed), carry[1])
 
     visits = jnp.zeros(len(observed), jnp.int32)
-    carry = (memories, visits)
-    carry, (similarity, all_visits) = jax.lax.scan(block, carry, protocol.reshape(-1, save_every))
-    valid = is_valid(rule) & all_finite((memories, observed, dwell)) & (dwell > 0)
-    valid &= jnp.all((protocol >= 0) & (protocol < len(observed)))
+    start = own_similarity(memories, observed)
+    (memories, _), (similarity, all_visits) = jax.lax.scan(block, (memories, visits), protocol.reshape(-1, save_every))
+    valid = valid & is_valid(rule)
+    finite = all_finite(memories)
+    similarity, memories = nan_unless(valid, (jnp.concatenate([start[None], similarity]), memories), constant=True)
     return LearningRun(
         times=dwell * jnp.arange(0, protocol.size + 1, save_every).astype(dwell.dtype),
-        similarity=jnp.where(valid, jnp.concatenate([own_similarity(memories, observed)[None], similarity]), jnp.nan),
+        similarity=similarity,
         visits=jnp.concatenate([visits[None], all_visits]),
-        memories=jnp.where(valid, carry[0], jnp.nan),
-        result=outcome((~all_finite(carry[0]), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
+        memories=memories,
+        result=outcome((~finite, RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
     )
 
 
@@ -188,8 +164,9 @@ class Stream(Checked):
     amplitude: Parameter[Scalar] = eqx.field(metadata=domain("finite"), default=1.0)
 
     def __check_init__(self):
-        patterns_fit("Stream.patterns", self.patterns)
-        _protocol_fits("Stream.protocol", self.protocol, len(self.patterns))
+        rules = Rules()
+        rules.patterns("Stream.patterns", self.patterns)
+        _protocol_fits(rules, "Stream.protocol", self.protocol, len(self.patterns))
 
     def __call__(self, t: ScalarLike) -> Float[Array, " neurons"]:
         """The input at time `t`; the last pattern is kept after the end."""
@@ -254,11 +231,9 @@ def _visible(y: State) -> Array:
     return y["visible"] if isinstance(y, dict) else y
 
 
-def _protocol_fits(argument: str, protocol: Array, num_patterns: int) -> None:
-    shape_is(argument, protocol, (None,), "(intervals,)")
-    if not jnp.issubdtype(protocol.dtype, jnp.integer):
-        fail(argument, "whole numbers, the index of the pattern shown in each interval", str(protocol.dtype))
+def _protocol_fits(rules: Rules, argument: str, protocol: Any, num_patterns: int) -> Int[Array, " intervals"]:
+    """At least one index of a pattern."""
+    protocol = rules.index(argument, protocol, num_patterns, "indices", shape=(None,), names="(intervals,)")
     if protocol.size == 0:
         fail(argument, "at least one interval", "none")
-    if is_concrete(protocol) and not 0 <= np.min(shown := np.asarray(protocol)) <= np.max(shown) < num_patterns:
-        fail(argument, f"indices from 0 to {num_patterns - 1}", describe(protocol))
+    return protocol

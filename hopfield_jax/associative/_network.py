@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Real
 
-from .._checks import Checked, as_real, domain, fail, in_domain, is_concrete, kind, shape_is, sieved, signed_patterns
+from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, kind, shape_is, sieved, signed_patterns
 from .._couplings import MemoryQuadratic, OuterProducts
 from .._dynamics import AbstractEnergyDynamics, Layer
 from .._misc import inner, matmul
@@ -201,9 +201,8 @@ def slow_fast_network(
 
     **Returns:** a `LayeredNetwork` with terms `visible`, `hidden` and `synapse`.
     """
-    for name, tau in (("tau_visible", tau_visible), ("tau_hidden", tau_hidden)):
-        shape_is(name, tau, ())
-        in_domain(name, tau, "positive")
+    tau_visible = Rules().real("tau_visible", tau_visible, "positive")
+    tau_hidden = Rules().real("tau_hidden", tau_hidden, "positive")
     for name, units in (("visible", visible), ("hidden", hidden)):
         if units is not None:
             generating_fits(name, units)
@@ -236,6 +235,8 @@ def conditioning_network(
     patterns = signed_patterns("patterns", patterns)
     beta, input = sieved("beta", beta, "positive", ()), sieved("input", input, "finite")
     num_patterns, num_neurons = patterns.shape
+    if input.ndim:
+        shape_is("input", input, (num_neurons,), "(neurons,)")
     weights = jnp.broadcast_to((num_neurons * (beta / num_patterns)).astype(patterns.dtype), (num_patterns,))
     return AdiabaticNetwork(
         IdentityMap(bias=beta * input),

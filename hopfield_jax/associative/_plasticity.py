@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, domain, fail, in_domain, is_concrete, patterns_fit, shape_is
+from .._checks import Rules, as_real, domain, fail, is_concrete
 from .._dynamics import AbstractDynamics
 from .._misc import matmul
 from .._types import Array, Float, Parameter, Patterns, Scalar, ScalarLike, State
@@ -60,8 +60,9 @@ class PavlovianPlasticity(AbstractDynamics):
     tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
 
     def __check_init__(self):
-        patterns_fit("PavlovianPlasticity.observed", self.observed)
-        probabilities_fit("PavlovianPlasticity.probabilities", self.probabilities, len(self.observed))
+        rules = Rules()
+        rules.patterns("PavlovianPlasticity.observed", self.observed)
+        probabilities_fit(rules, "PavlovianPlasticity.probabilities", self.probabilities, len(self.observed))
 
     def target(self) -> Float[Array, "neurons neurons"]:
         r"""$P\,\Xi'^\top \mathrm{diag}(p)\,\Xi'$."""
@@ -77,11 +78,9 @@ class PavlovianPlasticity(AbstractDynamics):
         return decay * y0 + (1 - decay) * self.target()
 
 
-def probabilities_fit(argument: str, probabilities: Array, size: int) -> Array:
-    """Validates probabilities, one per pattern with sum one; invalid traced ones become NaN."""
-    shape_is(argument, probabilities, (size,), "(one a pattern)")
-    in_domain(argument, probabilities, "probability")
-    if is_concrete(probabilities) and abs(total := float(np.sum(np.asarray(probabilities))) - 1) > 1e-5:
-        fail(argument, "numbers that add up to 1", f"a sum of {total + 1:g}")
-    valid = jnp.all(probabilities >= 0) & (jnp.abs(jnp.sum(probabilities) - 1) <= 1e-5)
-    return probabilities if is_concrete(probabilities) else jnp.where(valid, probabilities, jnp.nan)
+def probabilities_fit(rules: Rules, argument: str, probabilities: Any, size: int | None) -> Array:
+    """Probabilities, one per pattern with sum one."""
+    p = rules.real(argument, probabilities, "probability", shape=(size,), names="(one a pattern)")
+    got = f"a sum of {np.sum(np.asarray(p)):g}" if is_concrete(p) else None
+    rules.holds(argument, lambda p: abs(p.sum() - 1) <= 1e-5, "numbers that add up to 1", p, got=got)
+    return p

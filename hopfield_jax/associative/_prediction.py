@@ -1,10 +1,12 @@
 """Predictions for learning memories: closed forms and their conditions (Lotito 2025, section 4 and appendix B)."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import all_finite, as_real, fail, is_valid, kind, patterns_fit, shape_is, sieved
+from .._checks import Rules, fail, is_valid, kind, shape_is, sieved
 from .._misc import alike, matmul, nan_unless
 from .._patterns import cosine_similarity
 from .._results import card
@@ -49,18 +51,13 @@ def learned_memories(
     $\Xi(t)^\top\Xi(t)$ is the Hebbian time course of eq. 24, which tends to $\Xi'^\top\Xi'$ (eq. 25): see
     `hebbian_course`.
     """
-    memories, observed = as_real("memories", memories), as_real("observed", observed)
-    for name, x in (("t", t), ("tau_memory", tau_memory)):
-        shape_is(name, x, ())
-    t, tau_memory = sieved("t", t, "duration"), sieved("tau_memory", tau_memory, "positive")
-    probabilities = as_real("probabilities", probabilities)
-    patterns_fit("memories", memories)
-    patterns_fit("observed", observed)
-    shape_is("observed", observed, memories.shape, "(that of the memories)")
-    probabilities = probabilities_fit("probabilities", probabilities, len(memories))
+    rules = Rules()
+    memories, observed = memories_fit(rules, memories, observed)
+    t, tau_memory = rules.real("t", t, "duration"), rules.real("tau_memory", tau_memory, "positive")
+    probabilities = probabilities_fit(rules, "probabilities", probabilities, len(memories))
     exponent = jnp.where(probabilities == 0, 0, t * probabilities) / tau_memory  # 0 also at infinite time
     kept = jnp.exp(-exponent)[:, None]
-    return kept * memories + (1 - kept) * observed
+    return nan_unless(rules.valid, kept * memories + (1 - kept) * observed)
 
 
 def hebbian_course(
@@ -124,20 +121,12 @@ def learning_conditions(
 
     **Returns:** a `LearningConditions`, NaN if traced arguments lie outside their domain.
     """
-    memories, observed, probabilities = (
-        as_real("memories", memories),
-        as_real("observed", observed),
-        as_real("probabilities", probabilities),
-    )
-    patterns_fit("memories", memories)
-    patterns_fit("observed", observed)
-    shape_is("observed", observed, memories.shape, "(that of the memories)")
-    probabilities = probabilities_fit("probabilities", probabilities, len(memories))
     if not isinstance(rule, SoftmaxPlasticity):
         fail("rule", "a SoftmaxPlasticity", kind(rule))
-    shape_is("dwell", dwell, ())
-    dwell = sieved("dwell", dwell, "positive")
-    valid = is_valid(rule) & all_finite((memories, observed, probabilities, dwell))
+    rules = Rules()
+    memories, observed = memories_fit(rules, memories, observed)
+    probabilities = probabilities_fit(rules, "probabilities", probabilities, len(memories))
+    dwell = rules.real("dwell", dwell, "positive")
     cosines = jax.vmap(lambda m: cosine_similarity(memories, m))(memories)
     weights = jax.vmap(lambda v: rule.weights(memories, v))(observed).T  # [memory, shown]
     share = weights * probabilities[None, :]
@@ -151,8 +140,15 @@ def learning_conditions(
         smallest_probability=jnp.min(probabilities),
         dwell_ratio=dwell * jnp.max(probabilities) / rule.tau_memory,
     )
-    return nan_unless(valid, found)
+    return nan_unless(rules.valid & is_valid(rule), found)
 
 
 def own_similarity(memories: Patterns, observed: Patterns) -> Float[Array, " patterns"]:
     return jax.vmap(lambda m, o: cosine_similarity(m[None], o)[0])(memories, observed)
+
+
+def memories_fit(rules: Rules, memories: Any, observed: Any) -> tuple[Array, Array]:
+    """Memories, and observed patterns of the same shape."""
+    memories, observed = rules.patterns("memories", memories), rules.patterns("observed", observed)
+    shape_is("observed", observed, memories.shape, "(that of the memories)")
+    return memories, observed

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import all_finite, as_real, at_least, fail, kind, patterns_fit, shape_is
+from .._checks import Rules, at_least, fail, kind, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import as_problem, integrate
 from .._misc import in_type, widened
@@ -102,8 +102,8 @@ def retrieve(
     """
     if not isinstance(network, AbstractEnergyDynamics):
         fail("network", "an energy network", kind(network))
-    patterns = as_real("patterns", patterns)
-    patterns_fit("patterns", patterns)
+    rules = Rules()
+    patterns = rules.patterns("patterns", patterns)
     at_least("num_times", num_times, 2)
     network, cue, dtype = as_problem("cue", network, cue)
     patterns = widened(patterns)
@@ -112,7 +112,7 @@ def retrieve(
     shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
     if own := {"t0", "saveat", "statistics", "event"} & set(integration):
         fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))
-    t1 = as_real("t1", t1)
+    t1 = rules.real("t1", t1, "positive")
     path = integrate(
         network,
         cue,
@@ -121,13 +121,13 @@ def retrieve(
         throw=False,
         **integration,
     )
-    out = _summarise(network, patterns, read, path)
+    out = _summarise(network, patterns, read, path, rules.valid)
     out = eqx.tree_at(lambda found: (found.output, found.state), out, in_type((out.output, out.state), dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _summarise(network, patterns, read, path) -> RetrievalRun:
+def _summarise(network, patterns, read, path, valid) -> RetrievalRun:
     # After the solve, not inside it, where a batch of cues would copy the patterns for every cue.
     overlaps, similarities = jax.vmap(lambda y: overlap_and_cosine(patterns, read(network.activations(y))))(path.values)
     rate = network.vector_field(path.final_time, path.final, None)
@@ -147,7 +147,7 @@ def _summarise(network, patterns, read, path) -> RetrievalRun:
         state=path.final,
         speed=jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(rate)])),
         num_steps=path.stats["num_steps"],
-        result=RESULTS.where(all_finite(patterns), path.result, RESULTS.invalid_parameter),
+        result=RESULTS.where(valid, path.result, RESULTS.invalid_parameter),
     )
 
 

@@ -3,11 +3,10 @@
 import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
-import numpy as np
 from jaxtyping import Int as IntOf
 
-from .._checks import as_real, fail, in_domain, is_concrete, shape_is
-from .._misc import as_inexact, binomial_error, in_type
+from .._checks import Rules, fail, kind
+from .._misc import as_inexact, binomial_error, in_type, nan_unless
 from .._results import card, is_okay, with_error
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._retrieve import RetrievalRun
@@ -156,44 +155,36 @@ def score(
     assert hj.associative.score(found, jnp.arange(3)).fraction == 1
     ```
     """
+    if not isinstance(retrieval, RetrievalRun):
+        fail("retrieval", "results of `retrieve`", kind(retrieval))
     if retrieval.winner.ndim != 1:
         fail("retrieval", "a batch with one leading axis (cues,)", f"winners of shape {retrieval.winner.shape}")
-    targets, num_patterns = jnp.asarray(targets), retrieval.similarity.shape[-1]
-    if targets.shape != retrieval.winner.shape or not jnp.issubdtype(targets.dtype, jnp.integer):
-        fail("targets", f"{retrieval.winner.size} indices, one a cue", f"{targets.dtype} of shape {targets.shape}")
-    if is_concrete(targets) and targets.size:
-        low, high = int(np.min(np.asarray(targets))), int(np.max(np.asarray(targets)))
-        if not 0 <= low <= high < num_patterns:
-            fail("targets", f"indices from 0 to {num_patterns - 1}", f"{low} to {high}")
-    threshold, rest = as_real("threshold", threshold), as_real("rest", rest)
-    if is_concrete(threshold) and not -1 <= float(threshold) <= 1:
-        fail("threshold", "a cosine, within [-1, 1]", f"{threshold:g}")
-    in_domain("rest", rest, "positive")
-
-    for name, x in (("threshold", threshold), ("rest", rest)):
-        shape_is(name, x, ())
-    valid = (jnp.abs(threshold) <= 1) & (rest > 0) & jnp.isfinite(rest)
+    rules, num_patterns = Rules(), retrieval.similarity.shape[-1]
+    targets = rules.index("targets", targets, num_patterns, "indices", shape=retrieval.winner.shape, names="(cues,)")
+    threshold = rules.real("threshold", threshold, "cosine")
+    rest = rules.real("rest", rest, "positive")
+    valid = jnp.asarray(rules.valid)
     failed = ~valid | ~is_okay(retrieval.result) | (retrieval.winner < 0)
-    similarity, overlap = (
-        jnp.where(failed, jnp.nan, jnp.take_along_axis(x[:, -1], targets[:, None], axis=1)[:, 0])
-        for x in (retrieval.similarity, retrieval.overlap)
-    )
+    at_target = lambda x: jnp.take_along_axis(x[:, -1], targets[:, None], axis=1)[:, 0]  # noqa: E731
+    similarity, overlap = map(at_target, (retrieval.similarity, retrieval.overlap))
     recognised = (retrieval.winner == targets) & (retrieval.sign > 0) & ~failed
     state = in_type(retrieval.state, retrieval.speed.dtype)
     size = [jnp.max(jnp.abs(x).reshape(len(x), -1), axis=1) for x in jtu.tree_leaves(state)]
     scale = jnp.maximum(1, jnp.max(jnp.stack(size), axis=0))
-    energy = retrieval.energy
+    drop = retrieval.energy[:, 0] - retrieval.energy[:, -1]
+    rise = jnp.maximum(0, jnp.max(retrieval.energy[:, 1:] - retrieval.energy[:, :-1], axis=1))
+    similarity, overlap, drop, rise = nan_unless(~failed, (similarity, overlap, drop, rise), constant=True)
     return RetrievalScore(
         recognised=recognised,
         retrieved=recognised & (similarity >= threshold.astype(similarity.dtype)),
         similarity=similarity,
         overlap=overlap,
         num_steps=retrieval.num_steps,
-        energy_drop=jnp.where(failed, jnp.nan, energy[:, 0] - energy[:, -1]),
-        energy_rise=jnp.where(failed, jnp.nan, jnp.maximum(0, jnp.max(energy[:, 1:] - energy[:, :-1], axis=1))),
+        energy_drop=drop,
+        energy_rise=rise,
         settled=~failed & (retrieval.speed <= rest.astype(scale.dtype) * scale),
         failed=failed,
-        threshold=jnp.where(valid, threshold, jnp.nan),
+        threshold=nan_unless(valid, threshold),
     )
 
 

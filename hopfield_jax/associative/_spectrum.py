@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import all_finite, as_real, patterns_fit, shape_is, sieved
+from .._checks import Rules
 from .._misc import matmul, nan_unless, widened
 from .._results import card
 from .._types import Array, Bool, Float, Int, Patterns, Scalar
@@ -60,11 +60,10 @@ def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpe
 
     **Returns:** a `MemorySpectrum`, NaN if traced arguments lie outside their domain.
     """
-    patterns = widened(as_real("patterns", patterns))
-    patterns_fit("patterns", patterns)
-    shape_is("tolerance", tolerance, ())
-    near = sieved("tolerance", tolerance, "nonnegative").astype(patterns.dtype)
-    return nan_unless(all_finite((patterns, near)), _memory_spectrum(patterns, near))
+    rules = Rules()
+    patterns = widened(rules.patterns("patterns", patterns))
+    near = rules.real("tolerance", tolerance, "nonnegative", dtype=patterns.dtype)
+    return nan_unless(rules.valid, _memory_spectrum(patterns, near))
 
 
 @eqx.filter_jit

@@ -146,8 +146,8 @@ def test_one_cue_has_no_standard_error(found):
 @pytest.mark.parametrize(
     "targets, kwargs, message",
     [
-        (jnp.arange(3), {}, r"`targets`: expected 4 indices.*\(3,\)"),
-        (jnp.arange(4) + 1, {}, "`targets`: expected indices from 0 to 3, got 1 to 4"),
+        (jnp.arange(3), {}, r"`targets`: expected shape \(4,\).*\(3,\)"),
+        (jnp.arange(4) + 1, {}, r"`targets`: expected indices from 0 to 3, got \[1, 2, 3, 4\]"),
         (TARGETS, {"threshold": 1.5}, "`threshold`: expected.*1.5"),
         (TARGETS, {"rest": 0.0}, "`rest`: expected finite and positive"),
     ],
