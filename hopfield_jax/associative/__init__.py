@@ -16,7 +16,6 @@ from ._network import slow_fast_network as slow_fast_network
 from ._plasticity import PavlovianPlasticity as PavlovianPlasticity
 from ._plasticity import SoftmaxPlasticity as SoftmaxPlasticity
 from ._prediction import LearningConditions as LearningConditions
-from ._prediction import hebbian_course as hebbian_course
 from ._prediction import learned_memories as learned_memories
 from ._prediction import learning_conditions as learning_conditions
 from ._prediction import similarity_curve as similarity_curve

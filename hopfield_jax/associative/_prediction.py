@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import Rules, fail, is_valid, kind, shape_is, sieved
-from .._misc import alike, matmul, nan_unless
+from .._misc import alike, nan_unless
 from .._patterns import cosine_similarity
 from .._results import card
 from .._types import Array, ArrayLike, Float, Patterns, Scalar, ScalarLike
@@ -48,8 +48,7 @@ def learned_memories(
     r"""Prediction for large β: $\Xi_\mu(t) = e^{-t/\tau_\mu}\Xi_\mu(0) + (1 - e^{-t/\tau_\mu})\xi'_\mu$, $\tau_\mu =
     \tau_\Xi/p_\mu$ (eq. 34 and 35; section 4 of the paper calls the rate $\tau_\mu$).
 
-    $\Xi(t)^\top\Xi(t)$ is the Hebbian time course of eq. 24, which tends to $\Xi'^\top\Xi'$ (eq. 25): see
-    `hebbian_course`.
+    $\Xi(t)^\top\Xi(t)$ is the Hebbian time course of eq. 24, which tends to $\Xi'^\top\Xi'$ (eq. 25).
     """
     rules = Rules()
     memories, observed = memories_fit(rules, memories, observed)
@@ -58,19 +57,6 @@ def learned_memories(
     exponent = jnp.where(probabilities == 0, 0, t * probabilities) / tau_memory  # 0 also at infinite time
     kept = jnp.exp(-exponent)[:, None]
     return nan_unless(rules.valid, kept * memories + (1 - kept) * observed)
-
-
-def hebbian_course(
-    t: ScalarLike,
-    memories: Patterns,
-    observed: Patterns,
-    *,
-    probabilities: Float[Array, " patterns"],
-    tau_memory: ScalarLike,
-) -> Float[Array, "neurons neurons"]:
-    r"""$\Xi(t)^\top\Xi(t)$ under the prediction of `learned_memories` (eq. 24), up to infinite time (eq. 25)."""
-    learned = learned_memories(t, memories, observed, probabilities=probabilities, tau_memory=tau_memory)
-    return matmul(learned.T, learned)
 
 
 class LearningConditions(eqx.Module):

@@ -391,9 +391,6 @@ def associative_memories() -> list[Recipe]:
             dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=8.0),
         ),
         Recipe(
-            associative.hebbian_course, dict(t=Real(2.0, "[0, inf]"), **learning, probabilities=chances, tau_memory=8.0)
-        ),
-        Recipe(
             associative.learning_conditions,
             dict(rule=rule, **learning, probabilities=chances, dwell=0.5),
             fits=lambda a: np.isclose(np.sum(np.asarray(a["probabilities"], float)), 1),
