@@ -50,7 +50,8 @@ def public_objects() -> dict[str, object]:
     names = [info.name for info in pkgutil.iter_modules(hopfield_jax.__path__) if not info.name.startswith("_")]
     found: dict[str, object] = {}
     for module in [hopfield_jax, *(importlib.import_module(f"hopfield_jax.{name}") for name in names)]:
-        for name, value in vars(module).items():
+        for name in dir(module):
+            value = getattr(module, name)
             ours = str(getattr(value, "__module__", "")).startswith("hopfield_jax")
             if ours and callable(value) and not name.startswith("_"):
                 found[f"{module.__name__}.{name}"] = value

@@ -133,7 +133,7 @@ def of_error(error: BaseException, names: Iterable[str]) -> Verdict:
 def _shared_declarations() -> dict[str, Any]:
     """What modules declare of their parameters, by name, where all that have one of this name agree on its domain."""
     spaces = (hj, hj.associative, hj.classical, hj.dmft, hj.sequential, hj.theory)
-    modules = [x for space in spaces for x in vars(space).values() if dataclasses.is_dataclass(x)]
+    modules = [x for space in spaces for name in dir(space) if dataclasses.is_dataclass(x := getattr(space, name))]
     found: dict[str, list[Any]] = {}
     for field in (f for module in modules for f in dataclasses.fields(module) if "domain" in f.metadata):
         found.setdefault(field.name, []).append(field.metadata)
