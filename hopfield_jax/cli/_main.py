@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from ._cache import keep_programs
+
 COMMANDS = {
     "retrieve": "Store images, corrupt them, retrieve them.",
     "dmft": "Retrieve with plastic synapses, in theory and simulation.",
@@ -57,6 +59,11 @@ def _show_version(wanted: bool) -> bool:
     return wanted
 
 
+def _keep_programs(off: bool) -> bool:
+    keep_programs(not off)
+    return off
+
+
 app = typer.Typer(cls=Commands, no_args_is_help=True, **_PLAIN)
 sweep = typer.Typer(cls=Commands, no_args_is_help=True, **_PLAIN)
 tune = typer.Typer(cls=Commands, no_args_is_help=True, **_PLAIN)
@@ -69,6 +76,15 @@ for _path, _line in COMMANDS.items():
 def hopfield_jax(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache",
+            callback=_keep_programs,
+            is_eager=True,
+            help="Keep no compiled programs for the next command (`doctor` says where they are).",
+        ),
     ] = False,
 ) -> None:
     """Hopfield networks in JAX: stored memories come back from corrupted cues.

@@ -247,7 +247,7 @@ def test_messages_name_the_option(said, shown):
 @pytest.mark.fault("wrong input to the command line")
 def test_the_backend_of_a_notebook_does_not_matter(tmp_path):
     hj.sweep.run(lambda x: {"y": x}, hj.sweep.Grid(x=[0.0, 1.0]), store=tmp_path / "s.zarr")
-    code = f"import sys; sys.argv = ['hopfield-jax', 'show', {str(tmp_path / 's.zarr')!r}]"
+    code = f"import sys; sys.argv = ['hopfield-jax', '--no-cache', 'show', {str(tmp_path / 's.zarr')!r}]"
     ended = subprocess.run(
         [sys.executable, "-c", f"{code}; from hopfield_jax.cli import main; main()"],
         env=os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},  # which is not installed here

@@ -77,6 +77,7 @@ def test_no_damaged_byte_is_read_as_a_result(count, whole, tmp_path, record_prop
 def start(arguments: list[str], folder: Path, *, without: tuple[str, ...] = (), **options: Any) -> subprocess.Popen:
     """The command as a user would run it, outside of the tests' environment."""
     env = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "DISPLAY", *without)}
+    env |= {"XDG_CACHE_HOME": str(folder.parent / "cache")}
     env |= {"PYTHONPATH": str(Path(hj.__file__).parent.parent)} | options.pop("env", {})
     return subprocess.Popen(
         [*options.pop("shell", ()), *COMMAND, *arguments, "--output", str(folder)],
