@@ -14,14 +14,21 @@ from .._checks import at_least, fail
 
 
 def use_devices(count: int | None) -> tuple[Any, ...]:
-    """The local devices to compute on; a CPU is split into as many as are asked for, before JAX uses it."""
-    if count is not None and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    """The local devices to compute on; a CPU is split into as many as are asked for, or as it has cores, unless JAX
+    uses it already or its own settings say how many there are."""
+    said = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not said and (count is not None or "JAX_NUM_CPU_DEVICES" not in os.environ):
         with contextlib.suppress(RuntimeError):  # JAX has begun: there are as many as there are
-            jax.config.update("jax_num_cpu_devices", count)
+            jax.config.update("jax_num_cpu_devices", count or num_cores())
     found = jax.local_devices()
     if count is not None and count > len(found):
         fail("devices", f"at most {len(found)}, the devices that JAX sees", count)
     return tuple(found[:count])
+
+
+def num_cores() -> int:
+    """Of the CPU, those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_executor(asked: str | None) -> None:

@@ -156,7 +156,7 @@ def few_patterns(num_patterns: int, num_neurons: int) -> Array:
     return hadamard_patterns(num_patterns, num_neurons)
 
 
-def steps_fit(t1: float, steps: float, num_patterns: int) -> None:
+def steps_fit(t1: float, steps: int | float, num_patterns: int) -> None:
     """Raises unless what is kept of every step fits: overlaps, saliencies and their rates, twice while switches are
     looked for."""
     needed = np.dtype(default_float()).itemsize * 8.0 * num_patterns * steps

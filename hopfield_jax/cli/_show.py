@@ -10,7 +10,6 @@ import typer
 
 from .. import plot, sweep
 from .._checks import fail
-from ..plot._sweep import are_replicates
 from ._command import local_path, writable_folder, write
 from ._report import new_figure, table, wrapped
 from ._sweep import describe_points
@@ -62,40 +61,13 @@ class Show:
         command = dataset.attrs.get("command")
         is_boundary = command == "sweep load" and "overlap" not in dataset
         if command not in _DRAWINGS or is_boundary or (self.variable, self.x, self.y) != (None, None, None):
-            return self._any_figure(dataset)
+            ax = new_figure(6.8, 5.0).subplots()
+            return plot.sweep(dataset, self.variable, x=self.x, y=self.y, ax=ax).figure
         found = [dataset]
         if name := dataset.attrs.get("boundary"):
-            try:
-                found.append(sweep.open(self.store.with_name(name)))
-            except ValueError:  # it is not there yet
-                pass
+            beside = sweep.open(self.store.with_name(name), missing_ok=True)
+            found += [] if beside is None else [beside]
         return _DRAWINGS[command](found)
-
-    def _any_figure(self, dataset: Any) -> Any:
-        outputs = [str(name) for name in dataset.data_vars if name != "point_status"]
-        numbers = [name for name in outputs if "flag_meanings" not in dataset[name].attrs]
-        if self.variable is None and not numbers:
-            fail("store", "a sweep with an output that is a number", ", ".join(outputs) or "none")
-        chosen = numbers[0] if self.variable is None else self.variable
-        if chosen not in outputs:
-            fail("variable", f"one of {', '.join(outputs)}", chosen)
-        dims = [str(name) for name in dataset[chosen].dims]
-        for option, name in (("x", self.x), ("y", self.y)):
-            if name is not None and name not in dims:
-                fail(option, f"one of {', '.join(dims)}", name)
-        # Numbers before choices before what is alone, and replicates are averaged over.
-        long = [name for name in dims if dataset.sizes[name] > 1] or dims
-        apart = [name for name in long if not are_replicates(dataset, name)]
-        x = self.x or next(name for name in (*apart, *long, *dims) if name != self.y or len(dims) == 1)
-        y = self.y or next((name for name in apart or long if name != x), None)
-        if x == y:
-            fail("y", f"an axis other than --x {x}", y)
-        axes = new_figure(6.8, 5.0).subplots()
-        if y is None or set(apart) - {x, y}:  # a curve for each value of what a map would average over
-            plot.profile(dataset, chosen, x=x, each=y, ax=axes)
-        else:
-            plot.phase_diagram(dataset, chosen, x=x, y=y, ax=axes)
-        return axes.figure
 
 
 # --- what a store says of itself ---

@@ -15,7 +15,6 @@ import typer
 from .. import sweep
 from .._checks import fail
 from .._types import PRNGKey
-from ..sweep._store import Store
 from ._command import AbstractCommand, Output, Seed, local_path, name_of
 from ._executors import check_executor, executor_of, use_devices
 from ._report import wrapped
@@ -40,10 +39,8 @@ class Stage:
     @property
     def num_finished(self) -> int:
         """How many of its points the store holds."""
-        try:
-            return int((sweep.open(self.store)["point_status"] > 0).sum())
-        except ValueError:
-            return 0
+        kept = sweep.open(self.store, missing_ok=True)
+        return 0 if kept is None else int((kept["point_status"] > 0).sum())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,8 +59,7 @@ class AbstractSweep(AbstractCommand):
     devices: Annotated[
         int | None,
         typer.Option(
-            help="Local devices to use; a CPU is split into as many. Each compiles for itself, which pays in long "
-            "sweeps. Default: all, a CPU as one.",
+            help="Local devices to use; a CPU is split into as many. Default: all, one for each core of a CPU.",
             min=1,
         ),
     ] = None
@@ -141,10 +137,10 @@ class AbstractSweep(AbstractCommand):
     def _check_store(self, stage: Stage) -> None:
         """Raises unless the store is new or that of this sweep, with the differences; to start over, that of any
         sweep."""
-        kept = Store.find(stage.store)
+        kept = sweep.open(stage.store, missing_ok=True)
         if kept is None or self.fresh:
             return
-        wanted, there = self.recorded, json.loads(kept.group.attrs.get("parameters") or "{}")
+        wanted, there = self.recorded, json.loads(kept.attrs.get("parameters") or "{}")
         differing = [
             f"{name.replace('_', ' ')} {wanted.get(name, 'none')}, in the store {there.get(name, 'none')}"
             for name in {**wanted, **there}

@@ -79,9 +79,7 @@ class SweepGains(AbstractCycles):
         )
 
     def attributes(self) -> dict[str, Any]:
-        facts = f"P = {self.num_patterns} orthogonal memories in a cycle", f"N = {self.num_neurons}"
-        facts += f"ε = {self.input_coupling:g}", self.said_units, "$Z_0$ = κ", rf"until t = {self.t1:g} $τ_s$"
-        return {"conditions": "; ".join(facts)}
+        return self.facts(f"P = {self.num_patterns} orthogonal memories in a cycle", f"N = {self.num_neurons}")
 
     @staticmethod
     def draw(found: Sequence[Any]) -> Any:

@@ -14,7 +14,6 @@ from .._checks import fail, in_domain
 from .._results import is_okay
 from .._types import PRNGKey, Scalar
 from ..dmft import retrieved, simulate, solve
-from ..plot._sweep import mean_and_error
 from ..theory import critical_load
 from ._command import default_of
 from ._plastic import UNITS, AbstractPlastic, CueOverlap, NumSamples, NumSteps, simulation_fits, theory_fits
@@ -156,7 +155,9 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
     def summarise(self, found: Sequence[Any]) -> dict[str, Any]:
         dataset, boundary = found
         strength = np.asarray(boundary["strength"].values, np.float64)
-        load, error = mean_and_error(boundary["load"].transpose("replicate", "strength"), 1)
+        repeats = boundary["load"].astype(np.float64)
+        load = repeats.mean("replicate").values
+        error = (repeats.std("replicate", ddof=1) / np.sqrt(repeats.count("replicate"))).values
         best = int(np.nanargmax(load)) if np.any(np.isfinite(load)) else None
         return {
             "critical_load": dataset.attrs.get("critical_load"),

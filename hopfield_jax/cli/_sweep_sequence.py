@@ -92,9 +92,7 @@ class SweepSequence(AbstractCycles):
         )
 
     def attributes(self) -> dict[str, Any]:
-        facts = f"N = {self.num_neurons}", rf"$τ_f/τ_s$ = {self.tau_fast:g}", f"ε = {self.input_coupling:g}"
-        facts += self.said_units, "$Z_0$ = κ", rf"until t = {self.t1:g} $τ_s$"
-        return {"conditions": "; ".join(facts)}
+        return self.facts(f"N = {self.num_neurons}", rf"$τ_f/τ_s$ = {self.tau_fast:g}")
 
     @staticmethod
     def draw(found: Sequence[Any]) -> Any:

@@ -28,4 +28,5 @@ from ._sequential import sequence as sequence
 from ._style import COLOURS as COLOURS
 from ._sweep import phase_diagram as phase_diagram
 from ._sweep import profile as profile
+from ._sweep import sweep as sweep
 from ._theory import replica_phases as replica_phases

@@ -49,7 +49,7 @@ def phase_diagram(
     if others:
         got = ", ".join(map(str, dataset[others[0]].values))
         fail("dataset", f"one value of {others[0]}, such as dataset.sel({others[0]}=...)", got)
-    mean = mean_and_error(values.transpose(*averaged, y, x), len(averaged))[0]
+    mean = _mean_and_error(values.transpose(*averaged, y, x), len(averaged))[0]
     axes = axes_for(ax, (5.6, 4.2))
     from matplotlib import colormaps
 
@@ -98,7 +98,7 @@ def profile(dataset: Any, variable: str, *, x: str, each: str | None = None, ax:
     values, averaged, others = _values(dataset, variable, x, "each", each)
     apart = others if each is None else [each, *others]
     mean, error = (
-        m.reshape(-1, m.shape[-1]) for m in mean_and_error(values.transpose(*averaged, *apart, x), len(averaged))
+        m.reshape(-1, m.shape[-1]) for m in _mean_and_error(values.transpose(*averaged, *apart, x), len(averaged))
     )
     axes = axes_for(ax, (5.6, 3.8))
     at = _positions(dataset[x])
@@ -121,18 +121,72 @@ def profile(dataset: Any, variable: str, *, x: str, each: str | None = None, ax:
     return say_facts(axes, _facts(dataset, averaged, True, blank, "not drawn"))
 
 
+def sweep(
+    dataset: Any, variable: str | None = None, *, x: str | None = None, y: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Plots an output of any sweep: over two axes as a `phase_diagram`, else as a `profile`.
+
+    **Arguments:**
+
+    - `dataset`: an `xarray.Dataset` of `hopfield_jax.sweep.run`, `boundary` or `open`, finished or not.
+    - `variable`: name of an output. Default: the first one of numbers.
+    - `x`, `y`: names of two of its axes. Default: axes of numbers before static choices before those of a single value;
+      it is averaged over replicates. Where further axes remain there are curves, one per value of `y` and of those.
+    - `ax`: where to draw; default a new figure.
+
+    **Returns:** the Axes.
+
+    **Raises:** `ValueError` for unknown names, and for a sweep without an output of numbers.
+
+    ```python
+    import hopfield_jax as hj
+
+    grid = hj.sweep.Grid(gain=[4.0, 5.0, 6.0], saliency=[2.0, 3.0, 4.0])
+    found = hj.sweep.run(lambda gain, saliency: {"next": hj.sequential.saliency_map(gain, saliency)}, grid)
+    axes = hj.plot.sweep(found)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("gain", "saliency")
+    ```
+    """
+    outputs = _outputs(dataset)
+    numbers = [name for name in outputs if "flag_meanings" not in dataset[name].attrs]
+    if variable is None and not numbers:
+        fail("dataset", "a sweep with an output that is a number", ", ".join(outputs))
+    chosen = numbers[0] if variable is None else _one_of(outputs, variable)
+    dims = [str(name) for name in dataset[chosen].dims]
+    for argument, name in (("x", x), ("y", y)):
+        if name is not None and name not in dims:
+            fail(argument, f"one of {', '.join(dims)}", repr(name))
+    long = [name for name in dims if dataset.sizes[name] > 1] or dims
+    apart = [name for name in long if not _are_replicates(dataset, name)]
+    along = x or next(name for name in (*apart, *long, *dims) if name != y or len(dims) == 1)
+    other = y or next((name for name in apart or long if name != along), None)
+    if along == other:
+        fail("y", f"an axis other than x = {along!r}", repr(other))
+    if other is None or set(apart) - {along, other}:
+        return profile(dataset, chosen, x=along, each=other, ax=ax)
+    return phase_diagram(dataset, chosen, x=along, y=other, ax=ax)
+
+
 # --- data and axes ---
+
+
+def _outputs(dataset: Any) -> list[str]:
+    names = [str(name) for name in dataset.data_vars if name != _STATUS] if hasattr(dataset, "data_vars") else []
+    if not names:
+        fail("dataset", "an xarray.Dataset of a sweep", kind(dataset))
+    return names
+
+
+def _one_of(outputs: list[str], variable: str) -> str:
+    if variable not in outputs:
+        fail("variable", f"one of {', '.join(outputs)}", repr(variable))
+    return variable
 
 
 def _values(dataset: Any, variable: str, x: str, second: str, other: str | None) -> tuple[Any, list[str], list[str]]:
     """A variable in float64 with NaN for missing points; the axes to average over (replicates, single values); and the
     remaining ones besides `x` and `other` (the argument named `second`)."""
-    names = [name for name in dataset.data_vars if name != _STATUS] if hasattr(dataset, "data_vars") else []
-    if not names:
-        fail("dataset", "an xarray.Dataset of a sweep", kind(dataset))
-    if variable not in names:
-        fail("variable", f"one of {', '.join(map(str, names))}", repr(variable))
-    found = dataset[variable]
+    found = dataset[_one_of(_outputs(dataset), variable)]
     for argument, name in (("x", x), (second, other)):
         if name is not None and name not in found.dims:
             fail(argument, f"an axis of {variable} ({', '.join(map(str, found.dims))})", repr(name))
@@ -142,18 +196,18 @@ def _values(dataset: Any, variable: str, x: str, second: str, other: str | None)
     if _STATUS in dataset:
         values = values.where(dataset[_STATUS].isin(_COMPUTED))
     rest = [name for name in found.dims if name not in (x, other)]
-    averaged = [name for name in rest if dataset.sizes[name] == 1 or are_replicates(dataset, name)]
+    averaged = [name for name in rest if dataset.sizes[name] == 1 or _are_replicates(dataset, name)]
     return values, averaged, [name for name in rest if name not in averaged]
 
 
-def are_replicates(dataset: Any, name: str) -> bool:
+def _are_replicates(dataset: Any, name: str) -> bool:
     """Whether an axis is 0, 1, 2, … and, as far as the dataset tells, one along which random numbers differ."""
     values = np.asarray(dataset[name].values)
     random = json.loads(dataset.attrs.get("configuration", "{}")).get("random axes", name)
     return values.dtype.kind in "iu" and np.array_equal(values, np.arange(len(values))) and name in random.split(", ")
 
 
-def mean_and_error(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_error(values: Any, num_axes: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the finite numbers over the first axes, and its standard error; NaN for too few numbers."""
     numbers = np.asarray(values.values, np.float64)
     numbers = numbers.reshape(-1, *numbers.shape[num_axes:])
@@ -203,12 +257,12 @@ def _boundary(axes: Axes, boundary: Any, x: str, y: str) -> bool:
     along, over = (y, x) if y in boundary.data_vars else (x, y)
     averaged = [name for name in boundary[along].dims if name != over] if along in boundary.data_vars else []
     fits = along in boundary.data_vars and over in boundary[along].dims
-    if not fits or not all(boundary.sizes[name] == 1 or are_replicates(boundary, name) for name in averaged):
+    if not fits or not all(boundary.sizes[name] == 1 or _are_replicates(boundary, name) for name in averaged):
         got = ", ".join(map(str, boundary.data_vars)) + " over " + ", ".join(map(str, boundary.sizes))
         fail("boundary", f"a boundary of {y} over {x}, or of {x} over {y}, and over replicates", got)
     at = _positions(boundary[over])
     ends = ("", "_lower", "_upper")
-    means = (mean_and_error(boundary[f"{along}{end}"].transpose(*averaged, over), len(averaged)) for end in ends)
+    means = (_mean_and_error(boundary[f"{along}{end}"].transpose(*averaged, over), len(averaged)) for end in ends)
     (value, error), (lower, _), (upper, _) = means
     several = math.prod(boundary.sizes[name] for name in averaged)
     size = np.array([value - lower, upper - value] if several == 1 else [error, error])

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from .._results import in_bytes
 from .._types import PRNGKey
 from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
 from ._executor import Order, check, compute_by
-from ._grid import Block, Cost, Grid, Tiling, order_of, tile
+from ._grid import Cost, Grid, Tiling, order_of, tile
 from ._job import Job, outputs_of
 from ._program import Output, Point, Program
 from ._store import OWN_ATTRIBUTES, Store, differences, libraries_are_there
+
+_BLOCKS = 8  # at least, on a CPU, so that little is lost when a sweep is stopped early
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +143,8 @@ def run(
     - `store`: folder of the results (or an `fsspec` address), created if missing. `None` keeps them in memory.
     - `fresh`: discard the contents of the store and start over.
     - `random_axes`: names of axes along which random numbers differ. Default: the axes of replicates.
-    - `block_size`: largest number of points per block. Default: as many as fit `memory`, at most 512 on a CPU and 8192
-      elsewhere. An existing store keeps its own.
+    - `block_size`: largest number of points per block. Default: as many as fit `memory`, at most 512 and an eighth of
+      the points on a CPU, 8192 elsewhere. An existing store keeps its own.
     - `memory`: bytes per device. Default: 1 GiB on a CPU, half of the device's memory elsewhere.
     - `cost`: expected cost of points, a function of the axes by name that broadcasts. Blocks then hold points of
       similar cost, since a block takes as long as its slowest point, and the most expensive run first.
@@ -209,18 +211,16 @@ def run(
             kept.clear(block)
     if not blocks:
         return kept.dataset()
-    if executor is None:
-        workers = [Worker(job, programs, kept.tiling, device) for device in places[: len(blocks)]]
-        compile_all(workers, {job.choice_of(block) for block in blocks})
-        reports = compute(workers, blocks, kept)
-    else:
-        reports = compute_by(
-            executor,
-            Order(job, kept.where),
-            blocks,
-            blocks_per_task,
-        )
-    _follow(reports, grid, kept, blocks, progress)
+    left = sum(math.prod(s.stop - s.start for s in kept.tiling.slices(block)) for block in blocks)
+    with progress_bar(grid.size, "points", show=progress, done=grid.size - left) as advance:
+        if executor is None:
+            workers = [Worker(job, programs, kept.tiling, device) for device in places[: len(blocks)]]
+            compile_all(workers, {job.choice_of(block) for block in blocks})
+            advance(0)
+            reports = compute(workers, blocks, kept)
+        else:
+            reports = compute_by(executor, Order(job, kept.where), blocks, blocks_per_task)
+        _follow(reports, kept, advance)
     return kept.dataset()
 
 
@@ -254,26 +254,22 @@ def _check_names(
             fail(argument, "what JSON can hold (strings, Python's numbers, lists)", str(error))
 
 
-def _follow(reports: Iterator[Report], grid: Grid, store: Store, blocks: Sequence[Block], progress: bool) -> None:
+def _follow(reports: Iterator[Report], store: Store, advance: Callable[[int], object]) -> None:
     """Shows the progress, and always writes a line to the history."""
-    tiling = store.tiling
-    size = lambda block: math.prod(s.stop - s.start for s in tiling.slices(block))  # noqa: E731
-    total = sum(map(size, blocks))
     count: collections.Counter[str] = collections.Counter()
     first = ""
-    with progress_bar(grid.size, "points", show=progress, done=grid.size - total) as advance:
-        try:
-            for report in reports:
-                count.update(points=report.points, not_finite=report.not_finite, raised=report.raised)
-                first = first or report.message
-                advance(report.points)
-        finally:
-            line = f"{count['points']} points"
-            if count["not_finite"] or count["raised"]:
-                line += f", {count['not_finite']} not finite, {count['raised']} raised{': ' * bool(first)}{first}"
-            if count["points"]:
-                with contextlib.suppress(OSError):  # does not mask the original error
-                    store.note(line)
+    try:
+        for report in reports:
+            count.update(points=report.points, not_finite=report.not_finite, raised=report.raised)
+            first = first or report.message
+            advance(report.points)
+    finally:
+        line = f"{count['points']} points"
+        if count["not_finite"] or count["raised"]:
+            line += f", {count['not_finite']} not finite, {count['raised']} raised{': ' * bool(first)}{first}"
+        if count["points"]:
+            with contextlib.suppress(OSError):  # does not mask the original error
+                store.note(line)
 
 
 def _devices(devices: Sequence[Device] | None) -> list[Device]:
@@ -306,8 +302,9 @@ def _tiling(
     needed = max(program.bytes_per_point for program in programs.values()) + _result_bytes(programs)
     if block_size is None:
         largest = 512 if device.platform == "cpu" else 8192
-        shared = math.prod(job.grid.shape) // len(programs)
-        block_size = max(1, min(largest, int(room / (IN_FLIGHT * max(needed, 1))), -(-shared // len(devices))))
+        alike = math.prod(job.grid.shape) // len(programs)
+        parts = max(len(devices), _BLOCKS * (device.platform == "cpu"))
+        block_size = max(1, min(largest, int(room / (IN_FLIGHT * max(needed, 1))), -(-alike // parts)))
     at_least("block_size", block_size, 1)
     return tile(job.grid, block_size, cost)
 

@@ -174,22 +174,25 @@ class Store:
             fail("store", "the store of a sweep", f"{self.where}, which is damaged ({type(error).__name__}: {error})")
 
 
-def open(store: str | Path) -> Any:
+def open(store: str | Path, *, missing_ok: bool = False) -> Any:
     """Opens the store of a sweep, finished or not.
 
-    **Arguments:** `store`, as given to `run`.
+    **Arguments:**
+
+    - `store`: as given to `run`.
+    - `missing_ok`: return `None` where there is no store yet, or an empty folder.
 
     **Returns:** an `xarray.Dataset` that is loaded lazily. Its variables have the grid's axes, then their own;
     `point_status` says which points are missing, finite, not finite or raised. `dataset.to_netcdf(path)`, `to_zarr` and
     `to_dataframe().to_csv(path)` export it.
 
-    **Raises:** `ValueError` if the store does not exist or is not a sweep.
+    **Raises:** `ValueError` if the store does not exist (unless `missing_ok`) or is not a sweep.
     """
     libraries_are_there()
     found = Store.find(store)
-    if found is None:
+    if found is None and not missing_ok:
         fail("store", "the store of a sweep", f"{store}, where there is none")
-    return found.dataset()
+    return None if found is None else found.dataset()
 
 
 def location(where: str | Path) -> str:

@@ -14,10 +14,11 @@ from PIL import Image
 import hopfield_jax as hj
 from cli import commands
 from cli.commands import call, check_figure, options
-from hopfield_jax.cli import _demo, _show, _sweep, _sweep_load
+from hopfield_jax.cli import _demo, _sweep, _sweep_load
 from hopfield_jax.cli._sweep_gains import SweepGains
 from hopfield_jax.cli._sweep_load import SweepLoad
 from hopfield_jax.cli._sweep_sequence import SweepSequence
+from hopfield_jax.plot import _sweep as drawing
 from hopfield_jax.sequential import Ending
 from hopfield_jax.sweep import _devices
 
@@ -344,13 +345,13 @@ def general(tmp_path):
 def test_show_draws_any_store(tmp_path, monkeypatch):
     store, drawn = general(tmp_path), []
     for name in ("phase_diagram", "profile"):
-        inner = getattr(_show.plot, name)
+        inner = getattr(drawing, name)
 
         def draw(dataset, variable, *, ax, inner=inner, name=name, **axes):
             drawn.append((name, variable, axes))
             return inner(dataset, variable, ax=ax, **axes)
 
-        monkeypatch.setattr(_show.plot, name, draw)
+        monkeypatch.setattr(drawing, name, draw)
     monkeypatch.chdir(tmp_path)
     for more in ((), ("--variable", "twice", "--x", "saliency"), ("--x", "replicate", "--y", "gain")):
         result = call("show", store, *more)

@@ -200,3 +200,24 @@ def test_what_does_not_fit_is_named(name, given, message, dataset):
         arguments["boundary"] = curve(dataset, along="tau")
     with pytest.raises(ValueError, match=message):
         getattr(plot, name)(arguments.pop("dataset"), arguments.pop("variable"), **arguments)
+
+
+def test_a_sweep_is_a_map_or_curves(dataset):
+    names = lambda axes: (axes.get_xlabel(), axes.get_ylabel())  # noqa: E731
+    chosen = plot.sweep(dataset)
+    assert names(chosen) == ("strength", "load α")
+    np.testing.assert_array_equal(shown(chosen), shown(plot.phase_diagram(dataset, "m", x="strength", y="load")))
+    assert names(plot.sweep(dataset, x="load")) == ("load α", "strength")
+    assert names(plot.sweep(dataset.isel(load=[0]))) == ("strength", "final overlap m")
+    curves = plot.sweep(dataset.assign_coords(replicate=[3, 5]))  # numbers like others
+    assert names(curves) == ("strength", "final overlap m")
+    assert legend(curves)[0] == "α = 0.1, replicate = 3" and len(legend(curves)) == 6
+    for wrong, said in (({"variable": "q"}, "`variable`"), ({"x": "q"}, "`x`: expected one of"), ({"y": "q"}, "`y`")):
+        with pytest.raises(ValueError, match=said):
+            plot.sweep(dataset, **wrong)
+    with pytest.raises(ValueError, match="`y`: expected an axis other than x = 'load'"):
+        plot.sweep(dataset, x="load", y="load")
+    with pytest.raises(ValueError, match="`dataset`: expected a sweep with an output that is a number, got m"):
+        named = dataset.copy()
+        named["m"].attrs["flag_meanings"] = "a b"
+        plot.sweep(named)

@@ -1,5 +1,6 @@
 """Sweeps: results, their invariance under blocks and devices, and errors of points and functions."""
 
+import io
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 
 import hopfield_jax as hj
 from helpers import enable_x64
+from hopfield_jax._progress import progress_bar
 from hopfield_jax.sweep import Grid, plan, run
 from hopfield_jax.sweep import _devices as devices
 
@@ -275,7 +277,23 @@ def test_a_plan_predicts_memory():
     assert 4e4 < found.memory <= 2e6  # at least one sorted array; no more than was allowed
     assert found.storage == 100 * 5 and found.block_time > 0 and found.time >= found.compile_time
     assert "100 points" in str(found) and "memory" in str(found)
-    assert plan(wide, grid, key=KEY, memory=1e9).num_blocks == 1
+    assert 8 <= plan(wide, grid, key=KEY, memory=1e9).num_blocks <= 16  # so that little is lost when it is stopped
+    assert plan(wide, grid, key=KEY, memory=1e9, block_size=100).num_blocks == 1
+
+
+def test_progress_counts_from_the_end_of_compilation(monkeypatch):
+    now, shown = [1000.0], io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", shown)
+    for clock in ("time.time", "tqdm.std.time"):
+        monkeypatch.setattr(clock, lambda: now[0])
+    with progress_bar(100, "points", show=True, done=10) as advance:
+        assert "compiling:  10%" in shown.getvalue()
+        for seconds, points in ((3600, 0), (30, 30), (30, 30)):
+            now[0] += seconds
+            advance(points)
+    last = shown.getvalue().split("\r")[-1]
+    assert "compiling" not in last and "70.0/100 [01:00<00:30, 1.00 points/s]" in last
 
 
 @pytest.mark.slow

@@ -200,6 +200,7 @@ def test_what_is_no_store_is_left_alone(tmp_path, fresh):
     assert (tmp_path / "notes.txt").read_text() == "precious"
     with pytest.raises(ValueError, match="`store`: expected the store of a sweep, got .* there is none"):
         hj.sweep.open(tmp_path / "nowhere")
+    assert hj.sweep.open(tmp_path / "nowhere", missing_ok=True) is None
 
 
 @pytest.mark.fault("a sweep that is stopped or killed")
