@@ -211,6 +211,13 @@ def test_imports_are_shallow():
     assert depth(read_package()) <= MAX_DEPTH
 
 
+@pytest.mark.parametrize("use", ["from hopfield_jax import *; flip", "import hopfield_jax as hj; hj.dmft.solve", "dir"])
+def test_names_are_there_when_they_are_asked_for(use):
+    code = use if use != "dir" else f"import {PACKAGE}; assert 'tune' in dir({PACKAGE}) and 'tune' in vars({PACKAGE})"
+    code += f"\nimport {PACKAGE}\ntry: {PACKAGE}.nothing\nexcept AttributeError as e: assert 'nothing' in str(e)"
+    subprocess.run([sys.executable, "-W", "error", "-c", code + "\nelse: assert False"], check=True, cwd=ROOT.parent)
+
+
 def test_import_touches_no_device_and_no_face_library():
     code = f"""
 import sys, {PACKAGE}
