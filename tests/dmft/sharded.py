@@ -76,7 +76,7 @@ def numbers(result: Any) -> dict[str, np.ndarray]:
 
 def programs(mesh: Mesh | None) -> dict[str, Any]:
     """Programs whose paths and neurons take nearly all memory, compiled."""
-    options: Any = {"num_steps": 20, "num_shifts": 2, "check": False}
+    options: Any = {"num_steps": 20, "num_shifts": 2, "check": False, "derivative": D.Lines()}
     solve, simulate = cast(Any, _solve), cast(Any, _simulate)  # compiled functions, of which pyright knows nothing
     split, tolerance = Split.of(mesh, "num_samples", 2**16), jnp.asarray(1e-3)
 

@@ -21,8 +21,9 @@ def network(strength=0.0, load=0.1):
     return D.PlasticNetwork(load=load, units=hj.LogCosh(beta=4.0), kernel=D.LeakyHebbian(strength, tau=5.0))
 
 
-def theory(model, cue, key, num_steps=8, num_samples=2048):
-    return D.solve(model, cue, key=key, num_steps=num_steps, num_samples=num_samples, num_shifts=1, throw=False)
+def theory(model, cue, key, num_steps=8, num_samples=2048, **options):
+    sizes = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 1}
+    return D.solve(model, cue, key=key, throw=False, **sizes, **options)
 
 
 def network_run(model, cue, key, num_neurons=1000):
@@ -156,11 +157,11 @@ def test_forward_and_reverse_mode_agree_over_several_blocks(mode):
 
 @pytest.mark.slow
 def test_reverse_mode_takes_the_memory_of_a_few_solutions():
-    """As XLA plans it with its optimisations on: at most four forward solves', however many steps."""
+    """Along the paths, as XLA plans it with its optimisations on: at most four forward solves'."""
 
     def value(table):
         model = D.PlasticNetwork(load=0.12, units=hj.LogCosh(beta=4.0), kernel=D.TableKernel(table))
-        return theory(model, CUE, KEY, 60, 4096).overlap[-1]
+        return theory(model, CUE, KEY, 60, 4096, derivative=D.Along()).overlap[-1]
 
     table = jnp.tril(jnp.full((61, 61), 0.01), -1)
 
