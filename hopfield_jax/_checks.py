@@ -31,6 +31,7 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations shared by NumPy a
     "nonnegative": ("finite and not negative", lambda x: (x >= 0) & (x < np.inf)),
     "mask": ("finite, or -inf", lambda x: x < np.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
+    "fraction": ("within (0, 1)", lambda x: (x > 0) & (x < 1)),
     "cosine": ("within [-1, 1]", lambda x: abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # allows for rounding
     "signed": (
         "signs ±1 (of patterns of 0 and 1 take `2 * patterns - 1`, or `hopfield_jax.classical.covariance(patterns, "
@@ -206,7 +207,8 @@ class Rules:
         """Casts indices from 0 to `size - 1` to int32; `one` names the indexed object in the message."""
         value = value if isinstance(value, jax.Array) else np.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.integer):
-            fail(argument, "a whole number" if shape == () else "whole numbers", kind(value) if value.ndim else value)
+            got = f"{value.dtype} of shape {value.shape}" if value.ndim else value
+            fail(argument, "a whole number" if shape == () else "whole numbers", got)
         shape_is(argument, value, shape, names)
         self.holds(argument, lambda i: (i >= 0) & (i < size), f"{one} from 0 to {size - 1}", value)
         with jax.ensure_compile_time_eval() if is_concrete(value) else contextlib.nullcontext():
@@ -283,8 +285,8 @@ def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
     **Arguments:**
 
     - `name`: `"real"` (not NaN), `"finite"`, `"positive"`, `"nonnegative"` (both finite), `"mask"` (finite, or -inf),
-      `"probability"` ([0, 1]), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or `"duration"` (not
-      negative, may be infinite).
+      `"probability"` ([0, 1]), `"fraction"` ((0, 1)), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or
+      `"duration"` (not negative, may be infinite).
     - `ndim`: 0 for a scalar, 1 for a vector; a tuple allows several.
 
     **Returns:** metadata for `equinox.field`.
@@ -311,7 +313,10 @@ def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
 
 
 class Checked(eqx.Module):
-    """A module that validates its parameters, the fields with a `domain`, at construction."""
+    """A module that validates its parameters, the fields with a `domain`, at construction.
+
+    It may state rules between its parameters in a method `relations(rules)`.
+    """
 
     def __init_subclass__(cls, **kwargs: Any):
         """Gives every parameter a converter that casts it and names it in errors."""
@@ -327,12 +332,14 @@ class Checked(eqx.Module):
             if jnp.ndim(value) not in field.metadata["ndim"]:
                 kinds = " or ".join(_KINDS[n] for n in field.metadata["ndim"])
                 fail(name, kinds, f"shape {jnp.shape(value)}")
-            in_domain(name, value, field.metadata["domain"])
+            Rules().real(name, value, field.metadata["domain"], shape=None)
+        _relate(self, Rules())
 
 
 def is_valid(tree: PyTree) -> Bool[Array, ""]:
     """Whether every parameter of every module in `tree` lies in its domain; also of traced values."""
     found: dict[tuple[str, Any], list[Array]] = {}  # one check per domain and type keeps the program small
+    rules = Rules()
 
     def collect(tree: PyTree) -> None:
         for node in jtu.tree_leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module)):
@@ -341,16 +348,22 @@ def is_valid(tree: PyTree) -> Bool[Array, ""]:
                     value = jnp.asarray(value)
                     found.setdefault((field.metadata["domain"], value.dtype), []).append(value.reshape(-1))
                 collect([getattr(node, f.name, None) for f in dataclasses.fields(node)])
+                _relate(node, rules)
 
     collect(tree)
     checks = [jnp.all(_DOMAINS[name][1](jnp.concatenate(values))) for (name, _), values in found.items()]
-    return functools.reduce(jnp.logical_and, checks, jnp.array(True))
+    return functools.reduce(jnp.logical_and, checks, jnp.asarray(rules.valid))
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Whether every number in a pytree is finite."""
     leaves = [x for x in jtu.tree_leaves(tree) if eqx.is_inexact_array(x)]
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves])) if leaves else jnp.array(True)
+
+
+def _relate(module: eqx.Module, rules: Rules) -> None:
+    if isinstance(module, Checked) and hasattr(module, "relations"):
+        module.relations(rules)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _parameters(module: eqx.Module):

@@ -1,13 +1,14 @@
 """Errors say which argument, what was expected, what was got, and what to do about the commonest slips."""
 
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import hopfield_jax as hj
-from hopfield_jax._checks import Rules, at_least, describe, shape_is
+from hopfield_jax._checks import Rules, at_least, describe, is_valid, shape_is
 from hopfield_jax._misc import as_inexact, nan_unless
 
 PATTERNS = jnp.ones((2, 4))
@@ -101,6 +102,7 @@ def rules_of(gain, times, start, *, each=False):
         ((2, np.array([0.0, 1.0]), 3), "`start`: expected a memory from 0 to 2, got 3"),
         ((2, np.array([0.0, 1.0]), 1.0), "`start`: expected a whole number, got 1.0"),
         ((2, np.array([0.0, 1.0]), np.array([1])), r"`start`: expected a number, got shape \(1,\)"),
+        ((2, np.array([0.0, 1.0]), np.ones(2, np.float32)), r"`start`.*got float32 of shape \(2,\)"),
     ],
 )
 def test_broken_rules_raise_where_values_are_known(arguments, said):
@@ -134,6 +136,26 @@ def test_rules_of_each_entry():
         lambda a, b: [r := Rules(each=True), *(r.real("x", x, "positive", shape=None) for x in (a, b))][0].valid
     )
     assert valid(jnp.array([1.0, -1.0]), jnp.array([[1.0], [jnp.inf]])).tolist() == [[True, False], [False, False]]
+
+
+class Band(hj.AbstractSeparable):
+    """Units whose author states a relation between two parameters."""
+
+    low: hj.Parameter[jax.Array] = eqx.field(metadata=hj.domain("finite"))
+    high: hj.Parameter[jax.Array] = eqx.field(metadata=hj.domain("finite"))
+
+    def relations(self, rules):
+        rules.holds("Band.high", lambda high, low: high > low, "a number above low = {1:g}", self.high, self.low)
+
+    def elementwise(self, x):
+        return 0.5 * jnp.square(jnp.clip(x, self.low, self.high))
+
+
+def test_a_module_states_the_relations_between_its_parameters():
+    with pytest.raises(ValueError, match=r"`Band.high`: expected a number above low = 1, got 0.5"):
+        Band(1, 0.5)
+    valid = jax.jit(lambda low: is_valid((Band(low, 2.0), 0)))  # the constructor leaves a traced one to `is_valid`
+    assert valid(1.0) and not valid(2.0) and not valid(jnp.nan)
 
 
 def test_what_is_not_valid_is_blanked_with_its_derivatives():

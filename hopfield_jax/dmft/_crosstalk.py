@@ -86,7 +86,7 @@ def crosstalk_noise(
 @eqx.filter_jit
 def _noise(model, cue, times, feedback, covariance, run: Sizes, key, num_trials, batch_size) -> NoiseStatistics:
     model, cue, valid = prepared(model, cue)
-    model, cue, valid = counted(model, cue, run, valid)
+    (model, cue), valid = counted(model, cue), valid & run.valid
     feedback = feedback.astype(default_float())
     trial = functools.partial(one_trial, model, cue, run, feedback=feedback, probe=None)
     mean, error = mean_and_error(jax.lax.map(lambda k: trial(key=k), jr.split(key, num_trials), batch_size=batch_size))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
-from .._checks import Checked, domain, fail, is_concrete
+from .._checks import Checked, Rules, domain, fail
 from .._misc import matmul
 from .._types import Array, Float, Parameter, PRNGKey, Scalar
 from .._units import AbstractUnits
@@ -74,9 +74,11 @@ class SpinCue(AbstractCue):
 
     def __check_init__(self):
         _few("SpinCue.overlap", self.overlap)
-        if is_concrete(self.overlap) and (total := float(np.sum(np.abs(np.asarray(self.overlap))))) > 1 + 1e-6:
-            what = "a number in [-1, 1]" if self.overlap.ndim == 0 else "overlaps whose sizes add up to at most 1"
-            fail("SpinCue.overlap", what, f"{float(self.overlap) if self.overlap.ndim == 0 else total:g}")
+
+    def relations(self, rules: Rules) -> None:
+        """The sizes of the overlaps add up to at most 1."""
+        what = "overlaps whose sizes add up to at most 1" if self.overlap.ndim else "a number in [-1, 1]"
+        rules.holds("SpinCue.overlap", lambda overlap: abs(overlap).sum() <= 1 + 1e-6, what, self.overlap)
 
     @property
     def shape(self) -> tuple[int, ...]:

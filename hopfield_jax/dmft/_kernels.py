@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, as_real, domain, fail, is_concrete, kind, takes
-from .._misc import matmul
+from .._checks import Checked, Rules, as_real, domain, fail, kind, takes
+from .._misc import matmul, nan_unless
 from .._types import Array, Float, Parameter, Scalar
 
 
@@ -91,9 +91,9 @@ class LeakyHebbian(AbstractPlasticityKernel):
 
     def table(self, num_times: int, dt: Scalar, trapezoid: bool) -> Exponential:
         r"""$\lambda K_{ts}$. **Raises:** `ValueError` for `tau` below `dt`; a traced one gives NaN."""
-        if is_concrete(self.tau) and is_concrete(dt) and float(self.tau) < float(dt):
-            fail("LeakyHebbian.tau", f"a time constant of at least dt = {float(dt):g}", f"{float(self.tau):g}")
-        rate = jnp.where(self.tau >= dt, dt / self.tau, jnp.nan)
+        rules, expected = Rules(), "a time constant of at least dt = {1:g}"
+        rules.holds("LeakyHebbian.tau", lambda tau, dt: tau >= dt, expected, self.tau, dt)
+        rate = nan_unless(rules.valid, dt / self.tau, constant=True)
         if not trapezoid:
             return Exponential(1 - rate, self.strength * rate, jnp.zeros_like(rate))
         half, keep = self.strength * rate / 2, jnp.exp(-rate)
@@ -200,11 +200,9 @@ def causal(argument: str, table: Array, trapezoid: bool) -> Array:
     traced one becomes NaN."""
     lags = _lags(len(table)) + trapezoid
     late = lags <= 0 if table.ndim == 2 else (lags <= 0)[:, :, None] | (lags <= 0)[:, None, :]
-    if is_concrete(table):
-        if np.any(np.asarray(table)[late]):
-            fail(argument, "a causal kernel, zero unless s < t", "entries at s >= t that are not zero")
-        return table
-    return jnp.where(late, jnp.where(jnp.any(jnp.where(late, table, 0) != 0), jnp.nan, 0), table)
+    rules, got = Rules(), "entries at s >= t that are not zero"
+    rules.holds(argument, lambda table: ~late | (table == 0), "a causal kernel, zero unless s < t", table, got=got)
+    return jnp.where(late, jnp.where(rules.valid, 0, jnp.nan), table)
 
 
 def dense_tables(tables: tuple[Exponential | Array, ...], num_times: int) -> tuple[Array, ...]:

@@ -5,11 +5,12 @@ import abc
 import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 
-from .._checks import Checked, all_finite, fail, is_valid, kind
+from .._checks import Checked, Rules, fail, is_valid, kind
 from .._misc import default_float
 from .._types import Array, Float, Int, Parameter, PyTree, Scalar
-from .._units import AbstractElementwise, without_gradient
+from .._units import AbstractElementwise, elementwise_fit, without_gradient
 from ._cue import AbstractCue
 from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
 from ._schemes import AbstractScheme
@@ -29,6 +30,26 @@ class AbstractPlasticModel(Checked):
     cue_field: eqx.AbstractVar[Parameter[Array]]
 
     scheme: eqx.AbstractVar[AbstractScheme]
+
+    def __check_init__(self):
+        name = type(self).__name__
+        elementwise_fit(f"{name}.units", self.units)
+        if not isinstance(self.kernel, AbstractPlasticityKernel | None):
+            fail(f"{name}.kernel", "a plasticity kernel or None", kind(self.kernel))
+        if not isinstance(self.scheme, AbstractScheme):
+            fail(f"{name}.scheme", "Euler() or AdamsBashforth()", kind(self.scheme))
+
+    def relations(self, rules: Rules) -> None:
+        """The step suits units, scheme and kernel."""
+        name, largest = type(self).__name__, self.scheme.largest_dt
+        at_most = f"a step of at most {largest} with {type(self.scheme).__name__}"
+        rules.holds(f"{name}.dt", lambda dt: dt <= 1, "a step in (0, 1]", self.dt)
+        if self.units.thermal:
+            one = "1 with Glauber units, which are updated all at once"
+            rules.holds(f"{name}.dt", lambda dt: dt == 1, one, self.dt)
+        rules.holds(f"{name}.dt", lambda dt: dt <= np.asarray(largest, dt.dtype), at_most, self.dt)
+        for weights in jtu.tree_leaves(self.tables(2)):  # raises if the kernel is invalid for this step
+            rules.holds(f"{name}.kernel", lambda weights: abs(weights) < np.inf, "finite weights", weights)
 
     @property
     @abc.abstractmethod
@@ -113,14 +134,7 @@ def prepared(
     if closed:
         model, cue = without_gradient(model.units, (model, cue))
     model, cue = jtu.tree_map(cast, (model, cue))
-    valid = is_valid((model, cue)) & (model.dt <= model.scheme.largest_dt)
-    valid &= all_finite(model.tables(2))  # NaN if the kernel is invalid for this step
-    if model.units.thermal:
-        valid &= model.dt == 1
-    overlap = getattr(cue, "overlap", None)
-    if overlap is not None:
-        valid &= jnp.sum(jnp.abs(overlap)) <= 1 + 1e-6
-    return model, cue, valid
+    return model, cue, is_valid((model, cue))
 
 
 def keep(tree: PyTree, good: Array) -> PyTree:

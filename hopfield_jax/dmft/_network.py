@@ -6,12 +6,11 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from .._checks import at_least, domain, fail, in_domain, is_concrete, kind
+from .._checks import at_least, domain, fail
 from .._misc import matmul
 from .._types import Array, Float, Int, Parameter, Scalar
-from .._units import AbstractElementwise, elementwise_fit
+from .._units import AbstractElementwise
 from ._kernels import AbstractPlasticityKernel
 from ._model import AbstractPlasticModel
 from ._schemes import AbstractScheme, Euler
@@ -55,9 +54,6 @@ class PlasticNetwork(AbstractPlasticModel):
     pattern_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
     cue_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
     scheme: AbstractScheme = Euler()
-
-    def __check_init__(self):
-        _model_fits(self)
 
     @property
     def order(self) -> int:
@@ -127,7 +123,6 @@ class DensePlasticNetwork(AbstractPlasticModel):
         at_least("DensePlasticNetwork.n", self.n, 2)
         if self.equal_indices and self.n % 2:
             fail("DensePlasticNetwork.equal_indices", f"False for odd n = {self.n} (the self-term grows with N)", True)
-        _model_fits(self)
 
     @property
     def order(self) -> int:
@@ -197,22 +192,3 @@ class DensePlasticNetwork(AbstractPlasticModel):
 
 def _count(number: Scalar) -> Int[Array, ""]:
     return jnp.maximum(1, jnp.round(jax.lax.stop_gradient(number))).astype(jnp.int32)
-
-
-def _model_fits(model: AbstractPlasticModel) -> None:
-    name = type(model).__name__
-    elementwise_fit(f"{name}.units", model.units)
-    if not isinstance(model.kernel, AbstractPlasticityKernel | None):
-        fail(f"{name}.kernel", "a plasticity kernel or None", kind(model.kernel))
-    if not isinstance(model.scheme, AbstractScheme):
-        fail(f"{name}.scheme", "Euler() or AdamsBashforth()", kind(model.scheme))
-    if is_concrete(model.dt):
-        in_domain(f"{name}.dt", model.dt, "positive")
-        if float(model.dt) > 1:
-            fail(f"{name}.dt", "a step in (0, 1]", f"{float(model.dt):g}")
-        if model.units.thermal and float(model.dt) != 1:
-            fail(f"{name}.dt", "1 with Glauber units, which are updated all at once", f"{float(model.dt):g}")
-        if float(model.dt) > float(np.asarray(model.scheme.largest_dt, model.dt.dtype)):
-            expected = f"a step of at most {model.scheme.largest_dt} with {type(model.scheme).__name__}"
-            fail(f"{name}.dt", expected, f"{float(model.dt):g}")
-        model.tables(2)  # raises if the kernel is invalid for this step

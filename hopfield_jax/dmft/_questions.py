@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, fail, is_concrete, kind, shape_is, sieved
+from .._checks import as_real, fail, is_concrete, kind, sieved
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
@@ -90,8 +90,7 @@ def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Ar
     r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
     if not isinstance(order, OrderParameters):
         fail("order", "order parameters of theory or simulation", kind(order))
-    shape_is("threshold", threshold, ())
-    threshold = sieved("threshold", threshold, "finite")
+    threshold = sieved("threshold", threshold, "finite", ())
     first, last = _ends(order)
     return (last >= threshold) & (last > first)
 
@@ -144,7 +143,7 @@ def basin_boundary(
 
     **Raises:** as `hopfield_jax.bisect`.
     """
-    threshold = sieved("threshold", threshold, "finite")
+    threshold = sieved("threshold", threshold, "finite", ())
     margin = eqx.Partial(_margin_of_cue, run, threshold, model)
     where = conditions(run, model, SpinCue(upper), threshold, without="cue.overlap")
     return bisect(margin, lower, upper, num_iterations=num_iterations, setting=where, throw=throw)
@@ -190,7 +189,7 @@ def largest_load(
     assert abs(value - 0.225) < 5e-3 and abs(slope - 0.05) < 5e-3
     ```
     """
-    threshold = sieved("threshold", threshold, "finite")
+    threshold = sieved("threshold", threshold, "finite", ())
     margin = eqx.Partial(_margin_of_load, run, threshold, model, cue)
     model = eqx.tree_at(lambda m: m.load, model, as_real("upper", upper))
     where = conditions(run, model, cue, threshold, without="load")

@@ -108,7 +108,7 @@ def simulation_memory_needed(
 @eqx.filter_jit
 def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_size) -> OrderParameters:
     model, cue, valid = prepared(*run.split.whole((model, cue)))
-    model, cue, valid = counted(model, cue, run, valid)
+    (model, cue), valid = counted(model, cue), valid & run.valid
     num_times = run.num_steps + 1
 
     def trial(key: PRNGKey) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jax.sharding import Mesh
 
-from .._checks import as_real, at_least, fail, is_concrete, key_fits, kind, shape_is
+from .._checks import Rules, at_least, fail, is_concrete, key_fits, kind
 from .._misc import default_float, matmul
 from .._results import RESULTS, outcome, raise_unless_okay
 from .._types import Array, PRNGKey, ScalarLike
@@ -97,16 +97,14 @@ def solve(
     ```
     """
     key_fits("key", key)
-    shape_is("tolerance", tolerance, ())
+    rules = Rules()
+    tolerance = rules.real("tolerance", tolerance, "fraction", dtype=default_float())
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     split = Split.of(mesh, "num_samples", num_samples)
     if not isinstance(derivative, Along | Lines):
         fail("derivative", "Lines() or Along()", kind(derivative))
     if check and num_shifts < 2:
         fail("num_shifts", "at least 2 with check=True, which measures in standard errors", num_shifts)
-    tolerance = as_real("tolerance", tolerance)
-    if is_concrete(tolerance) and not 0 < float(tolerance) < 1:
-        fail("tolerance", "a number between 0 and 1", f"{float(tolerance):g}")
     now = jnp.zeros(())  # a tracer under `jax.jit`, even if no argument is traced
     known = all(map(is_concrete, jtu.tree_leaves((model, cue, tolerance, key, now))))
     sizes: Any = {"num_steps": int(num_steps), "num_samples": int(num_samples), "num_shifts": int(num_shifts)}
@@ -116,7 +114,7 @@ def solve(
     memory_suffices(needed(), max_bytes, hint)
     while True:
         how = {"max_rank": rooms.pop(0), "check": check, "split": split, "derivative": derivative}
-        out = _solve(model, cue, tolerance, key, **sizes, **how)
+        out = _solve(model, cue, tolerance, key, rules.valid, **sizes, **how)
         if not rooms or out.result != RESULTS.max_rank_reached or needed() > max_bytes:
             break
     out = split.local(out)
@@ -196,12 +194,11 @@ def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, ma
 
 @eqx.filter_jit
 def _solve(
-    model, cue, tolerance, key, *, num_steps, num_samples, num_shifts, max_rank, check, split, derivative
+    model, cue, tolerance, key, valid, *, num_steps, num_samples, num_shifts, max_rank, check, split, derivative
 ) -> OrderParameters:
     model, cue = split.whole((model, cue))
-    model, cue, valid = prepared(model, cue, closed=isinstance(derivative, Along))
-    tolerance = tolerance.astype(default_float())
-    valid &= (tolerance > 0) & (tolerance < 1)
+    model, cue, fits = prepared(model, cue, closed=isinstance(derivative, Along))
+    valid = valid & fits
     sizes = {"num_times": num_steps + 1, "num_samples": num_samples, "max_rank": max_rank, "split": split}
     keys = jr.split(key, (1 + check) * num_shifts)
 

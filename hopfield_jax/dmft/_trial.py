@@ -1,5 +1,6 @@
 """Simulation of one finite network, matrix-free."""
 
+import contextlib
 import functools
 from typing import Any, NamedTuple
 
@@ -9,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least, fail, is_concrete, key_fits, kind
+from .._checks import Rules, at_least, fail, is_concrete, key_fits, kind
 from .._misc import default_float, inner, matmul
-from .._types import Array, PRNGKey, Scalar
+from .._types import Array, ArrayLike, PRNGKey, Scalar
 from ._causal import append, causal_scan
 from ._cue import AbstractCue, SpinCue
 from ._kernels import dense_tables, plastic_weights
@@ -27,6 +28,8 @@ class Sizes(eqx.Module):
     max_patterns: int = eqx.field(static=True)
     asynchronous: bool = eqx.field(static=True)
     split: Split
+    valid: ArrayLike
+    """Whether the number of patterns and the step are as required; traced ones are validated here."""
 
     @staticmethod
     def of(
@@ -38,12 +41,15 @@ class Sizes(eqx.Module):
         at_least("batch_size", batch_size, 1)
         at_least("num_steps", num_steps, 1)
         at_least("num_neurons", num_neurons, 2)
-        if is_concrete(model.load):
-            with jax.ensure_compile_time_eval():
-                count = int(model.num_patterns(num_neurons))
-            if max_patterns is not None and max_patterns < count:
-                fail("max_patterns", f"room for the {count} patterns of load {float(model.load):g}", max_patterns)
-            max_patterns = count
+        rules = Rules()
+        with jax.ensure_compile_time_eval() if is_concrete(model.load) else contextlib.nullcontext():
+            count = model.num_patterns(num_neurons)
+        if max_patterns is not None:
+            room = "room for the {0} patterns of load {1:g}"
+            enough = lambda count, _: count <= max_patterns  # noqa: E731
+            rules.holds("max_patterns", enough, room, count, model.load, got=max_patterns)
+        if is_concrete(count):
+            max_patterns = int(count)
         elif max_patterns is None:
             fail("max_patterns", "a number, as the load is traced and the number of patterns a shape", None)
         condensed = cue.shape[0] if cue.shape else 1
@@ -52,12 +58,12 @@ class Sizes(eqx.Module):
             fail("asynchronous", "binary units (Sign, Glauber)", kind(model.units))
         if asynchronous and model.order != 2:
             fail("asynchronous", "a PlasticNetwork", kind(model))
-        if asynchronous and is_concrete(model.dt) and float(model.dt) != 1:
-            fail("asynchronous", "dt = 1 (a step updates every neuron once)", f"dt = {float(model.dt):g}")
+        if asynchronous:
+            rules.holds("asynchronous", lambda dt: dt == 1, "dt = 1 (a step updates every neuron once)", model.dt)
         if asynchronous and mesh is not None:
             fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
         split = Split.of(mesh, "num_neurons", num_neurons)
-        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split)
+        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split, rules.valid)
 
     def bytes_needed(self, batch: int, num_trials: int) -> int:
         """Memory of parallel networks: patterns (four times while drawn) and histories; correlations of all trials."""
@@ -157,14 +163,11 @@ def _sweep(model, run, columns, history, kernel_rows, theta, spins, correlation,
     return x, spins
 
 
-def counted(model, cue, run: Sizes, valid) -> tuple[AbstractPlasticModel, AbstractCue, Array]:
-    """Model and cue closed to gradients with respect to what is counted out in whole patterns and spins."""
+def counted(model, cue) -> tuple[AbstractPlasticModel, AbstractCue]:
+    """Blocks gradients with respect to load and cue overlap, which are rounded to whole patterns and spins."""
     message = "`{}`: a network has whole {}, so that no gradient goes through their number; differentiate `solve`."
     load = eqxi.nondifferentiable(model.load, msg=message.format("load", "patterns"))
-    valid &= model.num_patterns(run.num_neurons) <= run.max_patterns
-    if run.asynchronous:
-        valid &= model.dt == 1
     if isinstance(cue, SpinCue):
         overlap = eqxi.nondifferentiable(cue.overlap, msg=message.format("overlap", "spins"))
         cue = eqx.tree_at(lambda c: c.overlap, cue, overlap)
-    return eqx.tree_at(lambda m: m.load, model, load), cue, valid
+    return eqx.tree_at(lambda m: m.load, model, load), cue

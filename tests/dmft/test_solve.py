@@ -489,7 +489,7 @@ BAD: list[Any] = [
     (lambda: network(units=hj.LogSumExp()), "PlasticNetwork.units", "LogSumExp"),
     (lambda: D.PlasticNetwork(0.1, LOGCOSH, kernel=cast(Any, 3)), "PlasticNetwork.kernel", "int"),
     (lambda: D.SpinCue(1.2), "SpinCue.overlap", "1.2"),
-    (lambda: D.SpinCue(jnp.array([0.7, -0.6])), "SpinCue.overlap", "1.3"),
+    (lambda: D.SpinCue(jnp.array([0.7, -0.6])), "SpinCue.overlap", r"\[0.7, -0.6\]"),
     (lambda: D.GaussianCue(0.5, -1.0), "GaussianCue.spread", "-1.0"),
     (lambda: D.TableKernel(np.ones((3, 3))), "TableKernel.values", "not zero"),
     (lambda: D.TableKernel(np.zeros((3, 4))), "TableKernel.values", r"\(3, 4\)"),
