@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from ._checks import Checked, domain, fail
-from ._misc import inner
+from ._misc import inner, method
 from ._types import Array, Float, Parameter, PyTree, Scalar, State
 from ._units import AbstractGeneratingFunction, generating_fits
 
@@ -67,10 +67,12 @@ class AbstractEnergyDynamics(AbstractDynamics):
     def interactions(self, g: State) -> dict[str, Scalar]:
         """The terms of $U(g)$ by name, from the activations."""
 
+    @method
     def activations(self, y: State) -> State:
         r"""$g = \nabla L(y)$, in the structure of `y`."""
         return _map_layers(lambda layer, x: layer.units.activation(x), self.layers(), y)
 
+    @method
     def target(self, y: State) -> State:
         r"""$I_a - \nabla_{g_a} U$, to which each layer relaxes: an Euler step of length $\tau$ ends there (eq. 2)."""
         force = jax.grad(self._interaction)(self.activations(y))
@@ -80,6 +82,7 @@ class AbstractEnergyDynamics(AbstractDynamics):
         r"""$\dot y_a = (-y_a + I_a - \nabla_{g_a} U)/\tau_a$."""
         return _map_layers(lambda layer, x, b: (b - x) / layer.tau, self.layers(), y, self.target(y))
 
+    @method
     def energy_terms(self, y: State) -> dict[str, Scalar]:
         """Every term of the energy by name: one per layer, then the interactions."""
         terms = _map_layers(
@@ -89,10 +92,12 @@ class AbstractEnergyDynamics(AbstractDynamics):
         families = {"/".join(str(getattr(k, "key", k)) for k in path) or "visible": term for path, term in named}
         return families | self.interactions(self.activations(y))
 
+    @method
     def energy(self, y: State) -> Scalar:
         r"""$E(y)$; it never rises along the dynamics when every generating function is convex."""
         return _total(self.energy_terms(y))
 
+    @method
     def metric(self, y: State, v: State) -> State:
         r"""Product $\tau_a H_a v_a$, which ties energy to dynamics: $\nabla_y E = -\mathrm{metric}(y, \dot y)$."""
         return _map_layers(lambda layer, x, u: layer.tau * layer.units.curvature(x, u), self.layers(), y, v)

@@ -119,10 +119,11 @@ def outcome(*failures: tuple[Bool[Array, ""], RESULTS]) -> RESULTS:
 
 def raise_unless_okay(tree: PyTree, result: RESULTS) -> PyTree:
     """`tree` unchanged, or an `EquinoxRuntimeError` with the result's message."""
-    failed = jnp.logical_not(is_okay(result))
-    if is_concrete(failed) and not np.any(np.asarray(failed)):
-        return tree  # `error_if` would compile another program
-    return result.error_if(tree, failed)
+    if is_concrete(result._value):  # `error_if` would compile another program
+        good = [RESULTS.successful._value, RESULTS.event_occurred._value]  # pyright: ignore
+        if np.all(np.isin(np.asarray(result._value), good)):
+            return tree
+    return result.error_if(tree, jnp.logical_not(is_okay(result)))
 
 
 class Occurrences(eqx.Module):

@@ -6,8 +6,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.tree_util as jtu
-import optimistix as optx
 
 from .._checks import at_least, fail, kind, takes
 from .._types import PyTree, Scalar
@@ -58,37 +56,6 @@ class Event(eqx.Module):
         if real := jnp.issubdtype(value.dtype, jnp.floating):
             return value.astype(t.dtype), real
         return jnp.where(value > jnp.zeros((), value.dtype), 1, -1).astype(t.dtype), real
-
-
-class Locate(optx.AbstractRootFinder):
-    """Bisection, to the last bits of time, of a function that is positive at `lower` and not positive at `upper`.
-
-    Returns the upper end of the bracket, which is not positive. Terminates by the width of the bracket only, since the
-    values of a steep, discontinuous or flat condition are no criterion.
-    """
-
-    rtol: float = 0.0
-    atol: float = 0.0
-    norm: Callable = eqx.field(static=True, default=jnp.abs)
-
-    def init(self, fn, y, args, options, f_struct, aux_struct, tags):
-        return jnp.asarray(options["lower"], y.dtype), jnp.asarray(options["upper"], y.dtype)
-
-    def step(self, fn, y, args, options, state, tags):
-        lower, upper = state
-        middle = 0.5 * (lower + upper)
-        value, aux = fn(middle, args)
-        positive = jtu.tree_leaves(value)[0] > 0
-        lower, upper = jnp.where(positive, middle, lower), jnp.where(positive, upper, middle)
-        return upper, (lower, upper), aux
-
-    def terminate(self, fn, y, args, options, state, tags):
-        lower, upper = state
-        width = 2 * jnp.finfo(y.dtype).eps * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
-        return upper - lower <= width, optx.RESULTS.successful
-
-    def postprocess(self, fn, y, aux, args, options, state, tags, result):
-        return y, aux, {}
 
 
 @jax.custom_jvp

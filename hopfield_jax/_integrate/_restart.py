@@ -11,12 +11,14 @@ from .._misc import nan_unless, over
 from .._results import RESULTS, Occurrences, outcome
 from .._types import Array, State
 from ._event import Event, moved
-from ._segment import Segment, solve
+from ._loop import Segment
+from ._segment import solve
 
 
 def solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     """Segments from occurrence to occurrence, in a scan."""
     event: Event = setup.event
+    asked = t1[None] if times is None else times
     fixed_side = None if event.direction is None else -1.0 if event.direction else 1.0
 
     def segment(carry, _):
@@ -25,7 +27,7 @@ def solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
         condition = _condition(event, mode, side, beyond, t_start)
         t_end = jnp.where(done, t_start, t1)
         piece = solve(setup, model, y_start, t_start, t_end, args, times, dt0, jump_times, condition)
-        here = ((times > t_start) | (count == 0)) & (times <= piece.final_time) & (piece.times <= times) & ~done
+        here = ((asked > t_start) | (count == 0)) & piece.reached & ~done
         values = jtu.tree_map(lambda old, new: jnp.where(over(here, new), new, old), values, piece.values)
         happened = ~done & (piece.result == RESULTS.event_occurred)
         result = RESULTS.where(done, result, piece.result)
@@ -46,7 +48,7 @@ def solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
 
     mode = jtu.tree_map(jnp.asarray, event.mode)
     shapes = eqx.filter_eval_shape(
-        lambda: solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, lambda t, y, args, **_: t - t1)
+        lambda: solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, lambda t, y, args: t - t1)
     )
     values = nan_unless(False, jtu.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.values), constant=True)
     stats = jtu.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.stats)
@@ -56,7 +58,7 @@ def solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times):
     carry, (ends, (event_times, states), modes) = jax.lax.scan(segment, start, None, length=event.max_occurrences)
     _, _, _, _, _, count, _, result, values, stats = carry
     t, y = jtu.tree_map(lambda x: x[-1], ends)
-    final = Segment(times=times, values=values, final=y, final_time=t, result=result, stats=stats, steps=None)
+    final = Segment(reached=asked <= t, values=values, final=y, final_time=t, result=result, stats=stats, steps=None)
     return final, values, Occurrences(times=event_times, states=states, mode=modes, count=count)
 
 
@@ -72,11 +74,10 @@ def _condition(event: Event, mode, side: Array, beyond: Array, t_start: Array) -
     """`side` times the event's condition, which falls from positive to not positive at an occurrence; initially it may
     be `beyond`."""
 
-    def condition(t, y, args, **_):
+    def condition(t, y, args):
         value = side * event.value(t, y, args, mode)[0]
         value = jnp.where((side < 0) & (value == 0), jnp.finfo(t.dtype).tiny, value)  # zero is not positive yet
-        value = jax.lax.stop_gradient(jnp.where(t <= t_start, beyond, value))
-        return value - (t - jax.lax.stop_gradient(t))  # blocks Diffrax's own derivative of the event time
+        return jax.lax.stop_gradient(jnp.where(t <= t_start, beyond, value))
 
     return condition
 

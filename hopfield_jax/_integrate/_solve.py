@@ -1,5 +1,6 @@
 """Integration of any dynamics."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from .._checks import (
     all_finite,
     at_least,
     fail,
+    is_concrete,
     is_valid,
     key_fits,
     kind,
@@ -24,10 +26,11 @@ from .._checks import (
     takes,
 )
 from .._dynamics import AbstractDynamics
-from .._misc import as_inexact, in_type, inner, nan_unless, widened
-from .._results import RESULTS, Trajectory, is_okay, raise_unless_okay
-from .._types import Array, ArrayLike, ScalarLike, State
+from .._misc import as_inexact, compiled, in_type, inner, nan_unless, widened
+from .._results import RESULTS, Steps, Trajectory, is_okay, raise_unless_okay
+from .._types import Array, ArrayLike, PyTree, ScalarLike, State
 from ._event import Event
+from ._loop import LOOPS
 from ._noise import Noise
 from ._restart import solve_with_event
 from ._segment import Setup, solve
@@ -116,27 +119,33 @@ def integrate(
     rules = Rules()
     t0, t1 = rules.real("t0", t0, "finite"), rules.real("t1", t1, "finite")
     rules.holds("t1", lambda t1, t0: t1 > t0, "a time after t0 = {1:g}", t1, t0)
-    times = rules.times("saveat", t1[None] if saveat is None else saveat)
+    times = None if saveat is None else rules.times("saveat", saveat)
     within = lambda times, t0, t1: (times[0] >= t0) & (times[-1] <= t1)  # noqa: E731
-    rules.holds("saveat", within, "times between t0 = {1:g} and t1 = {2:g}", times, t0, t1)
+    if times is not None:
+        rules.holds("saveat", within, "times between t0 = {1:g} and t1 = {2:g}", times, t0, t1)
     jump_times = None if jump_times is None else rules.times("jump_times", jump_times)
     dt0 = None if dt0 is None else rules.real("dt0", dt0, "positive")
-    model, y0, dtype = as_problem("y0", model, y0, rules)
+    of_state = Rules()
+    model, y0, dtype = as_problem("y0", model, y0, of_state)
     args = as_args(args)
     solver, stepsize_controller = _method(solver, stepsize_controller, dt0, noise, y0)
-    if isinstance(adjoint, dfx.BacksolveAdjoint):  # has derivatives with respect to y0 and `args` only
-        fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", "BacksolveAdjoint")
+    if adjoint is not None and type(adjoint) not in LOOPS:  # BacksolveAdjoint: with respect to y0 and `args` only
+        fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", kind(adjoint))
+    each = adjoint is None and event is None and every_step is None and until is None
+    each = each and _meet(solver, times, dt0, t0, t1, max_steps)
     adjoint = adjoint or dfx.RecursiveCheckpointAdjoint()
     progress_meter = progress_meter or dfx.NoProgressMeter()
     event, noise, functions = widened((event, noise, functions))
-    setup = Setup(solver, stepsize_controller, adjoint, progress_meter, max_steps, event, noise, **functions)
+    setup = Setup(solver, stepsize_controller, adjoint, progress_meter, max_steps, each, event, noise, **functions)
     try:
-        trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times, rules.valid)
+        valid = rules.valid, of_state.valid
+        trajectory = _integrate(setup, model, y0, t0, t1, args, times, dt0, jump_times, valid)
     except TypeError as error:
         if "custom_vjp" in str(error) and not isinstance(adjoint, dfx.ForwardMode):
             raise ValueError(f"{_ADJOINTS}{type(adjoint).__name__}, in forward mode.") from error
         raise
-    trajectory = _with_states_of(dtype, trajectory, values_too=statistics is None)
+    if jnp.finfo(dtype).bits < 32:
+        trajectory = _with_states_of(dtype, trajectory, values_too=statistics is None)
     return raise_unless_okay(trajectory, trajectory.result) if throw else trajectory
 
 
@@ -147,6 +156,18 @@ def _with_states_of(dtype: jnp.dtype, path: Trajectory, values_too: bool) -> Tra
         *([path.occurrences.states] if path.occurrences is not None else []),
     ]
     return eqx.tree_at(states, path, in_type(states(path), dtype))
+
+
+def _meet(solver: Any, times: Array | None, dt0: Array | None, t0: Array, t1: Array, max_steps: int) -> bool:
+    """Whether steps of `diffrax.Euler` from `t0` to `t1` are known to end at all of these times and nowhere else."""
+    if not isinstance(solver, dfx.Euler) or times is None or dt0 is None or not 2 <= len(times) <= max_steps + 1:
+        return False
+    if not all(map(is_concrete, (times, dt0, t0, t1))):
+        return False
+    start, end, step, found = (np.asarray(x, float) for x in (t0, t1, dt0, times))
+    equal = np.linspace(start, end, len(found))
+    room = 4 * float(jnp.finfo(times.dtype).eps) * max(abs(start), abs(end))
+    return bool(np.all(np.abs(found - equal) <= room) and abs(start + step - equal[1]) <= room)
 
 
 def _kinds_fit(model: Any, solver: Any, event: Any, noise: Any, functions: dict[str, Any]) -> None:
@@ -213,35 +234,41 @@ def as_args(args: Any) -> Any:
     return widened(jtu.tree_map(convert, args))
 
 
-@eqx.filter_jit
+@functools.partial(compiled, share=True)
 def _integrate(setup: Setup, model, y0, t0, t1, args, times, dt0, jump_times, valid) -> Trajectory:
     with jax.numpy_dtype_promotion("standard"):
-        dtype = jnp.result_type(t0, t1, times, *jtu.tree_leaves(y0))
-    t0, t1, times = (x.astype(dtype) for x in (t0, t1, times))
-    dt0, jump_times = (None if x is None else x.astype(dtype) for x in (dt0, jump_times))
-    valid &= is_valid(model)
-    dt0 = None if dt0 is None else jnp.where(valid, dt0, 1)
+        dtype = jnp.result_type(t0, t1, *jtu.tree_leaves((times, y0)))
+    y0, t0, t1, times, dt0, jump_times = in_type((y0, t0, t1, times, dt0, jump_times), dtype)
+    valid_times, valid = valid[0], valid[0] & valid[1] & is_valid(model)
+    dt0 = None if dt0 is None else jnp.where(valid_times, dt0, 1)
     rate = eqx.filter_eval_shape(model.vector_field, t0, y0, args)
     shapes = jtu.tree_map(jnp.shape, y0), jtu.tree_map(lambda x: x.shape, rate)
     if shapes[0] != shapes[1]:
         fail("y0", f"a state of the vector field's own shape {shapes[1]}", shapes[0])
-    t1 = jnp.where(valid, t1, t0)  # skips the integration; the result is NaN
+    asked = t1[None] if times is None else times
+    # Skips the integration; the result is NaN. Constant steps terminate for any state, and a condition that depends on
+    # the state would give every member of a batch its own counters.
+    constant = isinstance(setup.stepsize_controller, dfx.ConstantStepSize)
+    t1 = jnp.where(valid_times if constant else valid, t1, t0)
     if setup.event is None:
         piece, occurrences = solve(setup, model, y0, t0, t1, args, times, dt0, jump_times), None
-        values = nan_unless(piece.times <= times, piece.values, constant=True)
+        values = nan_unless(piece.reached, piece.values, constant=True)
     else:
         piece, values, occurrences = solve_with_event(setup, model, y0, t0, t1, args, times, dt0, jump_times)
     okay = is_okay(piece.result)
-    blown = jnp.where(okay, ~all_finite(piece.final), _blows_up(model, piece.final_time, piece.final, args, t0, t1))
+    diverges = lambda: _blows_up(model, piece.final_time, piece.final, args, t0, t1)  # noqa: E731
+    blown = ~all_finite(piece.final)
+    if not setup.each:
+        blown = jnp.where(okay, blown, jax.lax.cond(eqxi.unvmap_any(~okay), diverges, lambda: jnp.array(False)))
     result = RESULTS.where(blown, RESULTS.not_finite, piece.result)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
-    kept = values, piece.final, piece.steps
+    kept = values, piece.final, None if piece.steps is None else _steps(*piece.steps)
     if isinstance(setup.adjoint, dfx.ForwardMode):
         kept = eqxi.nondifferentiable_backward(kept, msg=f"{_ADJOINTS}ForwardMode, in reverse mode.")
     values, final, steps = kept
     values, steps = nan_unless(valid, (values, steps), constant=True)
     return Trajectory(
-        times=times,
+        times=asked,
         values=values,
         final=nan_unless(is_okay(result), final, constant=True),
         final_time=piece.final_time,
@@ -252,6 +279,11 @@ def _integrate(setup: Setup, model, y0, t0, t1, args, times, dt0, jump_times, va
     )
 
 
+def _steps(times: Array, values: PyTree) -> Steps:
+    """Replaces the padding by NaN (or -1)."""
+    return nan_unless(jnp.isfinite(times), Steps(times=times, values=values), constant=True)
+
+
 def _blows_up(model, t: Array, y: State, args, t0: Array, t1: Array) -> Array:
     """Whether the solver stopped at `t` because the solution is singular there.
 
@@ -260,7 +292,8 @@ def _blows_up(model, t: Array, y: State, args, t0: Array, t1: Array) -> Array:
     fields shrink along themselves.
     """
     t, y, args = jax.lax.stop_gradient((t, y, args))
-    dt = 64 * jnp.finfo(t.dtype).eps * jnp.where(t > t0, jnp.abs(t), t1 - t0)
+    eps = jnp.finfo(t.dtype).eps
+    dt = 64 * eps * jnp.where(t - t0 > eps * (t1 - t0), jnp.abs(t), t1 - t0)
     rate = model.vector_field(t, y, args)
     ahead = jtu.tree_map(lambda x, f: x + dt.astype(x.dtype) * f, y, rate)
     flat, flat_ahead = (ravel_pytree(x)[0] for x in (rate, model.vector_field(t + dt, ahead, args)))

@@ -150,7 +150,7 @@ def overlap(
     ```
     """
     patterns, state = _patterns_and_state(patterns, state)
-    return matmul(patterns, state) / state.size
+    return matmul(state, patterns.T) / state.size
 
 
 def cosine_similarity(
@@ -187,7 +187,7 @@ def overlap_and_cosine(
     patterns: Float[Array, "patterns neurons"], state: Float[Array, " neurons"]
 ) -> tuple[Float[Array, " patterns"], Float[Array, " patterns"]]:
     """`overlap` and `cosine_similarity` from one product of patterns and state."""
-    products = matmul(patterns, state)
+    products = matmul(state, patterns.T)  # a batch of states stays in rows
     (size, length), (pattern_sizes, pattern_lengths) = _size_and_length(state), _size_and_length(patterns)
     cosine = products / pattern_sizes / size / (pattern_lengths * length)
     cosine += jax.lax.stop_gradient(jnp.clip(cosine, -1, 1) - cosine)  # removes rounding, keeps derivatives

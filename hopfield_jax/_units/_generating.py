@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import fail, kind
-from .._misc import inner
+from .._misc import inner, method
 from .._types import Array, Float, Scalar
 from ._base import AbstractElementwise, AbstractUnits
 
@@ -31,16 +31,19 @@ class AbstractGeneratingFunction(AbstractUnits):
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         """$L(x)$. **Arguments:** `x`, shape (..., neurons). **Returns:** a scalar."""
 
+    @method
     def activation(self, x: Float[Array, "*copies neurons"]) -> Float[Array, "*copies neurons"]:
         r"""Output of the neurons, $g = \nabla L(x)$; same shape as `x`."""
         return jax.grad(self.__call__)(x)
 
+    @method
     def curvature(
         self, x: Float[Array, "*copies neurons"], v: Float[Array, "*copies neurons"]
     ) -> Float[Array, "*copies neurons"]:
         r"""Product $\nabla^2 L(x)\,v$ without forming the Hessian; `v` and the result have the shape of `x`."""
         return jax.jvp(jax.grad(self.__call__), (x,), (v,))[1]
 
+    @method
     def energy(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""Legendre transform on the activation, $x \cdot \nabla L(x) - L(x)$; a scalar."""
         return inner(x, self.activation(x)) - self(x)

@@ -42,7 +42,7 @@ class MemoryMap(Checked):
             )
         # Replaces -inf by a finite number that is equally silent, so that products with zero and slopes are finite.
         bias = jnp.maximum(self.bias, -(float(jnp.finfo(self.bias.dtype).max) ** 0.75))
-        return matmul(self.patterns, g) + jnp.where(jnp.all(jnp.isneginf(self.bias)), jnp.nan, bias)
+        return matmul(g, self.patterns.T) + jnp.where(jnp.all(jnp.isneginf(self.bias)), jnp.nan, bias)
 
 
 class IdentityMap(Checked):

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 
-from .._checks import Rules, at_least, fail, kind, shape_is
+from .._checks import Rules, at_least, fail, is_concrete, kind, shape_is
 from .._dynamics import AbstractEnergyDynamics
 from .._integrate import as_problem, integrate
-from .._misc import in_type, widened
+from .._misc import compiled, in_type, widened
 from .._patterns import best_match, overlap_and_cosine
-from .._results import RESULTS, card, describe_result, raise_unless_okay
-from .._types import Array, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
+from .._results import RESULTS, Trajectory, card, describe_result, raise_unless_okay
+from .._types import Array, ArrayLike, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
 
 
 class RetrievalRun(eqx.Module):
@@ -107,29 +109,44 @@ def retrieve(
     at_least("num_times", num_times, 2)
     network, cue, dtype = as_problem("cue", network, cue)
     patterns = widened(patterns)
-    read = _read_visible if read is None else read
-    outputs = jax.eval_shape(lambda: read(network.activations(cue)))
-    shape_is("cue", jnp.zeros(outputs.shape), patterns.shape[1:], "(the neurons of the patterns)")
+    if read is None:  # activations have the shapes of states
+        read, output = _read_visible, _read_visible(cue)
+    else:
+        output = jax.eval_shape(lambda: read(network.activations(cue)))
+    shape_is("cue", output, patterns.shape[1:], "(the neurons of the patterns)")
     if own := {"t0", "saveat", "statistics", "event"} & set(integration):
         fail("integration", "arguments of `integrate` that `retrieve` does not set itself", sorted(own))
     t1 = rules.real("t1", t1, "positive")
-    path = integrate(
-        network,
-        cue,
-        t1=t1,
-        saveat=jnp.linspace(0.0, 1.0, num_times, dtype=t1.dtype) * t1,
-        throw=False,
-        **integration,
-    )
-    out = _summarise(network, patterns, read, path, rules.valid)
-    out = eqx.tree_at(lambda found: (found.output, found.state), out, in_type((out.output, out.state), dtype))
+    parts = np.linspace(0.0, 1.0, num_times, dtype=t1.dtype)
+    observe = _Observe(network, patterns, read)
+    # During the solve for constant steps, which share their products; else after it, as a batch of solves of different
+    # lengths would copy the patterns for every cue.
+    inside = observe if isinstance(integration.get("solver"), dfx.Euler) else None
+    saveat = parts * (np.asarray(t1) if is_concrete(t1) else t1)
+    path = integrate(network, cue, t1=t1, saveat=saveat, statistics=inside, throw=False, **integration)
+    out = _summarise(observe, path, inside is not None, rules.valid)
+    if jnp.finfo(dtype).bits < 32:
+        out = eqx.tree_at(lambda found: (found.output, found.state), out, in_type((out.output, out.state), dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
 
-@eqx.filter_jit
-def _summarise(network, patterns, read, path, valid) -> RetrievalRun:
-    # After the solve, not inside it, where a batch of cues would copy the patterns for every cue.
-    overlaps, similarities = jax.vmap(lambda y: overlap_and_cosine(patterns, read(network.activations(y))))(path.values)
+class _Observe(eqx.Module):
+    """Overlaps, cosines and energy of a state."""
+
+    network: AbstractEnergyDynamics
+    patterns: Patterns
+    read: Callable
+
+    def __call__(self, t: Any, y: State, args: Any) -> tuple[Array, Array, Scalar]:
+        output = self.read(self.network.activations(y))
+        return *overlap_and_cosine(self.patterns, output), self.network.energy(y)
+
+
+@compiled
+def _summarise(observe: _Observe, path: Trajectory, observed: bool, valid: ArrayLike) -> RetrievalRun:
+    network, read = observe.network, observe.read
+    values = path.values if observed else jax.vmap(lambda y: observe(None, y, None))(path.values)
+    overlaps, similarities, energies = values
     rate = network.vector_field(path.final_time, path.final, None)
     terms = jnp.stack(list(network.energy_terms(path.final).values()))
     negative = network.energy(jtu.tree_map(jnp.negative, path.final))
@@ -140,7 +157,7 @@ def _summarise(network, patterns, read, path, valid) -> RetrievalRun:
         times=path.times,
         overlap=overlaps,
         similarity=similarities,
-        energy=jax.vmap(network.energy)(path.values),
+        energy=energies,
         winner=winner,
         sign=sign,
         output=read(network.activations(path.final)),

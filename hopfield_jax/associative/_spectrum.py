@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from .._checks import Rules
 from .._misc import matmul, nan_unless, widened
 from .._results import card
-from .._types import Array, Bool, Float, Int, Patterns, Scalar
+from .._types import Array, Bool, Float, Int, Patterns, Scalar, ScalarLike
 from ..theory import marchenko_pastur_density, marchenko_pastur_edges
 
 
@@ -49,7 +49,7 @@ class MemorySpectrum(eqx.Module):
         )
 
 
-def memory_spectrum(patterns: Patterns, *, tolerance: float = 1e-3) -> MemorySpectrum:
+def memory_spectrum(patterns: Patterns, *, tolerance: ScalarLike = 1e-3) -> MemorySpectrum:
     r"""Spectrum of $\Xi^\top\Xi$ compared with its limit for random memories (Lotito 2025, section 5.4).
 
     The edges $(1/\sqrt\alpha \pm 1)^2$ hold for independent entries of mean 0 and variance 1/patterns: divide ±1

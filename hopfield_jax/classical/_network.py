@@ -6,7 +6,7 @@ import jax.random as jr
 
 from .._checks import Checked, domain, fail, kind
 from .._couplings import AbstractCouplings, couplings_fit
-from .._misc import inner
+from .._misc import inner, method
 from .._types import Array, Float, Parameter, PRNGKey, Scalar
 from ._coding import AbstractCoding, Spins
 
@@ -74,10 +74,12 @@ class BinaryNetwork(Checked):
         low, high = (jnp.asarray(x, old.dtype) for x in (self.coding.low, self.coding.high))
         return jnp.where(field > 0, high, jnp.where(field < 0, low, old))
 
+    @method
     def update(self, state: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         """A synchronous update without noise."""
         return self.output(self.field(state), state)
 
+    @method
     def energy(self, state: Float[Array, " neurons"]) -> Scalar:
         r"""$E = -\frac12\sum_{ij}J_{ij}s_is_j + \sum_i\theta_is_i$; NaN unless the couplings are symmetric.
 
