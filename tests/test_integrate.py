@@ -430,6 +430,10 @@ def test_traced_bad_values_give_their_code_and_nan_for_the_bad_members_only():
         ({"dt0": -1.0}, r"`dt0`.*positive"),
         ({"solver": dfx.Euler()}, r"`dt0`.*Euler has constant steps"),
         ({"noise": hj.Noise(lambda t, y, args: 1.0, jr.key(0))}, r"`dt0`.*noise has constant steps"),
+        ({"solver": dfx.EulerHeun(), "dt0": 0.1}, r"`solver`.*without noise.*EulerHeun"),
+        ({"solver": dfx.SemiImplicitEuler(), "dt0": 0.1}, r"`solver`.*without noise.*SemiImplicitEuler"),
+        ({"stepsize_controller": dfx.StepTo([0.0, 0.5])}, r"`stepsize_controller`.*from t0 = 0 to t1 = 2"),
+        ({"stepsize_controller": dfx.StepTo([0.0, 1.0]), "dt0": 0.1}, r"`dt0`.*None"),
         ({"max_steps": 0}, r"`max_steps`.*at least 1"),
     ],
 )
@@ -548,6 +552,43 @@ def test_nothing_is_traced_again_when_only_numbers_change():
         assert len(traces) == before, number
     hj.integrate(Counted(2, 0.5, traces), jnp.zeros(2), t0=1, t1=7, adjoint=FORWARD)
     assert len(traces) == before and len(set(finals)) == 1
+
+
+def test_steps_to_given_times_are_taken_and_wrong_ones_give_their_code():
+    steps = jnp.array([[0.0, 0.25, 1.0], [0.0, 0.5, 2.0], [0.0, 0.0, 1.0]])
+    run = lambda ts: hj.integrate(  # noqa: E731
+        Decay(1.0), ONE, t1=1.0, solver=dfx.Euler(), stepsize_controller=dfx.StepTo(ts), throw=False
+    )
+    path = jax.vmap(run)(steps)
+    assert np.array_equal(path.result == hj.RESULTS.invalid_parameter, [False, True, True])
+    np.testing.assert_allclose(path.final[:, 0], [0.75 * 0.25, np.nan, np.nan])
+
+
+class OtherController(dfx.AbstractStepSizeController):
+    """Adaptive steps that this package does not know."""
+
+    inner: dfx.AbstractStepSizeController = dfx.PIDController(1e-5, 1e-6)
+
+    def wrap(self, direction):
+        return self
+
+    def init(self, *args):
+        return self.inner.init(*args)
+
+    def adapt_step_size(self, *args):
+        return self.inner.adapt_step_size(*args)
+
+
+@pytest.mark.parametrize("adjoint", [None, FORWARD, dfx.DirectAdjoint()])
+def test_controllers_of_others_are_taken(adjoint):
+    path = hj.integrate(Decay(1.0), ONE, t1=1.0, stepsize_controller=OtherController(), adjoint=adjoint, max_steps=64)
+    np.testing.assert_allclose(path.final, np.exp(-1), rtol=1e-4)
+
+
+def test_a_first_step_is_found_at_large_times():
+    t0 = 2.0**20  # neighbours of which are 1/8 apart in float32: 0.01 is no step
+    path = hj.integrate(Decay(1e-3), ONE, t0=t0, t1=t0 + 1024)
+    np.testing.assert_allclose(path.final, np.exp(-1.024), rtol=1e-4)
 
 
 def test_noise_refuses_adaptive_steps():

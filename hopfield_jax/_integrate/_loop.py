@@ -30,7 +30,8 @@ LOOPS: dict[type, Any] = {
 """The kind of loop that such derivatives go through."""
 
 FIRST_STEP = 0.01
-"""The first step that is tried where none is given; the controller takes it back if it is too long."""
+"""The first step that is tried where none is given, or the shortest one that the times resolve; the controller takes it
+back if it is too long."""
 
 _GOOD, _EVENT, _OUT_OF_STEPS = (
     cast(RESULTS, code) for code in (RESULTS.successful, RESULTS.event_occurred, RESULTS.max_steps_reached)
@@ -158,18 +159,22 @@ class Loop(eqx.Module):
                 fail("stepsize_controller", expected, type(controller).__name__)
             pick = lambda x: [getattr(x, name) for name in names]  # noqa: E731
             solver = eqx.tree_at(lambda s: pick(s.root_finder), solver, pick(controller)) if names else solver
-        return eqx.tree_at(lambda loop: (loop.solver, loop.controller), self, (solver, controller.wrap(1)))
+        if not isinstance(controller, dfx.StepTo):  # which would check its times in the program
+            controller = controller.wrap(1)
+        return eqx.tree_at(lambda loop: (loop.solver, loop.controller), self, (solver, controller))
 
     def _start(self, y0: State, t0: Scalar, t1: Scalar, dt0: Scalar | None) -> _State:
-        solver, args = self.solver, self.args
-        if dt0 is None and isinstance(self.controller, dfx.PIDController | dfx.ClipStepSizeController):
-            dt0 = jnp.asarray(FIRST_STEP, t0.dtype)
-        t_next, controller_state = self.controller.init(
-            self.terms, t0, t1, y0, dt0, args, solver.func, solver.error_order(self.terms)
-        )
+        solver, controller, args = self.solver, self.controller, self.args
+        if dt0 is None and isinstance(controller, dfx.PIDController | dfx.ClipStepSizeController):
+            dt0 = jnp.maximum(jnp.asarray(FIRST_STEP, t0.dtype), 4 * jnp.finfo(t0.dtype).eps * jnp.abs(t0))
+        if isinstance(controller, dfx.StepTo):
+            t_next, controller_state = controller.ts[1], jnp.asarray(2)
+        else:
+            order = solver.error_order(self.terms)
+            t_next, controller_state = controller.init(self.terms, t0, t1, y0, dt0, args, solver.func, order)
         t_next = jnp.minimum(t_next, t1)
         solver_state = solver.init(self.terms, t0, t_next, y0, args)
-        smooth = isinstance(self.controller, dfx.PIDController | dfx.ConstantStepSize | dfx.StepTo)
+        smooth = isinstance(controller, dfx.PIDController | dfx.ConstantStepSize | dfx.StepTo)
         made_jump = False if smooth else jnp.array(False)
         room = lambda size, fn: jtu.tree_map(  # noqa: E731
             lambda x: jnp.full((size, *x.shape), jnp.inf, x.dtype), eqx.filter_eval_shape(fn, t0, y0, args)
@@ -256,7 +261,8 @@ class Loop(eqx.Module):
         last_step: Any = last.last_step
         (start, end, dense), happened = last_step, last.result == _EVENT
         between = self.solver.interpolation_cls(t0=start, t1=jnp.where(happened, end, start + 1), **dense)
-        positive = lambda t: condition(t, between.evaluate(t), self.args) > 0  # noqa: E731
+        # Where interpolation rounds the start to the other side, the start is found.
+        positive = lambda t: (t <= start) | (condition(t, between.evaluate(t), self.args) > 0)  # noqa: E731
         found = bracket(positive, start, end, jnp.finfo(end.dtype).nmant + 4).high
         t = jnp.where(happened, found, last.t)
         return t, jtu.tree_map(lambda a, b: jnp.where(happened, a, b), between.evaluate(found), last.y)

@@ -1,8 +1,9 @@
 """Integration of any dynamics."""
 
 import functools
+import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import diffrax as dfx
 import equinox as eqx
@@ -17,6 +18,7 @@ from .._checks import (
     Rules,
     all_finite,
     at_least,
+    describe,
     fail,
     is_concrete,
     is_valid,
@@ -131,6 +133,10 @@ def integrate(
     solver, stepsize_controller = _method(solver, stepsize_controller, dt0, noise, y0)
     if adjoint is not None and type(adjoint) not in LOOPS:  # BacksolveAdjoint: with respect to y0 and `args` only
         fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", kind(adjoint))
+    if isinstance(stepsize_controller, dfx.StepTo):
+        steps = rules.times("stepsize_controller", stepsize_controller.ts)
+        ends = lambda steps, t0, t1: (steps[0] == t0) & (steps[-1] == t1)  # noqa: E731
+        rules.holds("stepsize_controller", ends, "steps from t0 = {1:g} to t1 = {2:g}", steps, t0, t1)
     each = adjoint is None and event is None and every_step is None and until is None
     each = each and _meet(solver, times, dt0, t0, t1, max_steps)
     adjoint = adjoint or dfx.RecursiveCheckpointAdjoint()
@@ -193,8 +199,17 @@ def _method(solver, stepsize_controller, dt0, noise, y0) -> tuple[dfx.AbstractSo
     """Solver and step-size controller: by default adaptive steps, constant ones with noise."""
     if solver is None:
         solver = dfx.Tsit5() if noise is None else dfx.Euler()
+    terms, taken = dfx.ODETerm if noise is None else dfx.MultiTerm, get_origin(solver.term_structure)
+    taken = taken or solver.term_structure
+    if not (isinstance(taken, type) and issubclass(terms, taken)):
+        fail("solver", f"one of equations {'without' if noise is None else 'with'} noise", kind(solver))
+    if noise is not None and not isinstance(solver, dfx.AbstractItoSolver | dfx.AbstractStratonovichSolver):
+        warnings.warn(f"`solver`: {kind(solver)} solves neither Itô's nor Stratonovich's equation.", stacklevel=3)
     fixed = noise is not None or not isinstance(solver, dfx.AbstractAdaptiveSolver)
-    if fixed and dt0 is None and not isinstance(stepsize_controller, dfx.StepTo):
+    steps_to = isinstance(stepsize_controller, dfx.StepTo)
+    if steps_to and dt0 is not None:
+        fail("dt0", "None beside `diffrax.StepTo`", describe(dt0))
+    if fixed and dt0 is None and not steps_to:
         fail("dt0", f"a step size ({'noise' if noise is not None else type(solver).__name__} has constant steps)", None)
     if noise is not None and not isinstance(stepsize_controller, dfx.ConstantStepSize | dfx.StepTo | None):
         fail("stepsize_controller", "constant steps with noise", kind(stepsize_controller))
