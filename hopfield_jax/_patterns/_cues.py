@@ -6,9 +6,9 @@ import jax.random as jr
 from jaxtyping import Real
 
 from .._checks import Rules, as_real, fail, is_bits, key_fits, shape_is
-from .._misc import default_float, matmul
-from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, ScalarLike
-from ._draw import number, unless_nan
+from .._misc import compiled, default_float, matmul, nan_unless
+from .._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, Scalar, ScalarLike
+from ._draw import number
 
 
 def flip(
@@ -43,12 +43,10 @@ def flip(
     assert (cue != pattern).sum() == 20
     ```
     """
-    pattern = _pattern(pattern)
-    centre = number("centre", centre, "finite").astype(pattern.dtype)
+    pattern, centre = _pattern(pattern), number("centre", centre, "finite")
     rules, signs = Rules(), lambda pattern, centre: ~(is_bits(pattern) & (centre == 0))
     rules.holds("pattern", signs, "signs ±1 (`centre=0.5` exchanges 0 and 1)", pattern, centre)
-    chosen, known = _chosen(pattern.size, fraction, key)
-    return unless_nan(jnp.where(rules.valid, known, jnp.nan), jnp.where(chosen, 2 * centre - pattern, pattern))
+    return _changed(pattern, fraction, -1, centre, rules, key)
 
 
 def mask(
@@ -83,10 +81,8 @@ def mask(
     assert (cue == 0).sum() == 50
     ```
     """
-    pattern = _pattern(pattern)
-    fill = number("fill", fill, "finite").astype(pattern.dtype)
-    chosen, known = _chosen(pattern.size, fraction, key)
-    return unless_nan(known, jnp.where(chosen, fill, pattern))
+    pattern, fill = _pattern(pattern), number("fill", fill, "finite")
+    return _changed(pattern, fraction, 0, fill, Rules(), key)
 
 
 def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key: PRNGKey) -> Float[Array, " neurons"]:
@@ -118,8 +114,12 @@ def add_noise(pattern: Real[ArrayLike, " neurons"], strength: ScalarLike, *, key
     """
     pattern = _pattern(pattern)
     key_fits("key", key)
-    strength = number("strength", strength, "nonnegative").astype(pattern.dtype)
-    return pattern + strength * jr.normal(key, pattern.shape, pattern.dtype)
+    return _with_noise(pattern, number("strength", strength, "nonnegative"), key)
+
+
+@compiled
+def _with_noise(pattern: Array, strength: Scalar, key: PRNGKey) -> Array:
+    return pattern + strength.astype(pattern.dtype) * jr.normal(key, pattern.shape, pattern.dtype)
 
 
 def overlap(
@@ -150,6 +150,11 @@ def overlap(
     ```
     """
     patterns, state = _patterns_and_state(patterns, state)
+    return _overlap(patterns, state)
+
+
+@compiled
+def _overlap(patterns: Array, state: Array) -> Array:
     return matmul(state, patterns.T) / state.size
 
 
@@ -220,12 +225,24 @@ def _patterns_and_state(
     return patterns, state
 
 
-def _chosen(num_neurons: int, fraction: ScalarLike, key: PRNGKey) -> tuple[Bool[Array, " neurons"], Float[Array, ""]]:
-    """Mask of the chosen neurons, and their number: NaN for a traced fraction outside its domain."""
+def _changed(
+    pattern: Float[Array, " neurons"], fraction: ScalarLike, scale: int, value: Scalar, rules: Rules, key: PRNGKey
+) -> Float[Array, " neurons"]:
     key_fits("key", key)
-    count = jnp.round(number("fraction", fraction, "probability").astype(default_float()) * num_neurons)
-    order = jr.permutation(key, num_neurons)
-    return order < count.astype(order.dtype), count
+    fraction = rules.real("fraction", fraction, "probability", dtype=default_float())
+    return _change(pattern, fraction, scale, value, rules.valid, key)
+
+
+@compiled
+def _change(
+    pattern: Float[Array, " neurons"], fraction: Scalar, scale: int, value: Scalar, valid: ArrayLike, key: PRNGKey
+) -> Float[Array, " neurons"]:
+    """`scale` times the pattern plus (1 - `scale`) times the value, in a fraction of the neurons."""
+    count = jnp.round(fraction * pattern.size)
+    order = jr.permutation(key, pattern.size)
+    new = scale * pattern + (1 - scale) * value.astype(pattern.dtype)
+    changed = jnp.where(order < count.astype(order.dtype), new, pattern)
+    return nan_unless(valid, changed, constant=True)
 
 
 def _size_and_length(vectors: Float[Array, "*batch neurons"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .._checks import at_least, fail, key_fits, sieved
-from .._misc import default_float, nan_unless
+from .._misc import compiled, default_float, nan_unless
 from .._types import Array, ArrayLike, Float, Patterns, PRNGKey, ScalarLike
 
 
@@ -93,8 +93,7 @@ def sparse_patterns(num_patterns: int, num_neurons: int, activity: ScalarLike, *
     ```
     """
     _counts(num_patterns, num_neurons, key)
-    activity = number("activity", activity, "probability")
-    return unless_nan(activity, jr.bernoulli(key, activity, (num_patterns, num_neurons)).astype(default_float()))
+    return _binary((num_patterns, num_neurons), 0, number("activity", activity, "probability"), key)
 
 
 def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, key: PRNGKey) -> Patterns:
@@ -123,9 +122,7 @@ def biased_patterns(num_patterns: int, num_neurons: int, bias: ScalarLike, *, ke
     ```
     """
     _counts(num_patterns, num_neurons, key)
-    bias = number("bias", bias, "cosine")
-    active = jr.bernoulli(key, (1 + bias) / 2, (num_patterns, num_neurons))
-    return unless_nan(bias, jnp.where(active, 1, -1).astype(default_float()))
+    return _binary((num_patterns, num_neurons), -1, number("bias", bias, "cosine"), key)
 
 
 def correlated_patterns(num_patterns: int, num_neurons: int, correlation: ScalarLike, *, key: PRNGKey) -> Patterns:
@@ -230,8 +227,7 @@ def hadamard_patterns(num_patterns: int, num_neurons: int) -> Patterns:
     if above != num_neurons:
         fail("num_neurons", f"a power of two (the nearest are {above // 2} and {above})", num_neurons)
     _no_more_than_neurons(num_patterns, num_neurons)
-    digits = jnp.arange(num_patterns)[:, None] & jnp.arange(num_neurons)[None, :]
-    return (1 - 2 * (jax.lax.population_count(digits) & 1)).astype(default_float())
+    return _hadamard(num_patterns, num_neurons)
 
 
 def orthogonal_patterns(
@@ -267,11 +263,7 @@ def orthogonal_patterns(
     _counts(num_patterns, num_neurons, key)
     _no_more_than_neurons(num_patterns, num_neurons)
     norm = number("norm", num_neurons**0.5 if norm is None else norm, "positive")
-    columns, triangle = jnp.linalg.qr(gaussian_patterns(num_patterns, num_neurons, key=key).T)
-    signs = jnp.where(
-        jnp.diagonal(triangle) < 0, -1, 1
-    )  # the sign convention of Gram–Schmidt: a positive diagonal of R
-    return columns.T * (norm.astype(columns.dtype) * signs)[:, None]
+    return _orthogonal(gaussian_patterns(num_patterns, num_neurons, key=key), norm)
 
 
 def number(argument: str, value: ArrayLike, domain: str) -> Float[Array, ""]:
@@ -296,6 +288,27 @@ def _no_more_than_neurons(num_patterns: int, num_neurons: int) -> None:
         fail("num_patterns", f"at most {num_neurons} orthogonal patterns of {num_neurons} neurons", num_patterns)
 
 
+@compiled
+def _binary(shape: tuple[int, int], low: int, mean: Float[Array, ""], key: PRNGKey) -> Patterns:
+    """Entries of `low` and 1 with this mean."""
+    active = jr.bernoulli(key, (mean - low) / (1 - low), shape)
+    return unless_nan(mean, jnp.where(active, 1, low).astype(default_float()))
+
+
+@compiled
+def _hadamard(num_patterns: int, num_neurons: int) -> Patterns:
+    digits = jnp.arange(num_patterns)[:, None] & jnp.arange(num_neurons)[None, :]
+    return (1 - 2 * (jax.lax.population_count(digits) & 1)).astype(default_float())
+
+
+@compiled
+def _orthogonal(patterns: Patterns, norm: Float[Array, ""]) -> Patterns:
+    columns, triangle = jnp.linalg.qr(patterns.T)
+    signs = jnp.where(jnp.diagonal(triangle) < 0, -1, 1)  # Gram–Schmidt's convention: a positive diagonal of R
+    return columns.T * (norm.astype(columns.dtype) * signs)[:, None]
+
+
+@compiled
 def _descendants(
     num_ancestors: int, num_descendants: int, num_neurons: int, correlation: Float[Array, ""], key: PRNGKey
 ) -> Patterns:
