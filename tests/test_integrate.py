@@ -572,10 +572,10 @@ class OtherController(dfx.AbstractStepSizeController):
     def wrap(self, direction):
         return self
 
-    def init(self, *args):
+    def init(self, *args):  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.inner.init(*args)
 
-    def adapt_step_size(self, *args):
+    def adapt_step_size(self, *args):  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.inner.adapt_step_size(*args)
 
 
