@@ -9,13 +9,16 @@ if TYPE_CHECKING:
 else:  # nothing is imported before it is used: JAX takes a second, which `hopfield-jax --help` need not wait for
 
     def __getattr__(name: str) -> object:
-        from importlib import import_module, metadata
+        from importlib import import_module, metadata, util
 
         if name == "__version__":
             try:
                 return metadata.version("hopfield-jax")
             except metadata.PackageNotFoundError:  # a source tree that is not installed
                 return "0.0.0"
+        # Areas come alone, since they import each other before all names are there.
+        if not name.startswith("_") and util.find_spec(f"{__name__}.{name}"):
+            return import_module(f".{name}", __name__)
         if not name.startswith("_") or name == "__all__":
             public = import_module("._public", __name__)
             globals().update({key: x for key, x in vars(public).items() if not key.startswith("_")})

@@ -231,6 +231,11 @@ assert not {SLOW_LIBRARIES} & set(sys.modules), "a library that takes long to im
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT.parent)
 
 
+@pytest.mark.parametrize("area", sorted(path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")))
+def test_any_area_may_be_imported_first(area):
+    subprocess.run([sys.executable, "-c", f"import {PACKAGE}.{area}"], check=True, cwd=ROOT.parent)
+
+
 USE = "from .._units import A\n"
 BASE = (
     "class AbstractA:\n    def f(self): ...\n    @abc.abstractmethod\n    def g(self): ...\nclass B(AbstractA): pass\n"
