@@ -27,5 +27,5 @@ else:  # nothing is imported before it is used: JAX takes a second, which `hopfi
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        __getattr__("plot")
+        __getattr__("LogCosh")
         return sorted(globals())
