@@ -60,7 +60,7 @@ def check(executor: Any, job: Job) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def _prepare(order: Order) -> tuple[list[Worker], Store]:
+def _prepare(order: Order) -> tuple[Worker, Store]:
     programs = order.job.trace()
     store = Store.find(order.store)
     if store is None:
@@ -69,7 +69,7 @@ def _prepare(order: Order) -> tuple[list[Worker], Store]:
         raise ValueError(
             f"`executor`: a worker would compute something else than was asked for: {'; '.join(differing)}"
         )
-    return [Worker(order.job, programs, store.tiling, device) for device in jax.local_devices()], store
+    return Worker(order.job, programs, store.tiling, jax.local_devices()), store
 
 
 def compute_elsewhere(order: Order, blocks: tuple[Block, ...], attempt: int) -> list[Report]:
@@ -77,8 +77,8 @@ def compute_elsewhere(order: Order, blocks: tuple[Block, ...], attempt: int) -> 
     call unique for schedulers that cache calls."""
     if os.getpid() != _IMPORTED_IN:  # forked, e.g. by a fork server that has imported the main script
         fail("executor", f"new processes, {_SPAWN}", "a worker forked from a process that uses JAX, which can hang")
-    workers, store = _prepare(order)
-    return list(compute(workers, blocks, store))
+    worker, store = _prepare(order)
+    return list(compute(worker, blocks, store))
 
 
 def compute_by(executor: Any, order: Order, blocks: Sequence[Block], per_task: int) -> Iterator[Report]:

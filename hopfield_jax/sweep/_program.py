@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from .._checks import fail
 from ._grid import Grid
@@ -80,16 +82,16 @@ class Program:
         """Upper bound of the bytes alive at once in one point (no fusion), without compiling."""
         return _alive(self.jaxpr.jaxpr)
 
-    def lower(self, block_size: int, device: Any) -> Any:
-        """The lowered program for a block, a function of (constants, key data, tags, numbers)."""
+    def lower(self, block_size: int, devices: tuple[Any, ...]) -> Any:
+        """The lowered program for a block on each device, a function of (constants, key data, tags, numbers)."""
         of = lambda x, *lead: jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype)  # noqa: E731
         avals = self.jaxpr.in_avals
         fixed = int(self.has_key)
-        many = [of(x, block_size) for x in avals[fixed:]]
-        return _block_on(device).lower(
+        many = [of(x, len(devices) * block_size) for x in avals[fixed:]]
+        return _blocks_on(devices).lower(
             self,
             block_size,
-            device.platform == "cpu" and self.bytes_per_point > CACHE,
+            devices[0].platform == "cpu" and self.bytes_per_point > CACHE,
             [of(x) for x in self.jaxpr.consts],
             [of(x) for x in avals[:fixed]],
             many[: self.num_tags],
@@ -98,9 +100,20 @@ class Program:
 
 
 @functools.cache
-def _block_on(device: Any) -> Any:
-    place = jax.sharding.SingleDeviceSharding(device)
-    return jax.jit(_block, static_argnums=(0, 1, 2), in_shardings=place, out_shardings=place)
+def _blocks_on(devices: tuple[Any, ...]) -> Any:
+    """A block on each device, which work independently."""
+    mesh, whole, shared = Mesh(np.array(devices), ("device",)), P(), P("device")
+    ways = {"in_specs": (whole, whole, shared, shared), "out_specs": shared}
+
+    def blocks(program: Program, block_size: int, in_turn: bool, *arguments):
+        block = functools.partial(_block, program, block_size, in_turn)
+        return jax.shard_map(block, mesh=mesh, check_vma=False, **ways)(*arguments)
+
+    places = {
+        "in_shardings": tuple(NamedSharding(mesh, x) for x in (whole, whole, shared, shared)),
+        "out_shardings": NamedSharding(mesh, shared),
+    }
+    return jax.jit(blocks, static_argnums=(0, 1, 2), **places)
 
 
 def _block(program: Program, block_size: int, in_turn: bool, constants, key_data, tags, numbers):

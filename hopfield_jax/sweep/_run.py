@@ -17,7 +17,7 @@ from .._checks import as_real, at_least, fail, kind, shape_is
 from .._progress import progress_bar
 from .._results import in_bytes
 from .._types import PRNGKey
-from ._devices import IN_FLIGHT, Device, Report, Worker, compile_all, compute
+from ._devices import IN_FLIGHT, Device, Report, Worker, compute
 from ._executor import Order, check, compute_by
 from ._grid import Cost, Grid, Tiling, order_of, tile
 from ._job import Job, outputs_of
@@ -85,21 +85,21 @@ def plan(
     programs = job.trace()
     places = _devices(devices)
     tiling = _tiling(job, programs, block_size, memory, cost, places)
-    worker = Worker(job, programs, tiling, places[0])
+    worker = Worker(job, programs, tiling, places[: math.prod(tiling.numbers)])
     largest = max(programs, key=lambda choice: programs[choice].bytes_per_point)
     block = next(b for b in tiling.blocks() if job.choice_of(b) == largest)
     started = time.perf_counter()
     compiled = worker.program(largest, tiling.block_size)
     compile_time = time.perf_counter() - started
-    worker.finish(block, worker.start(block))
+    worker.finish([block], worker.start([block]))
     started = time.perf_counter()
-    worker.finish(block, worker.start(block))
+    worker.finish([block], worker.start([block]))
     block_time = time.perf_counter() - started
     return Plan(
         num_points=grid.size,
         num_blocks=math.prod(tiling.numbers),
         block=tiling.block,
-        num_devices=min(len(places), math.prod(tiling.numbers)),
+        num_devices=len(worker.devices),
         num_programs=len(programs),
         memory=IN_FLIGHT * planned_bytes(compiled),
         storage=_result_bytes(programs) * grid.size,
@@ -128,7 +128,7 @@ def run(
 ) -> Any:
     r"""Computes a function at every point of a grid.
 
-    The function is traced once (per static choice), vectorised over blocks of points and compiled once per device.
+    The function is traced and compiled once (per static choice), for a block of points on each device at a time.
     Finished blocks are stored; the same call resumes an interrupted sweep. Results do not depend on devices, order or
     interruptions, and on the block size only by rounding.
 
@@ -214,10 +214,10 @@ def run(
     left = sum(math.prod(s.stop - s.start for s in kept.tiling.slices(block)) for block in blocks)
     with progress_bar(grid.size, "points", show=progress, done=grid.size - left) as advance:
         if executor is None:
-            workers = [Worker(job, programs, kept.tiling, device) for device in places[: len(blocks)]]
-            compile_all(workers, {job.choice_of(block) for block in blocks})
+            worker = Worker(job, programs, kept.tiling, places[: len(blocks)])
+            worker.compile(sorted({job.choice_of(block) for block in blocks}))
             advance(0)
-            reports = compute(workers, blocks, kept)
+            reports = compute(worker, blocks, kept)
         else:
             reports = compute_by(executor, Order(job, kept.where), blocks, blocks_per_task)
         _follow(reports, kept, advance)

@@ -162,9 +162,9 @@ SCRIPT = """
 
     if __name__ == "__main__" or sys.argv[1] == "spawn":
         context = multiprocessing.get_context(sys.argv[1])
-        context.set_forkserver_preload(["hopfield_jax"])
+        context.set_forkserver_preload(["hopfield_jax.sweep"])
         with cf.ProcessPoolExecutor(1, mp_context=context) as pool:
-            hj.sweep.run(point, hj.sweep.Grid(x=[0.0, 1.0]), store=sys.argv[2], executor=pool)
+            hj.sweep.run(point, hj.sweep.Grid(x=[0.0, 1.0]), store=sys.argv[2], executor=pool, block_size=2)
 """
 
 
