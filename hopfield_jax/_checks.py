@@ -138,11 +138,11 @@ class Rules:
 
     Rules on concrete values are evaluated by NumPy and raise `ValueError` if broken. Rules on traced values set
     `valid`, for the compiled core. With `each`, `valid` is elementwise over the broadcast arguments, for functions of
-    arrays of any shape.
+    arrays of any shape. Real numbers are cast to `dtype`, if given.
     """
 
-    def __init__(self, *, each: bool = False):
-        self._each = each
+    def __init__(self, *, each: bool = False, dtype: Any = None):
+        self._each, self._dtype = each, dtype
         self._traced: list[tuple[Callable, tuple]] = []
 
     @property
@@ -178,8 +178,8 @@ class Rules:
         names: str = "",
         dtype: Any = None,
     ) -> Array:
-        """Casts to a real array of `dtype`; validates domain and shape (see `shape_is`; `None` allows any)."""
-        value = as_real(argument, value, dtype)
+        """Casts to a real array; validates domain and shape (see `shape_is`; `None` allows any)."""
+        value = as_real(argument, value, dtype or self._dtype)
         if shape is not None:
             shape_is(argument, value, shape, names)
         expected, inside = _DOMAINS[domain]
@@ -226,11 +226,13 @@ def in_domain(argument: str, value: Any, name: str) -> None:
     Rules().real(argument, value, name, shape=None)
 
 
-def sieved(argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
+def sieved(
+    argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None, names: str = ""
+) -> Array:
     """Validates real numbers for functions without a result code: outside the domain concrete ones raise and traced
     ones become NaN."""
     rules = Rules(each=True)
-    value = rules.real(argument, value, name, shape=shape)
+    value = rules.real(argument, value, name, shape=shape, names=names)
     return value if is_concrete(value) else nan_unless(rules.valid, value)
 
 
