@@ -221,11 +221,6 @@ def _on_host(x: Any) -> Any:
     return x if stays else np.asarray(x)
 
 
-def in_domain(argument: str, value: Any, name: str) -> None:
-    """Validates that every concrete entry lies in the domain; traced ones are left to `is_valid`."""
-    Rules().real(argument, value, name, shape=None)
-
-
 def sieved(
     argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None, names: str = ""
 ) -> Array:
@@ -263,19 +258,9 @@ def at_least(argument: str, value: object, smallest: int) -> None:
         fail(argument, f"a whole number of at least {smallest}", repr(value))
 
 
-def patterns_fit(argument: str, patterns: Array) -> None:
-    """Validates that `patterns` is a non-empty, finite matrix."""
-    Rules().patterns(argument, patterns)
-
-
 def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
     """Validates that patterns are not of 0 and 1 where ±1 is required: concrete ones raise, traced ones become NaN."""
     return sieved(argument, Rules().patterns(argument, patterns), "signed")
-
-
-def increasing(argument: str, times: Array) -> None:
-    """Validates that `times` is a one-dimensional array of finite, strictly increasing numbers."""
-    Rules().times(argument, times)
 
 
 def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._checks import at_least, fail, in_domain, shape_is
+from .._checks import Rules, at_least, fail
 from .._results import Setting, is_okay
 from .._types import ScalarLike
 from ..sequential import (
@@ -253,10 +253,8 @@ def cobweb(gain: ScalarLike, saliency: ScalarLike, *, num_transitions: int = 30,
 
     **Raises:** `ValueError` for numbers outside their domain.
     """
-    shape_is("gain", gain, ())
-    shape_is("saliency", saliency, ())
-    in_domain("gain", gain, "positive")
-    in_domain("saliency", saliency, "finite")
+    Rules().real("gain", gain, "positive")
+    Rules().real("saliency", saliency, "finite")
     at_least("num_transitions", num_transitions, 1)
     k, start = float(gain), float(saliency)
     path = np.asarray(iterate(k, start, np.arange(num_transitions + 1)), np.float64)
