@@ -133,7 +133,7 @@ def test_one_time_is_said_for_the_demo():
     from hopfield_jax.cli._demo import Demo
 
     texts = ((ROOT / "README.md").read_text(), (ROOT / "docs" / "index.md").read_text(), inspect.getdoc(Demo) or "")
-    said = [re.findall(r"takes\sabout\s(a\sminute|\w+\sminutes)", text) for text in texts]
+    said = [re.findall(r"takes\sabout\s((?:half\s)?a\sminute|\w+\sminutes)", text) for text in texts]
     assert all(len(times) == 1 for times in said) and len({times[0] for times in said}) == 1
 
 

@@ -38,7 +38,7 @@ class Demo:
     fixed and with plastic synapses; memories follow each other, for ever or until they collapse; a map says how much is
     retrieved at any load and strength of plasticity, and gradients say which strength is best.
 
-    It takes about a minute on two cores, most of it for compilation.
+    It takes about half a minute on two cores, most of it for compilation, which the next run is spared.
 
     \b
     Example

@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures as cf
 import dataclasses
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -33,16 +32,14 @@ class Worker:
         self.outputs = outputs_of(programs)
         self.compiled: dict[tuple[tuple[int, ...], int], Any] = {}
         self.constants: dict[tuple[int, ...], Any] = {}
-        self.num_compiled = 0
 
     def compile(self, choices: Iterable[tuple[int, ...]], size: int | None = None) -> None:
         """Lowers one after the other in this thread (JAX's settings are thread-local); compiles in parallel."""
         size = size or self.tiling.block_size
         lowered = {x: self.programs[x].lower(size, self.devices) for x in choices}
         with cf.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            for choice, compiled in zip(lowered, pool.map(lambda x: x.compile(), lowered.values()), strict=True):
-                self.compiled[choice, size] = compiled
-                self.num_compiled += 1
+            compiled = pool.map(lambda x: x.compile(), lowered.values())
+            self.compiled |= {(choice, size): x for choice, x in zip(lowered, compiled, strict=True)}
 
     def program(self, choice: tuple[int, ...], size: int) -> Any:
         if (choice, size) not in self.compiled:
@@ -173,12 +170,8 @@ def compute(worker: Worker, blocks: Sequence[Block], store: Store) -> Iterator[R
 
 def _rounds(blocks: Sequence[Block], worker: Worker) -> collections.deque[list[Block]]:
     """Blocks of one choice for all devices at once, in the order in which they are given."""
-    number = len(worker.devices)
-    alike: dict[tuple[int, ...], list[list[Block]]] = {}
-    for block in blocks:
-        rounds = alike.setdefault(worker.job.choice_of(block), [[]])
-        if len(rounds[-1]) == number:
-            rounds.append([])
-        rounds[-1].append(block)
-    first = {block: at for at, block in enumerate(blocks)}
-    return collections.deque(sorted(itertools.chain(*alike.values()), key=lambda these: first[these[0]]))
+    alike, number = collections.defaultdict(list), len(worker.devices)
+    for place, block in enumerate(blocks):
+        alike[worker.job.choice_of(block)].append((place, block))
+    rounds = sorted(found[i : i + number] for found in alike.values() for i in range(0, len(found), number))
+    return collections.deque([block for _, block in these] for these in rounds)
