@@ -32,6 +32,7 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations shared by NumPy a
     "mask": ("finite, or -inf", lambda x: x < np.inf),
     "probability": ("within [0, 1]", lambda x: (x >= 0) & (x <= 1)),
     "fraction": ("within (0, 1)", lambda x: (x > 0) & (x < 1)),
+    "share": ("within (0, 1]", lambda x: (x > 0) & (x <= 1)),
     "cosine": ("within [-1, 1]", lambda x: abs(x) <= 1 + 4 * jnp.finfo(x.dtype).eps),  # allows for rounding
     "signed": (
         "signs ±1 (of patterns of 0 and 1 take `2 * patterns - 1`, or `hopfield_jax.classical.covariance(patterns, "
@@ -138,11 +139,11 @@ class Rules:
 
     Rules on concrete values are evaluated by NumPy and raise `ValueError` if broken. Rules on traced values set
     `valid`, for the compiled core. With `each`, `valid` is elementwise over the broadcast arguments, for functions of
-    arrays of any shape. Real numbers are cast to `dtype`, if given.
+    arrays of any shape.
     """
 
-    def __init__(self, *, each: bool = False, dtype: Any = None):
-        self._each, self._dtype = each, dtype
+    def __init__(self, *, each: bool = False):
+        self._each = each
         self._traced: list[tuple[Callable, tuple]] = []
 
     @property
@@ -178,8 +179,8 @@ class Rules:
         names: str = "",
         dtype: Any = None,
     ) -> Array:
-        """Casts to a real array; validates domain and shape (see `shape_is`; `None` allows any)."""
-        value = as_real(argument, value, dtype or self._dtype)
+        """Casts to a real array of `dtype`; validates domain and shape (see `shape_is`; `None` allows any)."""
+        value = as_real(argument, value, dtype)
         if shape is not None:
             shape_is(argument, value, shape, names)
         expected, inside = _DOMAINS[domain]
@@ -221,13 +222,16 @@ def _on_host(x: Any) -> Any:
     return x if stays else np.asarray(x)
 
 
-def sieved(
-    argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None, names: str = ""
-) -> Array:
+def in_domain(argument: str, value: Any, name: str) -> None:
+    """Validates that every concrete entry lies in the domain; traced ones are left to `is_valid`."""
+    Rules().real(argument, value, name, shape=None)
+
+
+def sieved(argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
     """Validates real numbers for functions without a result code: outside the domain concrete ones raise and traced
     ones become NaN."""
     rules = Rules(each=True)
-    value = rules.real(argument, value, name, shape=shape, names=names)
+    value = rules.real(argument, value, name, shape=shape)
     return value if is_concrete(value) else nan_unless(rules.valid, value)
 
 
@@ -258,9 +262,19 @@ def at_least(argument: str, value: object, smallest: int) -> None:
         fail(argument, f"a whole number of at least {smallest}", repr(value))
 
 
+def patterns_fit(argument: str, patterns: Array) -> None:
+    """Validates that `patterns` is a non-empty, finite matrix."""
+    Rules().patterns(argument, patterns)
+
+
 def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
     """Validates that patterns are not of 0 and 1 where ±1 is required: concrete ones raise, traced ones become NaN."""
     return sieved(argument, Rules().patterns(argument, patterns), "signed")
+
+
+def increasing(argument: str, times: Array) -> None:
+    """Validates that `times` is a one-dimensional array of finite, strictly increasing numbers."""
+    Rules().times(argument, times)
 
 
 def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
@@ -272,8 +286,8 @@ def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:
     **Arguments:**
 
     - `name`: `"real"` (not NaN), `"finite"`, `"positive"`, `"nonnegative"` (both finite), `"mask"` (finite, or -inf),
-      `"probability"` ([0, 1]), `"fraction"` ((0, 1)), `"cosine"` ([-1, 1]), `"signed"` (finite, and not all 0 or 1) or
-      `"duration"` (not negative, may be infinite).
+      `"probability"` ([0, 1]), `"fraction"` ((0, 1)), `"share"` ((0, 1]), `"cosine"` ([-1, 1]), `"signed"` (finite,
+      and not all 0 or 1) or `"duration"` (not negative, may be infinite).
     - `ndim`: 0 for a scalar, 1 for a vector; a tuple allows several.
 
     **Returns:** metadata for `equinox.field`.

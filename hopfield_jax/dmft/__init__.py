@@ -1,5 +1,13 @@
 """Dynamical mean-field theory of retrieval with plastic synapses, and direct simulation (Hara and Kabashima 2026)."""
 
+from .._couplings import AbstractStepwise as AbstractStepwise
+from .._couplings import AbstractSynapses as AbstractSynapses
+from .._couplings import Clipped as Clipped
+from .._couplings import Diluted as Diluted
+from .._couplings import Noisy as Noisy
+from .._couplings import Quantised as Quantised
+from .._couplings import Stepwise as Stepwise
+from .._couplings import Ternary as Ternary
 from .._units import Elementwise as Elementwise
 from .._units import Glauber as Glauber
 from .._units import Sign as Sign

@@ -232,7 +232,7 @@ def _step(
         energy += jnp.sum(fixed * (still(x) * phi - model.units.elementwise(still(x))))
     wrong = jnp.sum(_on_strata(weights) * density * wrong)
     rows = Rows(
-        overlap, outputs, innovation, given.relative, given.new, on.sources, answers, on.others, on.own, energy, wrong,
+        overlap, outputs, innovation, given.relative, given.new, on.noise, answers, on.others, on.own, energy, wrong,
         given.finite,
     )  # fmt: skip
     return _State(new_x, likelihood, metric, rank, memories, memory), _Histories(directions, past), rows

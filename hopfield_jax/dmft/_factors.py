@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 
 from .._misc import matmul
-from .._types import Array, Float, Scalar
+from .._types import Array, Float
 from ._kernels import Exponential, dense_tables, plastic_weights
 from ._order import AbstractTwoTime, mean_and_error
 from ._pass import Rows
@@ -17,16 +17,16 @@ from ._pass import Rows
 class Factors(AbstractTwoTime):
     """Rows of every randomisation of the theory, from which matrices are computed lazily.
 
-    **Attributes:** `rows`, leading axes (randomisations, times); `propagation`, $p$ in $R = (1 - pG)^{-1}$; `tables`
-    of $\\lambda K$.
+    **Attributes:** `rows`, leading axes (randomisations, times); `tables` of $\\lambda K$;
+    `propagation`, of each normal, $p$ in $R = (1 - pG)^{-1}$.
     """
 
     rows: Rows
-    propagation: Scalar
     tables: tuple[Exponential | Array, ...]
+    propagation: Float[Array, " normals"]
 
     def of(self, name: str) -> tuple[Array, Array]:
-        """Computed from the factors: $C = LL^\\top$, $(GR)u = b$ and so on."""
+        r"""Computed from the factors: $C = LL^\top$, $G\eta = b$ and so on."""
         compute = functools.partial(_two_time, name)
         for _ in range(self.rows.outputs.ndim - 3):
             compute = jax.vmap(compute)
@@ -49,16 +49,19 @@ def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
                 out = jax.vmap(plastic_weights)(tables, out) if tables else jnp.zeros_like(out)
                 good = jnp.diagonal(good)[:, None]
         elif name == "noise_covariance":
-            noise = rows.sources + factors.propagation * rows.answers
-            out, good = matmul(noise, noise.T), good[:, None] & good[None, :]
+            out, good = matmul(rows.noise, rows.noise.T), good[:, None] & good[None, :]
         elif name == "crosstalk_feedback":
             out, good = _causal_weights(rows.crosstalk, rows.outputs) + jnp.diag(rows.own), good[:, None]
         else:
-            answer = _causal_weights(rows.answers, rows.sources)
-            propagator = jnp.eye(size, dtype=answer.dtype) + factors.propagation * answer
+            # From the normals that make the most noise, which must exceed the rounding of a field.
+            every = factors.propagation[None]
+            sources = rows.noise - every * rows.answers
+            propagation = factors.propagation[jnp.argmax(jnp.max(jnp.abs(sources), axis=0))]
+            alike = (every == propagation).astype(sources.dtype)
+            answer = _causal_weights(alike * rows.answers, alike * sources)
+            propagator = jnp.eye(size, dtype=answer.dtype) + propagation * answer
             out = jax.scipy.linalg.solve_triangular(propagator, answer.T, trans="T", lower=True, unit_diagonal=True).T
-            # The response is estimated from the noise, which must exceed the rounding of a field.
-            drowned = jnp.sqrt(jnp.max(jnp.sum(rows.sources**2, axis=1))) < jnp.finfo(out.dtype).eps
+            drowned = jnp.sqrt(jnp.max(jnp.sum(sources**2, axis=1))) < jnp.finfo(out.dtype).eps
             good = good[:, None] & ~drowned
         return jnp.where(good, out, jnp.nan)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._checks import Checked, Rules, fail, is_valid, kind
 from .._misc import default_float
-from .._types import Array, Float, Int, Parameter, PyTree, Scalar
+from .._types import Array, Float, Int, Parameter, PRNGKey, PyTree, Scalar
 from .._units import AbstractElementwise, elementwise_fit, without_gradient
 from ._cue import AbstractCue
 from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
@@ -58,11 +58,6 @@ class AbstractPlasticModel(Checked):
 
     @property
     @abc.abstractmethod
-    def propagation(self) -> Scalar | float:
-        """$p$ in the propagator $R = (1 - pG)^{-1}$ of the crosstalk."""
-
-    @property
-    @abc.abstractmethod
     def own_feedback(self) -> Scalar | float:
         """Weight of a neuron's own output in its field, from self-couplings."""
 
@@ -76,8 +71,17 @@ class AbstractPlasticModel(Checked):
         $L_t$ are the coefficients of the outputs at t on orthonormal directions $q$, $C_{tt} = L_t\cdot L_t$.
 
         With $b_t = \langle\phi_t z\rangle$ the noise is $(u + p\,b_t)\cdot z$, and the feedback
-        $(\partial u/\partial L_t)^\top b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot b_t)\,\phi_t$.
+        $(\partial u/\partial L_t)^\top\epsilon b_t\cdot q + 2(\partial u/\partial C_{tt}\cdot\epsilon b_t)\,
+        \phi_t$, with $p$ and $\epsilon$ of `propagated` and `returned`.
         """
+
+    @abc.abstractmethod
+    def propagated(self, answers: Float[Array, " normals"]) -> Float[Array, " normals"]:
+        """$p\\,b_t$: what the noise of each normal excites in the patterns acts like this noise."""
+
+    @abc.abstractmethod
+    def returned(self, answers: Float[Array, " normals"]) -> Float[Array, " normals"]:
+        """$\\epsilon\\,b_t$: the share of couplings that act in both directions."""
 
     @abc.abstractmethod
     def num_normals(self, rank: int) -> int:
@@ -88,10 +92,18 @@ class AbstractPlasticModel(Checked):
         """Number of patterns of a network of this size."""
 
     @abc.abstractmethod
+    def stored(self, patterns: Float[Array, "patterns neurons"], *, key: PRNGKey) -> Float[Array, "rows neurons"]:
+        """What a finite network keeps of its patterns: themselves, or its couplings."""
+
+    @abc.abstractmethod
     def stored_field(
-        self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
+        self, stored: Float[Array, "rows neurons"], phi: Float[Array, " neurons"]
     ) -> Float[Array, " neurons"]:
-        """The field of the stored patterns on every neuron of a finite network, matrix-free."""
+        """The field on every neuron of a finite network."""
+
+    def where_defined(self, energy: Array) -> Array:
+        """The energy; NaN if couplings are not symmetric, as it is no energy then."""
+        return jnp.where(jnp.all(self.returned(jnp.ones(2)) == 1), energy, jnp.nan)
 
     def tables(self, num_times: int) -> tuple[Exponential | Array, ...]:
         r"""The terms of the plasticity $\lambda K$; empty without plasticity."""

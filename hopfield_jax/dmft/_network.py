@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import at_least, domain, fail
+from .._checks import at_least, domain, fail, kind
+from .._couplings import AbstractSynapses
 from .._misc import matmul
-from .._types import Array, Float, Int, Parameter, Scalar
+from .._types import Array, Float, Int, Parameter, PRNGKey, Scalar
 from .._units import AbstractElementwise
 from ._kernels import AbstractPlasticityKernel
 from ._model import AbstractPlasticModel
@@ -31,10 +32,13 @@ class PlasticNetwork(AbstractPlasticModel):
     - `kernel`: a plasticity kernel, or `None`.
     - `dt`: step in (0, 1] in units of the neurons' time constant; 1 is the synchronous map.
     - `self_coupling`: whether the stored couplings keep their diagonal.
-    - `coupling`: $g$ > 0, scales the stored couplings only.
+    - `coupling`: $g \ge 0$, scales the stored couplings only.
     - `pattern_field`, `cue_field`: external fields along the first condensed pattern and along the cue, one number or
       shape (num_steps,).
     - `scheme`: `Euler()`, or `AdamsBashforth()` of second order in `dt`.
+    - `synapses`: of the stored couplings, such as `Clipped()`, `Quantised(bits)`, `Diluted(connectivity)` or
+      `Noisy(variance)`; by default Hebb's. All have the signal of Hebb's rule; the plastic part is as without them. The
+      energy is NaN where couplings are not symmetric.
 
     ??? cite "Source"
         ```bibtex
@@ -50,19 +54,19 @@ class PlasticNetwork(AbstractPlasticModel):
     kernel: AbstractPlasticityKernel | None = None
     dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
     self_coupling: bool = eqx.field(static=True, default=False)
-    coupling: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
+    coupling: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=1.0)
     pattern_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
     cue_field: Parameter[Array] = eqx.field(metadata=domain("finite", ndim=(0, 1)), default=0.0)
     scheme: AbstractScheme = Euler()
+    synapses: AbstractSynapses | None = None
+
+    def __check_init__(self):
+        if not isinstance(self.synapses, AbstractSynapses | None):
+            fail("PlasticNetwork.synapses", "synapses such as Clipped(), or None", kind(self.synapses))
 
     @property
     def order(self) -> int:
         return 2
-
-    @property
-    def propagation(self) -> Scalar:
-        r"""$g$."""
-        return self.coupling
 
     @property
     def own_feedback(self) -> Scalar | float:
@@ -73,24 +77,48 @@ class PlasticNetwork(AbstractPlasticModel):
         r"""$g\,m$."""
         return self.coupling * overlaps
 
-    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " rank"]:
-        r"""$\sqrt\alpha\,g\,L_t$: noise of covariance $\alpha g^2 R C R^\top$, feedback $\alpha g(R - 1)$."""
-        return jnp.sqrt(self.load) * self.coupling * outputs
+    def crosstalk(self, outputs: Float[Array, " rank"], square: Scalar) -> Float[Array, " normals"]:
+        r"""$\sqrt\alpha\,g\,L_t$: noise of covariance $\alpha g^2 R C R^\top$, feedback $\alpha g(R - 1)$; and with
+        other synapses $\Delta L_t$: $\Delta^2 C$ and $\epsilon\Delta^2 G$."""
+        sources = jnp.sqrt(self.load) * self.coupling * outputs
+        if self.synapses is None:
+            return sources
+        return jnp.concatenate([sources, _root(self.synapses.noise(self.load, self.coupling)) * outputs])
+
+    def propagated(self, answers: Float[Array, " normals"]) -> Float[Array, " normals"]:
+        r"""$g\,b_t$; zero for the noise of other synapses, which is independent of the patterns."""
+        return self.coupling * answers if self.synapses is None else _halves(answers, self.coupling, 0.0)
+
+    def returned(self, answers: Float[Array, " normals"]) -> Float[Array, " normals"]:
+        r"""$b_t$; $\epsilon b_t$ for that noise."""
+        return answers if self.synapses is None else _halves(answers, 1.0, self.synapses.reciprocity)
 
     def num_normals(self, rank: int) -> int:
-        """One for each direction."""
-        return rank
+        """One for each direction, and another with synapses other than Hebb's."""
+        return rank if self.synapses is None else 2 * rank
 
     def num_patterns(self, num_neurons: int) -> Int[Array, ""]:
         r"""$\alpha N$, to the nearest whole number of at least one."""
         return _count(self.load * num_neurons)
 
+    def stored(self, patterns: Float[Array, "patterns neurons"], *, key: PRNGKey) -> Float[Array, "rows neurons"]:
+        """The patterns, or a matrix $J$, transposed, of other synapses."""
+        if self.synapses is None:
+            return patterns
+        couplings = self.synapses.matrix(patterns, self.coupling, key=key)
+        if self.self_coupling:
+            own = self.coupling * jnp.mean(jnp.sum(patterns**2, axis=0)) / len(couplings)
+            couplings += own * jnp.eye(len(couplings), dtype=couplings.dtype)
+        return couplings.T
+
     def stored_field(
-        self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
+        self, stored: Float[Array, "rows neurons"], phi: Float[Array, " neurons"]
     ) -> Float[Array, " neurons"]:
-        r"""$\frac{g}{N}\Xi^\top\Xi\phi$, without the diagonal unless `self_coupling`."""
-        field = matmul(matmul(patterns, phi), patterns)
-        own = 0 if self.self_coupling else jnp.sum(patterns[:, 0] ** 2) * phi
+        r"""$\frac{g}{N}\Xi^\top\Xi\phi$, without the diagonal unless `self_coupling`; $J\phi$ of other synapses."""
+        if self.synapses is not None:
+            return matmul(phi, stored)
+        field = matmul(matmul(stored, phi), stored)
+        own = 0 if self.self_coupling else jnp.sum(stored[:, 0] ** 2) * phi
         return self.coupling * (field - own) / phi.shape[0]
 
 
@@ -129,11 +157,6 @@ class DensePlasticNetwork(AbstractPlasticModel):
         return self.n + 1
 
     @property
-    def propagation(self) -> float:
-        """Zero: $R = 1$."""
-        return 0.0
-
-    @property
     def own_feedback(self) -> float:
         """Zero; the on-site term is part of `crosstalk`."""
         return 0.0
@@ -155,6 +178,14 @@ class DensePlasticNetwork(AbstractPlasticModel):
             terms.append(amplitude * square ** ((n - k) // 2) * product)
         return jnp.sqrt(self.load) * jnp.concatenate(terms)
 
+    def propagated(self, answers: Float[Array, " normals"]) -> Float[Array, " normals"]:
+        """Zero: $R = 1$."""
+        return jnp.zeros_like(answers)
+
+    def returned(self, answers: Float[Array, " normals"]) -> Float[Array, " normals"]:
+        """$b_t$."""
+        return answers
+
     def num_normals(self, rank: int) -> int:
         r"""$\sum_k \text{rank}^k$ over the $k$ of `crosstalk`."""
         return sum(rank**k for k in self._factors)
@@ -168,26 +199,41 @@ class DensePlasticNetwork(AbstractPlasticModel):
         r"""$\alpha N^n$, to the nearest whole number of at least one."""
         return _count(self.load * float(num_neurons) ** self.n)
 
+    def stored(self, patterns: Float[Array, "patterns neurons"], *, key: PRNGKey) -> Float[Array, "rows neurons"]:
+        """The patterns."""
+        return patterns
+
     def stored_field(
-        self, patterns: Float[Array, "patterns neurons"], phi: Float[Array, " neurons"]
+        self, stored: Float[Array, "rows neurons"], phi: Float[Array, " neurons"]
     ) -> Float[Array, " neurons"]:
         r"""$\sum_\mu\xi^\mu_i(m^\mu)^n$; without equal indices, $n!/N^n$ times the sum over all sets of $n$ other
         neurons, by Newton's identities."""
         num_neurons, n = phi.shape[0], self.n
         if self.equal_indices:
-            return matmul((matmul(patterns, phi) / num_neurons) ** n, patterns)
+            return matmul((matmul(stored, phi) / num_neurons) ** n, stored)
         scaled = phi / num_neurons
         powers = []  # Σ_j (ξ_j φ_j/N)^k over j ≠ i: shape (patterns, neurons) for odd k
         for k in range(1, n + 1):
             term = scaled**k
             powers.append(
-                matmul(patterns, term)[:, None] - patterns * term[None] if k % 2 else (jnp.sum(term) - term)[None]
+                matmul(stored, term)[:, None] - stored * term[None] if k % 2 else (jnp.sum(term) - term)[None]
             )
         elementary = [jnp.ones((1, 1), phi.dtype)]
         for k in range(1, n + 1):
             terms = [(-1.0) ** (j - 1) * elementary[k - j] * powers[j - 1] for j in range(1, k + 1)]
             elementary.append(functools.reduce(jnp.add, terms) / k)
-        return math.factorial(n) * jnp.sum(patterns * elementary[n], axis=0)
+        return math.factorial(n) * jnp.sum(stored * elementary[n], axis=0)
+
+
+def _halves(x: Array, first: Scalar | float, second: Scalar | float) -> Array:
+    """The halves of `x`, each multiplied by its own number."""
+    x = x.reshape(2, -1)
+    return jnp.concatenate([first * x[0], second * x[1]])
+
+
+def _root(square: Scalar) -> Scalar:
+    """The square root, with a zero derivative at zero."""
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 def _count(number: Scalar) -> Int[Array, ""]:

@@ -16,6 +16,8 @@ def setting(source: str, model: eqx.Module, cue: eqx.Module) -> Setting:
     parts = [("model", type(model).__name__), ("units", type(getattr(model, "units")).__name__)]  # noqa: B009
     kernel = getattr(model, "kernel", None)
     parts += [("kernel", "none" if kernel is None else type(kernel).__name__), ("cue", type(cue).__name__)]
+    if (synapses := getattr(model, "synapses", None)) is not None:
+        parts += [("synapses", type(synapses).__name__)]
     parts += [(n, str(getattr(model, n))) for n in ("self_coupling", "equal_indices", "n") if hasattr(model, n)]
     if (scheme := type(getattr(model, "scheme", None)).__name__) not in ("Euler", "NoneType"):
         parts += [("scheme", scheme)]

@@ -212,6 +212,7 @@ def _multiplier(case: Case) -> Scalar:
 _ANY: Assumptions = {
     "not derived for a {model}": lambda case: isinstance(case.model, PlasticNetwork),
     "{units} units are not odd": lambda case: case.units.odd,
+    "not derived for synapses other than Hebb's": lambda case: getattr(case.model, "synapses", None) is None,
 }
 _SPIN_CUE: Assumptions = _ANY | {"not derived for this {cue}": lambda case: case.has_spin_cue}
 _AT_ONCE: Assumptions = {"all neurons updated at once": lambda case: not case.asynchronous}

@@ -45,10 +45,10 @@ class Rows(eqx.Module):
     """`residual` over the largest root mean square of outputs up to t"""
     new: Bool[Array, "*batch"]
     """whether the residual became a direction"""
-    sources: Float[Array, "*batch normals"]
-    """$u_t$, weights of the normals in the crosstalk without its propagation (`AbstractPlasticModel.crosstalk`)"""
+    noise: Float[Array, "*batch normals"]
+    """$u_t + p\\,b_t$, weights of the normals in the noise (`AbstractPlasticModel.crosstalk`)"""
     answers: Float[Array, "*batch normals"]
-    r"""$b_t = \langle\phi_tz\rangle = \sum_s (GR)_{ts}u_s$"""
+    r"""$b_t = \langle\phi_tz\rangle = \sum_s G_{ts}(u_s + p\,b_s)$"""
     crosstalk: Float[Array, "*batch rank"]
     r"""weights of the directions in the crosstalk's feedback $\sum_{s<t}F_{ts}\phi_s$"""
     own: Float[Array, "*batch"]
@@ -195,7 +195,7 @@ def _step(
     finite = all_finite((x, on.noise, on.crosstalk + on.plastic))
     relative = innovation / jnp.where(scale > 0, scale, 1)
     rows = Rows(
-        overlap, outputs, innovation, relative, new, on.sources, answers, on.others, on.own, energy, wrong, finite
+        overlap, outputs, innovation, relative, new, on.noise, answers, on.others, on.own, energy, wrong, finite
     )
     return _State(new_x, scale, rank, memories, memory), _Histories(directions, past), rows
 
@@ -264,11 +264,10 @@ def _answers(c: _Constants, mean: Array, rank: Array, room: int) -> Array:
 
 
 class Forces(NamedTuple):
-    """What acts on every site at one time: along the patterns, on the normals (`sources` $u_t$; `noise`, with the
-    answers that propagate), on the directions (`crosstalk`, `others` + own output times `own`, and `plastic`)."""
+    """What acts on every site at one time: along the patterns, on the normals, and on the directions (`crosstalk` =
+    `others` + own output times `own`, and `plastic`)."""
 
     signal: Float[Array, " condensed"]
-    sources: Float[Array, " normals"]
     noise: Float[Array, " normals"]
     others: Float[Array, " rank"]
     own: Scalar
@@ -293,16 +292,16 @@ def forces(
 ) -> tuple[Forces, tuple[Array, ...], Array]:
     r"""What the rows `drive` ($m_t$, $L_t$, $b_t$) bring about, and the memories and rows of the synapses one time on.
 
-    The feedback of earlier outputs is $(\partial u/\partial L_t)^\top b_t$, by direction; that of the present output
-    $2\,\partial u/\partial C_{tt}\cdot b_t$ plus self-couplings.
+    The feedback of earlier outputs is $(\partial u/\partial L_t)^\top\epsilon b_t$, by direction; that of the present
+    output $2\,\partial u/\partial C_{tt}\cdot\epsilon b_t$ plus self-couplings.
     """
     overlap, outputs, answers = drive
     sources, pull = jax.vjp(model.crosstalk, outputs, jnp.sum(outputs**2))
-    others, on_site = pull(answers)
+    others, on_site = pull(model.returned(answers))
     own = model.own_feedback + 2 * on_site
     plastic, memories, past = _plasticity(exponential, t, memories, tables, outputs, past, done)
-    noise, crosstalk = sources + model.propagation * answers, others + own * outputs
-    return Forces(model.signal(overlap), sources, noise, others, own, crosstalk, plastic), memories, past
+    noise, crosstalk = sources + model.propagated(answers), others + own * outputs
+    return Forces(model.signal(overlap), noise, others, own, crosstalk, plastic), memories, past
 
 
 def _plasticity(

@@ -31,6 +31,8 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
     """
     if not isinstance(model, PlasticNetwork):
         fail("model", "a PlasticNetwork", kind(model))
+    if model.synapses is not None:
+        fail("model", "Hebb's synapses", kind(model.synapses))
     if not isinstance(model.kernel, LeakyHebbian | None):
         fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", kind(model.kernel))
     if model.units.thermal:

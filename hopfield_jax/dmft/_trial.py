@@ -1,4 +1,4 @@
-"""Simulation of one finite network, matrix-free."""
+"""Simulation of one finite network, matrix-free with Hebb's synapses."""
 
 import contextlib
 import functools
@@ -27,6 +27,7 @@ class Sizes(eqx.Module):
     num_neurons: int = eqx.field(static=True)
     max_patterns: int = eqx.field(static=True)
     asynchronous: bool = eqx.field(static=True)
+    matrix: bool = eqx.field(static=True)
     split: Split
     valid: ArrayLike
     """Whether the number of patterns and the step are as required; traced ones are validated here."""
@@ -63,12 +64,15 @@ class Sizes(eqx.Module):
         if asynchronous and mesh is not None:
             fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
         split = Split.of(mesh, "num_neurons", num_neurons)
-        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, split, rules.valid)
+        matrix = getattr(model, "synapses", None) is not None
+        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, matrix, split, rules.valid)
 
     def bytes_needed(self, batch: int, num_trials: int) -> int:
-        """Memory of parallel networks: patterns (four times while drawn) and histories; correlations of all trials."""
+        """Memory of parallel networks: patterns and couplings, if a matrix (four times while drawn), and histories;
+        correlations of all trials."""
         times = self.num_steps + 1
-        size = self.num_neurons // self.split.pieces * (4 * self.max_patterns + 3 * times) * batch
+        rows = 4 * (self.max_patterns + self.matrix * self.num_neurons) + 3 * times
+        size = self.num_neurons // self.split.pieces * rows * batch
         size += (num_trials + 2) * times**2
         return size * jnp.dtype(default_float()).itemsize
 
@@ -77,7 +81,7 @@ class _Network(NamedTuple):
     """One network and its requested measurements."""
 
     model: AbstractPlasticModel
-    patterns: Array
+    stored: Array
     condensed: Array
     direction: Array
     noise_key: PRNGKey
@@ -89,6 +93,7 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
     """All observables of one network; with `probe` (time, amplitude) a field along random signs acts at that time."""
     num_times, dtype = run.num_steps + 1, default_float()
     pattern_key, cue_key, noise_key, probe_key = jr.split(key, 4)
+    synapse_key = jr.fold_in(pattern_key, 1)
     patterns = jr.rademacher(pattern_key, (run.max_patterns, run.num_neurons), dtype)
     num_patterns = model.num_patterns(run.num_neurons)
     stored = jnp.arange(run.max_patterns, dtype=num_patterns.dtype) < num_patterns
@@ -96,7 +101,8 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
     condensed = patterns[: cue.shape[0] if cue.shape else 1]
     x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
     probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
-    network = _Network(model, patterns, condensed, x, noise_key, feedback, probed)
+    kept = run.split.along(model.stored(patterns, key=synapse_key))
+    network = _Network(model, kept, condensed, x, noise_key, feedback, probed)
     inputs = dense_tables(model.tables(num_times), num_times), *model.fields(num_times)
     blank = run.split.along(jnp.zeros((num_times, run.num_neurons), dtype))
     state = x, phi, model.scheme.start(x)
@@ -104,11 +110,11 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
 
 
 def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, history: Array, done: Any) -> Any:
-    (model, patterns, condensed, direction, noise_key, feedback, probe), (x, phi, memory) = network, state
+    (model, kept, condensed, direction, noise_key, feedback, probe), (x, phi, memory) = network, state
     kernel_rows, a, b = inputs
     history, past = append(history, phi, t, done), jnp.arange(len(history)) <= t
     correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
-    stored = model.stored_field(patterns, phi)
+    stored = model.stored_field(kept, phi)
     plastic = matmul(plastic_weights(kernel_rows, correlation), history)
     theta = a * condensed[0] + b * direction
     overlaps = matmul(condensed, phi) / run.num_neurons
@@ -134,7 +140,7 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, hist
         out = {"probe": inner(signs, phi) / run.num_neurons}
     key = jr.fold_in(noise_key, t)
     if run.asynchronous:
-        x, new = _sweep(model, run, patterns.T, history, kernel_rows, theta, phi, correlation, key)
+        x, new = _sweep(model, run, kept.T, history, kernel_rows, theta, phi, correlation, key)
     else:
         x, memory = model.scheme.advance(t, x, stored + plastic + theta, memory, model.dt)
         new = model.units.sample(model.units.activation(x), jr.uniform(key, phi.shape, phi.dtype, minval=-1))
@@ -142,21 +148,26 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, hist
 
 
 def _sweep(model, run, columns, history, kernel_rows, theta, spins, correlation, key) -> tuple[Array, Array]:
-    """Every spin once, in random order; fields from running overlaps with patterns and history."""
+    """Every spin once, in random order; fields from running overlaps with patterns (or from the spins by a row of the
+    couplings) and history."""
     order_key, coin_key = jr.split(key)
     order = jr.permutation(order_key, run.num_neurons)
     coins = jr.uniform(coin_key, spins.shape, spins.dtype, minval=-1)
-    size, self_field = run.num_neurons, 0.0 if model.self_coupling else jnp.sum(columns[0] ** 2) / run.num_neurons
+    size, hebbian = run.num_neurons, model.synapses is None
+    self_field = 0.0 if model.self_coupling else jnp.sum(columns[0] ** 2) / size
 
     def update(carry, i):
         x, spins, overlaps, correlation = carry
         old = spins[i]
         plastic = inner(plastic_weights(kernel_rows, correlation), history[:, i])
-        field = model.coupling * (inner(columns[i], overlaps) - self_field * old) + plastic + theta[i]
+        row = columns[i]
+        stored = model.coupling * (inner(row, overlaps) - self_field * old) if hebbian else inner(row, spins)
+        field = stored + plastic + theta[i]
         new = model.units.sample(model.units.activation(field), coins[i])
         change = (new - old) / size
         state = x.at[i].set(field), spins.at[i].set(new)
-        return (*state, overlaps + change * columns[i], correlation + change * history[:, i]), None
+        overlaps = overlaps + change * row if hebbian else overlaps
+        return (*state, overlaps, correlation + change * history[:, i]), None
 
     start = spins, spins, matmul(spins, columns) / size, correlation
     (x, spins, _, _), _ = jax.lax.scan(update, start, order)

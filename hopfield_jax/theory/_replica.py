@@ -4,12 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import Rules, as_real, at_least, fail, kind
+from .._checks import at_least, fail, kind
 from .._follow import Branch, follow
-from .._misc import default_float
 from .._results import RESULTS, card, describe_result, is_okay, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._phases import AbstractPhase, Retrieval, SiteAverages, imbalance, site_averages, unbalanced
+from ._site import as_number
 
 RETRIEVAL = Retrieval()
 
@@ -112,24 +112,20 @@ def replica_state(
     """
     if not isinstance(phase, AbstractPhase):
         fail("phase", "a phase such as `Retrieval()`", kind(phase))
-    rules = Rules(dtype=default_float())
-    load, temperature = rules.real("load", load, "positive"), rules.real("temperature", temperature, "nonnegative")
-    out = _replica_state(phase, load, temperature, rules.valid)
+    load = as_number("load", load, "positive")
+    temperature = as_number("temperature", temperature, "nonnegative")
+    out = _replica_state(phase, load, temperature)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _replica_state(phase: AbstractPhase, load: Scalar, temperature: Scalar, valid: Bool[Array, ""]) -> ReplicaState:
-    return describe(phase.num_condensed, *phase.find(load, temperature), load, temperature, valid)
+def _replica_state(phase: AbstractPhase, load: Scalar, temperature: Scalar) -> ReplicaState:
+    x, exists = phase.find(load, temperature)
+    return describe(phase.num_condensed, x, exists, load, temperature)
 
 
 def describe(
-    num_condensed: int,
-    x: Float[Array, "2"],
-    exists: Bool[Array, ""],
-    load: Scalar,
-    temperature: Scalar,
-    valid: Bool[Array, ""],
+    num_condensed: int, x: Float[Array, "2"], exists: Bool[Array, ""], load: Scalar, temperature: Scalar
 ) -> ReplicaState:
     """A full state from its overlap and the deviation of its crosstalk."""
     n, average = num_condensed, site_averages(num_condensed, x[0], x[1], temperature)
@@ -139,6 +135,7 @@ def describe(
     replica_stability = 1 - load * jnp.square(enhancement) * average.curvature / jnp.where(frozen, temperature, 1)
     residual = jnp.max(jnp.abs(jax.lax.stop_gradient(unbalanced(x, average, load))))
     settled = residual <= 64 * jnp.finfo(x.dtype).eps
+    valid = (load > 0) & jnp.isfinite(load) & (temperature >= 0) & jnp.isfinite(temperature)
     result = outcome((~settled, RESULTS.not_settled), (~exists, RESULTS.no_phase), (~valid, RESULTS.invalid_parameter))
     numbers = [
         load,
@@ -203,7 +200,8 @@ def replica_branch(
     if not isinstance(phase, AbstractPhase) or phase.num_condensed < 1:
         fail("phase", "a phase with an overlap, `Retrieval()` or `Mixture(n)`", kind(phase))
     at_least("num_steps", num_steps, 1)
-    load, temperature = (as_real(n, x, default_float()) for n, x in (("load", load), ("temperature", temperature)))
+    load = as_number("load", load, "positive")
+    temperature = as_number("temperature", temperature, "nonnegative")
     state = replica_state(load, temperature, phase=phase, throw=throw)
     found = is_okay(state.result)
     start = jax.lax.stop_gradient(jnp.stack([state.overlap, jnp.sqrt(load * state.noise)]))

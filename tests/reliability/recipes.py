@@ -676,6 +676,9 @@ def mean_field() -> list[Recipe]:
     def with_units(units: Any) -> Any:
         return solve(dmft.PlasticNetwork(load=0.125, units=units))
 
+    def with_synapses(synapses: Any) -> Any:
+        return solve(dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), synapses=synapses))
+
     def with_scheme(scheme: Any) -> Any:
         return solve(dmft.PlasticNetwork(load=0.125, units=hj.LogCosh(beta=4.0), dt=0.5, scheme=scheme))
 
@@ -750,6 +753,25 @@ def mean_field() -> list[Recipe]:
         Recipe.drawn(
             0.3, dmft.GaussianCue, dict(amplitude=0.5, spread=0.25), use=lambda cue: solve(cue=cue), check=overlap
         ),
+        Recipe(dmft.Clipped, {}, use=with_synapses, check=overlap),
+        Recipe(dmft.Quantised, dict(bits=Whole(2, 1, 8)), use=with_synapses, check=overlap),
+        Recipe(dmft.Ternary, dict(dead_zone=0.5), use=with_synapses, check=overlap),
+        Recipe(
+            dmft.Stepwise,
+            dict(
+                levels=Array(np.array([-1.5, 1.5]), fixed=(0,), fits=lambda x: x[0] == -x[1] < 0),
+                thresholds=Array(np.zeros(1), fixed=(0,), fits=lambda x: x[0] == 0),
+            ),
+            use=with_synapses,
+            check=overlap,
+        ),
+        Recipe(
+            dmft.Diluted,
+            dict(connectivity=0.5, symmetric=False, synapses=Thing(dmft.Clipped(), also={"none": None})),
+            use=with_synapses,
+            check=overlap,
+        ),
+        Recipe.drawn(0.3, dmft.Noisy, dict(variance=0.25, symmetry=0.5), use=with_synapses, check=overlap),
         Recipe(dmft.Euler, {}, use=with_scheme, check=overlap),
         Recipe(dmft.AdamsBashforth, {}, use=with_scheme, check=overlap),
         Recipe(hj.Glauber, dict(beta=2.0), use=with_units, check=overlap),
