@@ -47,7 +47,7 @@ def uniform(step, bits):
     ],
 )
 def test_equivalent_noise(synapses, excess, symmetry):
-    """Max (1960) for the quantisers; Sompolinsky (1986) for signs and dilution."""
+    """Quantisers of least error; signs and dilution as derived by Sompolinsky (1986)."""
     np.testing.assert_allclose(synapses.excess, excess, atol=1e-6)
     np.testing.assert_allclose(synapses.reciprocity, symmetry, atol=1e-6)
 
