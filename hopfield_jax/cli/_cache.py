@@ -31,6 +31,8 @@ def keep_programs(wanted: bool) -> None:
             if os.access(place, os.W_OK):
                 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(place)
                 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+                # On some processors XLA prints lines of every program that it does not take back (JAX's issue 38445).
+                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def trim(place: Path) -> None:
