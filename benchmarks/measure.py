@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from first_call import FirstCall
 from limits import Limits
 from problems import Bench, Call, Missing
 
@@ -41,6 +42,7 @@ class Other:
     error: float | None = None
     tolerance: float | None = None
     missing: str = ""
+    rival: bool = True
 
 
 @dataclasses.dataclass
@@ -55,11 +57,17 @@ class Row:
     count: float = 1.0
     unit: str = ""
     failed: str = ""
+    first: FirstCall | None = None
 
     @property
     def each(self) -> float:
         """Seconds of one unit."""
         return self.times.fastest / self.count
+
+    @property
+    def slower(self) -> bool:
+        """Whether a rival is quicker."""
+        return any(other.rival and (self.ratio(other) or 1.0) < 1 for other in self.others)
 
     def ratio(self, other: Other) -> float | None:
         """How many times as long the other side takes: the median over rounds."""
@@ -151,7 +159,8 @@ def _fill(row: Row, bench: Bench, budget: float, ended: list[Callable[[], None]]
     out, row.times.growth = with_growth(ours)
     calls, parts, filled = [ours], [problem.ours.part], [row.times]
     for baseline in problem.baselines:
-        other = Other(baseline.name, tolerance=baseline.tolerance if baseline.error else None)
+        rival = baseline.rival and baseline.timed and baseline.error is not None
+        other = Other(baseline.name, tolerance=baseline.tolerance if baseline.error else None, rival=rival)
         row.others.append(other)
         try:
             side = baseline.side if isinstance(baseline.side, Call) else baseline.side()

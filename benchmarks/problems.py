@@ -29,13 +29,15 @@ class Call:
 @dataclasses.dataclass(frozen=True)
 class Baseline:
     """What to compare with. `error` and `tolerance`: how far results may be apart; None for a bound, which has no
-    result of its own. `timed`: else there are only numbers to agree with."""
+    result of its own. `timed`: else there are only numbers to agree with. `rival`: another way to the same answer; a
+    row of which one is quicker is printed in bold."""
 
     name: str
     side: Call | Callable[[], Call]
     error: Error | None = None
     tolerance: float = 0.0
     timed: bool = True
+    rival: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

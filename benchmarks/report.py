@@ -11,7 +11,8 @@ from measure import Row, Times
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- written by run.py: begin -->", "<!-- written by run.py: end -->"
 HEADER = (
-    "what", "size", "compile", "run, fastest (median)", "memory", "baseline", "its time", "times ours", "apart", "rate",
+    "what", "size", "compile", "first call (from the cache)", "run, fastest (median)", "memory",
+    "baseline", "its time", "times ours", "apart", "rate",
 )  # fmt: skip
 
 
@@ -43,10 +44,11 @@ def lines(row: Row) -> list[list[str]]:
     run = _times(row.times)
     if row.unit and row.times.seconds:
         run += f", {duration(row.each)} a{'n' * (row.unit[0] in 'aeiou')} {row.unit}"
+        run += f", {three(1 / row.each)} calls/s" * (row.unit == "call")
     share = f"{row.rate}, {100 * row.share:.0f} %" if row.share is not None else ""
-    ours = [f"**{row.what}**", row.size, duration(row.times.compile), run, _memory(row.times)]
+    ours = [row.what, row.size, duration(row.times.compile), _first(row), run, _memory(row.times)]
     if row.failed:
-        ours[3] = f"**failed: {row.failed}**"
+        ours[4] = f"failed: {row.failed}"
     out = []
     for other in row.others:
         cells = [other.name, other.missing, "", ""]
@@ -58,8 +60,17 @@ def lines(row: Row) -> list[list[str]]:
                 cells[2] = three(ratio)
         if other.error is not None:
             cells[3] = f"{other.error:.1g} ≤ {other.tolerance:.1g}"
-        out.append([*([""] * 5 if out else ours), *cells, "" if out else share])
-    return out or [[*ours, "", "", "", "", share]]
+        out.append([*([""] * 6 if out else ours), *cells, "" if out else share])
+    out = out or [[*ours, "", "", "", "", share]]
+    bold = row.failed or row.slower
+    return [[f"**{cell}**" if bold and cell else cell for cell in line] for line in out]
+
+
+def _first(row: Row) -> str:
+    if row.first is None:
+        return "–"
+    parts = " + ".join(three(x) for x in (row.first.imported, row.first.traced, row.first.compiled))
+    return f"{parts} s ({three(row.first.again)} s)"
 
 
 def table(rows: list[Row]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cases
 import figures
+import first_call
 import jax
 import limits
 import numpy as np
@@ -29,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--hamux-python", metavar="PATH", help="an interpreter that has hamux and fastcore")
     parser.add_argument("--readme", action="store_true", help="write table and figure into benchmarks/ as well")
     parser.add_argument("--no-curves", action="store_true", help="leave out the scaling curves")
+    parser.add_argument("--no-first-calls", action="store_true", help="leave out first calls, in their own processes")
     return parser.parse_args()
 
 
@@ -62,8 +64,8 @@ def curve(scaling: Scaling, bound: limits.Limits, budget: float) -> tuple[dict, 
 
 def main() -> int:
     given = arguments()
-    if given.readme and (given.quick or given.only or given.no_curves):
-        print("--readme is for the whole of it: without --quick, --only and --no-curves", file=sys.stderr)
+    if given.readme and (given.quick or given.only or given.no_curves or given.no_first_calls):
+        print("--readme is for the whole of it: without --quick, --only and --no-...", file=sys.stderr)
         return 2
     began = time.perf_counter()
     about = limits.machine() | {"command": shlex.join(["python", "benchmarks/run.py", *_shown(sys.argv[1:])])}
@@ -82,16 +84,23 @@ def main() -> int:
         (given.output / "table.md").write_text(text + "\n", encoding="utf-8")
         return text
 
-    for bench in cases.benches(options):
+    seen: set[str] = set()
+    for index, bench in enumerate(cases.benches(options)):
         if chosen(given.only, bench.name, bench.what):
-            row = measure(bench, bound, 0.5 if given.quick else 5.0)
+            row = measure(bench, bound, 0.5 if given.quick else 2.0)
             jax.clear_caches()
             rows.append(row)
+            if row.times.compile is not None and not given.no_first_calls and bench.name not in seen:
+                seen.add(bench.name)
+                try:
+                    row.first = first_call.measure(index, given.quick)
+                except RuntimeError as error:
+                    row.failed = row.failed or f"its first call: {error}"
             print("\n".join(" | ".join(cell for cell in line if cell) for line in report.lines(row)), flush=True)
             save()
     for scaling in cases.scalings(options):
         if not given.no_curves and chosen(given.only, scaling.panel, scaling.label):
-            found, failed = curve(scaling, bound, 0.2 if given.quick else 2.0)
+            found, failed = curve(scaling, bound, 0.2 if given.quick else 1.0)
             curves.append(found)
             rows += failed
             save()

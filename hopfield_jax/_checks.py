@@ -139,11 +139,11 @@ class Rules:
 
     Rules on concrete values are evaluated by NumPy and raise `ValueError` if broken. Rules on traced values set
     `valid`, for the compiled core. With `each`, `valid` is elementwise over the broadcast arguments, for functions of
-    arrays of any shape.
+    arrays of any shape. Real numbers are cast to `dtype`, if given.
     """
 
-    def __init__(self, *, each: bool = False):
-        self._each = each
+    def __init__(self, *, each: bool = False, dtype: Any = None):
+        self._each, self._dtype = each, dtype
         self._traced: list[tuple[Callable, tuple]] = []
 
     @property
@@ -179,8 +179,8 @@ class Rules:
         names: str = "",
         dtype: Any = None,
     ) -> Array:
-        """Casts to a real array of `dtype`; validates domain and shape (see `shape_is`; `None` allows any)."""
-        value = as_real(argument, value, dtype)
+        """Casts to a real array; validates domain and shape (see `shape_is`; `None` allows any)."""
+        value = as_real(argument, value, dtype or self._dtype)
         if shape is not None:
             shape_is(argument, value, shape, names)
         expected, inside = _DOMAINS[domain]
@@ -222,16 +222,13 @@ def _on_host(x: Any) -> Any:
     return x if stays else np.asarray(x)
 
 
-def in_domain(argument: str, value: Any, name: str) -> None:
-    """Validates that every concrete entry lies in the domain; traced ones are left to `is_valid`."""
-    Rules().real(argument, value, name, shape=None)
-
-
-def sieved(argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None) -> Array:
+def sieved(
+    argument: str, value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None, names: str = ""
+) -> Array:
     """Validates real numbers for functions without a result code: outside the domain concrete ones raise and traced
     ones become NaN."""
     rules = Rules(each=True)
-    value = rules.real(argument, value, name, shape=shape)
+    value = rules.real(argument, value, name, shape=shape, names=names)
     return value if is_concrete(value) else nan_unless(rules.valid, value)
 
 
@@ -262,19 +259,9 @@ def at_least(argument: str, value: object, smallest: int) -> None:
         fail(argument, f"a whole number of at least {smallest}", repr(value))
 
 
-def patterns_fit(argument: str, patterns: Array) -> None:
-    """Validates that `patterns` is a non-empty, finite matrix."""
-    Rules().patterns(argument, patterns)
-
-
 def signed_patterns(argument: str, patterns: ArrayLike) -> Array:
     """Validates that patterns are not of 0 and 1 where ±1 is required: concrete ones raise, traced ones become NaN."""
     return sieved(argument, Rules().patterns(argument, patterns), "signed")
-
-
-def increasing(argument: str, times: Array) -> None:
-    """Validates that `times` is a one-dimensional array of finite, strictly increasing numbers."""
-    Rules().times(argument, times)
 
 
 def domain(name: str, *, ndim: int | tuple[int, ...] = 0) -> dict[str, Any]:

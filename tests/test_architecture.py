@@ -29,6 +29,10 @@ SLOW_LIBRARIES = {"scipy.stats", "scipy.interpolate"}  # longer to import than t
 # They report jax.config, and set the number of a CPU's devices before JAX starts.
 SETTINGS = ("cli._doctor", "cli._executors")
 MAX_DEPTH = 8
+MAX_LINES = {"function": 50, "module": 300}  # without docstrings
+LONGER = {("sweep._run", "run"): 65, ("_integrate._solve", "integrate"): 60}  # mostly arguments
+# Where an interval is halved: the one bracketing loop, and a root finder with Diffrax's interface.
+HALVING = ("_roots", "_integrate._event")
 
 Package = dict[str, ast.Module]  # syntax trees by dotted name below the package; "" is the package itself
 
@@ -188,7 +192,61 @@ def ban_errors(package: Package) -> Iterator[str]:
                 yield f"{at} calls diffeqsolve outside _integrate"
 
 
-CHECKS = (floor_errors, cycle_errors, reach_errors, unit_errors, class_errors, ban_errors)
+def length_errors(package: Package) -> Iterator[str]:
+    """Functions and modules are short enough to be read at once."""
+
+    def lines(node: ast.AST) -> int:
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        inside = [n for n in ast.walk(node) if isinstance(n, documented) and ast.get_docstring(n, clean=False)]
+        last = max((getattr(n, "end_lineno", 0) for n in ast.walk(node)), default=0)
+        texts = sum((n.body[0].end_lineno or 0) - n.body[0].lineno + 1 for n in inside)
+        return last - getattr(node, "lineno", 1) + 1 - texts
+
+    for module, tree in package.items():
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+        for kind, nodes in (("module", [tree]), ("function", functions)):
+            for node in nodes:
+                most = LONGER.get((module, getattr(node, "name", "")), MAX_LINES[kind])
+                if (found := lines(node)) > most:
+                    yield f"{module}: {kind} {getattr(node, 'name', module)} has {found} lines"
+
+
+def bisection_errors(package: Package) -> Iterator[str]:
+    """One bracketing loop: nowhere else does the middle of two numbers take the place of one of them."""
+    for module, tree in package.items():
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)] if module not in HALVING else []
+        for node in itertools.chain.from_iterable(map(ast.walk, functions)):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=middle)], value=value) if ends := halved(value):
+                    text = {
+                        ast.unparse(n) for f in functions for n in ast.walk(f) if isinstance(n, ast.Call | ast.Assign)
+                    }
+                    for end in ends:
+                        moved = (f", {middle}, {end})", f", {end}, {middle})")
+                        if any(t.endswith(moved) and "where(" in t or t == f"{end} = {middle}" for t in text):
+                            yield f"{module}:{node.lineno} bisects"
+
+
+def halved(value: ast.expr) -> list[str]:
+    """The two numbers whose middle an expression is, if it is one."""
+    match value:
+        case ast.BinOp(ast.Constant(0.5), ast.Mult(), ast.BinOp(a, ast.Add(), b)):
+            return [ast.unparse(a), ast.unparse(b)]
+        case ast.BinOp(ast.BinOp(a, ast.Add(), b), ast.Div() | ast.FloorDiv(), ast.Constant(2)):
+            return [ast.unparse(a), ast.unparse(b)]
+    return []
+
+
+CHECKS = (
+    floor_errors,
+    cycle_errors,
+    reach_errors,
+    unit_errors,
+    class_errors,
+    ban_errors,
+    length_errors,
+    bisection_errors,
+)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -236,6 +294,7 @@ def test_any_area_may_be_imported_first(area):
     subprocess.run([sys.executable, "-c", f"import {PACKAGE}.{area}"], check=True, cwd=ROOT.parent)
 
 
+HALVE = "def f(a, b, x):\n    m = 0.5 * (a + b)\n    "
 USE = "from .._units import A\n"
 BASE = (
     "class AbstractA:\n    def f(self): ...\n    @abc.abstractmethod\n    def g(self): ...\nclass B(AbstractA): pass\n"
@@ -258,6 +317,10 @@ BASE = (
         (unit_errors, {"_units.b": "class A: pass", "": "issubclass(x, (hj.A, int))"}, ":1 recognises A"),
         (class_errors, {"_misc": BASE + "class C(B): pass"}, "C subclasses the concrete class B"),
         (class_errors, {"_misc": BASE + "class C(AbstractA):\n    def f(self): ..."}, "C.f overrides"),
+        (length_errors, {"dmft.a": "def f():\n" + 50 * "    x = 1\n"}, "function f has 51 lines"),
+        (length_errors, {"dmft.a": '"""A."""\n' + 301 * "x = 1\n"}, "module dmft.a has 301 lines"),
+        (bisection_errors, {"dmft.a": HALVE + "a = jnp.where(x > 0, m, a)"}, "dmft.a:2 bisects"),
+        (bisection_errors, {"dmft.a": HALVE.replace("0.5 * (a + b)", "(a + b) / 2") + "b = m"}, "dmft.a:2 bisects"),
         (ban_errors, {"plot.a": "import matplotlib.pyplot as plt"}, "imports matplotlib"),
         (ban_errors, {"theory.a": "def f():\n    from tqdm import tqdm"}, "imports tqdm"),
         (ban_errors, {"sweep.a": "import xarray as xr"}, "imports xarray"),
@@ -279,6 +342,8 @@ def test_the_checker_accepts():
         "": "from ._misc import f as f\nfrom . import associative as associative",
         "_misc": BASE + "class C(AbstractA):\n    def g(self): ...",
         "_checks": "from ._misc import C",
+        "_roots": HALVE + "a = jnp.where(x > 0, m, a)",
+        "_misc.g": 'def f():\n    """' + 60 * "a\n" + '"""\n    ' + HALVE.partition("\n    ")[2] + "x = a",
         "associative": "from ._a import f as f",
         "_units": "class U: pass\nclass V: pass\nisinstance(x, U)",
         "dmft": "from .._units import V\nclass U: pass\nisinstance(x, U)",

@@ -2,14 +2,16 @@
 
 import time
 
+import first_call
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import Options, benches, scalings
+from first_call import FirstCall
 from limits import Limits, Work
 from measure import Row, measure
 from problems import Baseline, Bench, Call, Missing, Problem, largest
-from report import BEGIN, END, lines, table, write_readme
+from report import BEGIN, END, _first, lines, table, write_readme
 
 LIMITS = Limits(flops32=2e9, flops64=1e9, bandwidth={1e6: 4e9, 1e8: 1e9})
 
@@ -34,8 +36,11 @@ def test_a_row_with_its_baselines():
     assert numpy.error == 0 and numpy.times is not None and len(numpy.times.seconds) == 2
     assert row.ratio(numpy) is not None and row.ratio(other) is None and other.missing == "not installed"
     assert row.share == pytest.approx(8 / 2e9 / row.times.fastest)
+    row.times.seconds, numpy.times.seconds = [1.0, 1.0], [2.0, 2.0]
     first, second = lines(row)
-    assert first[0] == "**Sums**" and "a number" in first[3] and second[:5] == [""] * 5
+    assert first[0] == "Sums" and "a number" in first[4] and second[:6] == [""] * 6
+    numpy.times.seconds = [0.5, 0.5]  # a row in bold is one that something else does faster
+    assert lines(row)[0][0] == "**Sums**" and lines(row)[1][0] == ""
     assert len({line.count("|") for line in table([row]).splitlines()}) == 1
 
 
@@ -51,6 +56,15 @@ def test_a_row_that_raises_says_why():
         raise RuntimeError("no such thing\nand more")
 
     assert measure(bench(function=broken), LIMITS).failed == "RuntimeError: no such thing"
+
+
+@pytest.mark.slow
+def test_a_first_call_is_quicker_from_the_cache():
+    names = [bench.name for bench in benches(Options(quick=True))]
+    found = first_call.measure(names.index("synchronous"), quick=True)
+    assert min(found.imported, found.traced, found.compiled) > 0
+    assert found.again < found.imported + found.traced + found.compiled + 1
+    assert _first(Row("a", "A", "1", first=FirstCall(1.0, 0.5, 2.0, 1.8))) == "1 + 0.5 + 2 s (1.8 s)"
 
 
 def test_the_binding_limit():

@@ -4,16 +4,15 @@ import numpy as np
 
 
 def retrieve(
-    patterns: np.ndarray, spins: np.ndarray, temperature: float, num_steps: int, seed: int, cached: bool
+    couplings: np.ndarray, spins: np.ndarray, temperature: float, num_steps: int, seed: int, cached: bool
 ) -> np.ndarray:
-    """Final spins after `num_steps` rounds in random order, couplings as one matrix without diagonal.
+    """Final spins after `num_steps` rounds in random order.
 
-    `patterns` has shape (patterns, neurons), `spins` (neurons,). With `cached` the fields are kept and brought up to
-    date when a spin flips; else each is a product with a row.
+    `couplings` are one matrix without diagonal, `spins` have shape (neurons,). With `cached` the fields are kept and
+    brought up to date when a spin flips, from a column; else each is a product with a row.
     """
-    num_neurons = patterns.shape[1]
-    couplings = patterns.T @ patterns / num_neurons
-    np.fill_diagonal(couplings, 0)
+    num_neurons = len(spins)
+    columns = np.ascontiguousarray(couplings.T)
     spins, random = spins.copy(), np.random.default_rng(seed)
     fields = couplings @ spins
     for _ in range(num_steps):
@@ -23,6 +22,6 @@ def retrieve(
             new = 1.0 if field > 0 else -1.0 if field < 0 else spins[i]
             if new != spins[i]:
                 if cached:
-                    fields += (new - spins[i]) * couplings[i]
+                    fields += (new - spins[i]) * columns[i]
                 spins[i] = new
     return spins

@@ -5,9 +5,9 @@ from types import ModuleType
 
 from problems import Bench, Scaling
 
-from . import associative, classical, gradients, plastic, sequences, sweeps, theory
+from . import associative, classical, eager, gradients, plastic, sequences, sweeps, theory
 
-AREAS: tuple[ModuleType, ...] = (associative, plastic, gradients, sequences, theory, classical, sweeps)
+AREAS: tuple[ModuleType, ...] = (associative, plastic, gradients, sequences, theory, classical, eager, sweeps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import other_process
-from baselines import numpy_retrieval, scipy_networks
+from baselines import jax_layer, numpy_retrieval, scipy_networks
 from limits import Work
 from problems import Baseline, Bench, Call, Problem, Scaling, largest
 
@@ -26,6 +26,7 @@ def benches(options) -> list[Bench]:
         update(batch, size),
         retrieval(cues, neurons),
         descent(cues, neurons, options.hamux_python),
+        *(layer(16 if options.quick else 128, train) for train in (False, True)),
         *(stiff(tau) for tau in ((0.1,) if options.quick else (0.1, 0.001))),
     ]
 
@@ -128,11 +129,42 @@ def descent(num_cues: int, size: int, interpreter: str | None, num_steps: int = 
         theirs = functools.partial(other_process.retrieval, interpreter, patterns, cues, beta, num_steps)
         # float32: energies are about `size` large, with rounding of 1e-6 of that.
         hamux = Baseline("HAMUX, in a process of its own", theirs, largest, 4e-6 * size)
-        return Problem(Call(ours, (patterns, cues)), (hamux,))
+
+        def by_numpy(patterns, cues):
+            found = numpy_retrieval.retrieve(patterns, cues, beta, num_steps)
+            return found["output"], found["energy"].T
+
+        host = tuple(np.asarray(x) for x in (patterns, cues))
+        numpy = Baseline("NumPy, with overlaps and cosines", Call(by_numpy, host, compiled=False), largest, 4e-6 * size)
+        return Problem(Call(ours, (patterns, cues)), (hamux, numpy))
 
     work = Work(flops=4.0 * num_cues * size**2 * num_steps, bytes=4.0 * num_cues * size * (2 * num_steps + 2))
     what = f"Descent of the energy, {num_steps} steps, with energies"
     return Bench("descent", what, f"{num_cues} cues, N = P = {size}", make, work)
+
+
+def layer(batch: int, train: bool, features: int = 32, memories: int = 64, beta: float = 0.1) -> Bench:
+    """Fixed points as a layer of a neural network, and a training step's gradient of a squared error."""
+
+    def make() -> Problem:
+        patterns = 0.5 * hj.gaussian_patterns(memories, features, key=jr.key(0))
+        x, wanted = jr.normal(jr.key(1), (2, batch, features))
+
+        def rest(patterns, x):
+            network = A.AdiabaticNetwork(A.MemoryMap(patterns), hidden=hj.LogSumExp(beta=beta), input=x)
+            return hj.steady_state(network, x, solver=dfx.Euler(), throw=False).state
+
+        def answer(layer):
+            loss = lambda patterns, x: jnp.mean((layer(patterns, x) - wanted) ** 2)  # noqa: E731
+            return jax.value_and_grad(loss) if train else layer
+
+        ours, by_hand = answer(jax.vmap(rest, (None, 0))), answer(jax_layer.layer(beta, 1e-4))
+        # Both stop at changes of 1e-4, a few of which are left to go.
+        hand = Baseline("the same iteration by hand, in JAX", Call(by_hand, (patterns, x)), largest, 1e-3)
+        return Problem(Call(ours, (patterns, x)), (hand,))
+
+    what = "Implicit layer, loss and gradient" if train else "Implicit layer, forward"
+    return Bench("layer", what, f"{batch} × {features} features, {memories} memories", make)
 
 
 def stiff(tau: float) -> Bench:
@@ -159,7 +191,7 @@ def stiff(tau: float) -> Bench:
             (
                 # Relative tolerance 1e-8 a step, states up to 8, and hundreds of steps.
                 Baseline("SciPy, LSODA at the same tolerance", scipy, largest, 1e-4),
-                Baseline("the same with `diffrax.Kvaerno3()`", Call(implicit, given), largest, 1e-4),
+                Baseline("the same with `diffrax.Kvaerno3()`", Call(implicit, given), largest, 1e-4, rival=False),
             ),
         )
 

@@ -53,18 +53,16 @@ def asynchronous(num_neurons: int, num_steps: int, kind: str = "outer products",
             found = C.retrieve(network, patterns, cue, **options)
             return found.state, found.overlap, found.energy
 
-        matrix = np.asarray(hebbian.matrix(), float)
+        matrix = np.asarray(couplings.matrix(), float)
 
         def apart(ours, theirs) -> float:
             """Of energies a neuron, which are self-averaging: they fluctuate by about √(T²c/N), c of order 1."""
             state = [np.asarray(x, float) for x in (ours[0], theirs)]
             return abs(float(np.subtract(*(-0.5 * s @ matrix @ s / num_neurons for s in state))))
 
-        host = np.asarray(patterns), np.asarray(cue)
+        host = matrix.astype(np.float32), np.asarray(cue)
         loops = []
         for name, cached in (("NumPy, a loop with a row each", False), ("NumPy, a loop with fields kept", True)):
-            if kind == "100 neighbours":  # another network than NumPy's
-                break
             loop = functools.partial(numpy_glauber.retrieve, *host, temperature, num_steps, 0, cached)
             tolerance = 5 * temperature * (2 / num_neurons) ** 0.5  # five standard errors of a difference
             loops.append(Baseline(name, Call(loop, compiled=False), apart, tolerance))

@@ -15,7 +15,7 @@ D = hj.dmft
 
 def benches(options) -> list[Bench]:
     sizes = ((10, 1024),) if options.quick else ((30, 8192), (100, 8192))
-    return [kind(*size) for size in sizes for kind in (forward, reverse)]
+    return [*(kind(*size) for size in sizes for kind in (forward, reverse)), largest_load(3 if options.quick else 10)]
 
 
 def scalings(options) -> list[Scaling]:
@@ -43,6 +43,11 @@ def _relative(a, b) -> float:
     return float(abs(a - b) / abs(b))
 
 
+def _alone(final, strength, kernel) -> Baseline:
+    solution = Call(final, (strength, kernel))
+    return Baseline("the solution alone", solution, lambda a, b: _relative(a[0], b), 1e-4, rival=False)
+
+
 def forward(num_steps: int, num_samples: int) -> Bench:
     """One derivative; it is checked against a central difference."""
 
@@ -54,7 +59,7 @@ def forward(num_steps: int, num_samples: int) -> Bench:
         return Problem(
             Call(lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)), (strength, kernel)),
             (
-                Baseline("the solution alone", Call(final, (strength, kernel)), lambda a, b: _relative(a[0], b), 1e-4),
+                _alone(final, strength, kernel),
                 Baseline("central difference", differences, lambda a, b: _relative(a[1], b), 5e-3),
             ),
         )
@@ -67,17 +72,44 @@ def reverse(num_steps: int, num_samples: int) -> Bench:
 
     def make() -> Problem:
         final, (strength, kernel) = _final(num_steps, num_samples)
+        apart = lambda a, b: _relative(a[1] @ np.asarray(kernel), b)  # noqa: E731
         along = Call(lambda s, k: jax.jvp(lambda k: final(s, k), (k,), (k,))[1], (strength, kernel))
         return Problem(
             Call(jax.value_and_grad(final, argnums=1), (strength, kernel)),
             (
-                Baseline("the solution alone", Call(final, (strength, kernel)), lambda a, b: _relative(a[0], b), 1e-4),
+                _alone(final, strength, kernel),
                 # float32: two orders of summation over a hundred lags and thousands of paths.
-                Baseline("one derivative, forward", along, lambda a, b: _relative(a[1] @ np.asarray(kernel), b), 1e-2),
+                Baseline("one derivative, forward", along, apart, 1e-2, rival=False),
             ),
         )
 
     return Bench("gradient", "100 derivatives, reverse mode", _size(num_steps, num_samples), make)
+
+
+def largest_load(num_steps: int, num_samples: int = 8192) -> Bench:
+    """The load up to which a cue is retrieved, and its slope by the strength of plasticity."""
+
+    def make() -> Problem:
+        def run(model, cue):
+            sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 1}
+            return D.solve(model, cue, key=jr.key(0), throw=False, **sizes)
+
+        def load(strength):
+            model = D.PlasticNetwork(0.1, hj.LogCosh(4.0), kernel=D.LeakyHebbian(strength, 5.0))
+            return D.largest_load(run, model, D.SpinCue(0.7), throw=False).value
+
+        strength, step = jnp.asarray(0.3), jnp.asarray(0.05)
+        differences = Call(lambda s: (load(s + step) - load(s - step)) / (2 * step), (strength,))
+        return Problem(
+            Call(jax.value_and_grad(load), (strength,)),
+            (
+                Baseline("the load alone", Call(load, (strength,)), lambda a, b: abs(a[0] - b), 1e-5, rival=False),
+                # The slope's own sampling error, which differences do not have: up to 0.004 of 0.118 with three keys.
+                Baseline("central difference", differences, lambda a, b: abs(a[1] - b), 1e-2),
+            ),
+        )
+
+    return Bench("largest load", "Largest load and its slope", f"{num_steps} steps, {num_samples} paths", make)
 
 
 def _size(num_steps: int, num_samples: int) -> str:

@@ -1,5 +1,6 @@
 """The replica-symmetric phase diagram, against damped iteration in NumPy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from baselines import numpy_replica
@@ -9,7 +10,7 @@ import hopfield_jax as hj
 
 
 def benches(options) -> list[Bench]:
-    return [replica(40, 20) if options.quick else replica(200, 20)]
+    return [replica(40, 20) if options.quick else replica(200, 20), lines(100)]
 
 
 def scalings(options) -> list[Scaling]:
@@ -47,3 +48,28 @@ def replica(side: int, every: int) -> Bench:
 
     what = "Replica-symmetric phase diagram"
     return Bench("replica", what, f"{side} × {side} points, float64", make, count=side**2, unit="point", wide=True)
+
+
+def lines(number: int, temperature: float = 0.5) -> Bench:
+    """The loads at which retrieval ends, over temperatures; NumPy finds one of them by bisection of its iteration."""
+    at = number // 2
+
+    def make() -> Problem:
+        temperatures = jnp.linspace(0.05, 0.95, number).at[at].set(temperature)
+
+        def by_numpy() -> float:
+            lower, upper = 0.001, 0.15
+            for _ in range(10):
+                middle = 0.5 * (lower + upper)
+                retrieved = numpy_replica.iterate(middle, temperature, 1.0)[0] > 1e-3
+                lower, upper = (middle, upper) if retrieved else (lower, middle)
+            return 0.5 * (lower + upper)
+
+        ours = Call(lambda t: jax.vmap(hj.theory.phase_lines)(t).retrieval, (temperatures,))
+        side = Call(by_numpy, compiled=False, part=1 / number)
+        # A bracket of 0.15/2^10.
+        numpy = Baseline("NumPy, bisection at one of them, scaled", side, lambda a, b: abs(float(a[at]) - b), 2e-4)
+        return Problem(ours, (numpy,))
+
+    what = "Replica-symmetric phase lines"
+    return Bench("lines", what, f"{number} temperatures, float64", make, count=number, unit="temperature", wide=True)

@@ -160,17 +160,15 @@ def tune(
     tolerance = Rules().real("tolerance", tolerance, "positive")
     start = _checked(parameters)
     scales, unravel = scales_of(start, bounds or {})
-    keys = None
     if key is not None:
         key_fits("key", key)
-        keys = jr.split(key, num_repeats)
+    keys = None if key is None else jr.split(key, num_repeats)
     _objective_fits(objective, start, keys)
     inner = _Repeated(objective, value_and_grad, start, keys, None)
     log = Log(_Repeated(objective, value_and_grad, start, keys, scales), scales)
     u = scales.inside()
     first = log(u)
-    if method is None:
-        method = _adam(num_steps)
+    method = _adam(num_steps) if method is None else method
     before = compare(log, u) if first else Comparison(float("nan"), False, False, 1.0)
     after, settled = before, False
     if first and not before.flat:

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import typer
 
-from .._checks import fail, in_domain
+from .._checks import Rules, fail
 from .._misc import default_float
 from ._report import save_json, versions
 
@@ -88,7 +88,7 @@ class AbstractCommand(abc.ABC):
         """The numbers from one field to another, as many as a third says."""
         first, last = (getattr(self, name) for name in (lower, upper))
         for name, value in ((lower, first), (upper, last)):
-            in_domain(name, value, domain)
+            Rules().real(name, value, domain)
         if last <= first:
             fail(upper, f"a number above --{lower.replace('_', '-')} = {first:g}", f"{last:g}")
         return np.linspace(first, last, getattr(self, count), dtype=default_float())

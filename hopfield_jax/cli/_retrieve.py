@@ -12,7 +12,7 @@ import jax.tree_util as jtu
 import numpy as np
 import typer
 
-from .._checks import fail, in_domain
+from .._checks import Rules, fail
 from .._misc import as_inexact, default_float
 from .._types import Array
 from ..associative import score
@@ -110,10 +110,10 @@ class Retrieve(AbstractCommand):
         if self.num_patterns is not None and self.num_patterns < 2:
             least = "at least 2 (patterns are centred by their mean: one alone would vanish)"
             fail("num_patterns", least, self.num_patterns)
-        in_domain("beta", self.beta, "positive")
-        in_domain("threshold", self.threshold, "cosine")
+        Rules().real("beta", self.beta, "positive")
+        Rules().real("threshold", self.threshold, "cosine")
         for name, amount in self.amounts.items():
-            in_domain(f"amount (of {name})", amount, CORRUPTIONS[name].domain)
+            Rules().real(f"amount (of {name})", amount, CORRUPTIONS[name].domain)
         available = len(self.images.rows)
         if available < 2:
             fail("sources", "at least 2 different images (patterns are centred by their mean)", f"{available}")

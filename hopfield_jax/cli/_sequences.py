@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 import typer
 
-from .._checks import at_least, fail, in_domain
+from .._checks import Rules, at_least, fail
 from .._misc import default_float
 from .._patterns import hadamard_patterns
 from .._types import Array
@@ -117,9 +117,9 @@ class AbstractRun(AbstractSequence):
 
     def checked(self, gain: float, at_once: int = 1) -> InputDrivenNetwork:
         """The network; raises unless sequences can be run, so many at once."""
-        in_domain("t1", self.t1, "positive")
+        Rules().real("t1", self.t1, "positive")
         if self.saliency is not None:
-            in_domain("saliency", self.saliency, "finite")
+            Rules().real("saliency", self.saliency, "finite")
         network = self.network_at(gain, self.transitions, noise_fast=self.noise_fast, noise_slow=self.noise_slow)
         steps = self.t1 / self.tau_fast * (_STEPS_OF_NOISE if self.is_noisy else _STEPS)
         steps_fit(self.t1, steps, self.num_patterns * at_once)

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from .. import plot, sweep
-from .._checks import fail, in_domain
+from .._checks import Rules, fail
 from .._results import is_okay
 from .._types import PRNGKey, Scalar
 from ..dmft import retrieved, simulate, solve
@@ -61,7 +61,7 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
     ] = 4
 
     def check(self) -> None:
-        in_domain("threshold", self.threshold, "probability")
+        Rules().real("threshold", self.threshold, "probability")
         model, steps = self.network(self.upper_load, self.upper_strength), self.num_steps
         if self.simulation:
             simulation_fits(model, self.cue, steps, self.num_neurons, _MAX_BYTES)

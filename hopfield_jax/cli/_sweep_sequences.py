@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import typer
 
-from .._checks import in_domain
+from .._checks import Rules
 from .._misc import default_float
 from ..sequential import ExactDwell, SequenceRun, cycle, retrieve_sequence
 from ._sequences import AbstractNetwork, Lower, NumGains, Upper, room_for, steps_fit
@@ -28,7 +28,7 @@ class AbstractCycles(AbstractNetwork, AbstractSweep):
         return self.spaced("lower", "upper", "num_gains")
 
     def check_cycles(self, patterns: Any, num_patterns: int, smallest_ratio: float) -> None:
-        in_domain("t1", self.t1, "positive")
+        Rules().real("t1", self.t1, "positive")
         self.network_of(patterns, 1.0, cycle(len(patterns)), tau_fast=smallest_ratio)
         steps_fit(self.t1, self.most_steps(smallest_ratio), num_patterns)
 

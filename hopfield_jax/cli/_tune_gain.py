@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from .. import plot
-from .._checks import fail, in_domain
+from .._checks import Rules, fail
 from .._results import describe_result, is_okay
 from ..sequential import ExactDwell, GainScan, InputDrivenNetwork, TunedGain, scan_gains, tune_gain
 from ._command import Output
@@ -51,7 +51,7 @@ class TuneGain(AbstractSequence):
 
     def __post_init__(self) -> None:
         for period in self.period:
-            in_domain("period", period, "positive")
+            Rules().real("period", period, "positive")
         if len(set(self.period)) < len(self.period):
             fail("period", "every period once", list(self.period))
         steps_fit(self.t1, 0.5 * self.t1 / float(self.start.tau_fast), self.num_patterns)

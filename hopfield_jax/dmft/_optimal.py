@@ -167,10 +167,8 @@ def optimal_strength(
         for _ in range(num_rounds):
             new = np.setdiff1d(np.linspace(low, high, num_strengths).astype(lower.dtype), strengths)
             found = np.full((2, len(new), num_repeats), np.nan)
-            for place in np.ndindex(*found.shape[1:]):
-                found[:, *place] = _at(
-                    run, measure, value_and_grad, model, cue, jnp.asarray(new[place[0]]), keys[place[1]]
-                )
+            for i, j in np.ndindex(len(new), num_repeats):
+                found[:, i, j] = _at(run, measure, value_and_grad, model, cue, jnp.asarray(new[i]), keys[j])
                 advance(1)
             order = np.argsort(np.concatenate([strengths, new]))
             strengths = np.concatenate([strengths, new])[order]
@@ -181,10 +179,8 @@ def optimal_strength(
             best = _best(curves)[0]
             low = max(strengths[strengths < best], default=float(lower))
             high = min(strengths[strengths > best], default=float(upper))
-    return _answer(
-        strengths, values, gradients, float(lower), float(upper),
-        conditions(lambda model, cue: run(model, cue, key), model, cue, without="kernel.strength"), throw,
-    )  # fmt: skip
+    where = conditions(lambda model, cue: run(model, cue, key), model, cue, without="kernel.strength")
+    return _answer(strengths, values, gradients, float(lower), float(upper), where, throw)
 
 
 @eqx.filter_jit

@@ -1,5 +1,7 @@
 """Direct simulation of networks with plastic synapses."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ from jax.sharding import Mesh
 
 from .._checks import fail, kind
 from .._misc import default_float
-from .._results import RESULTS, outcome, raise_unless_okay
+from .._results import RESULTS, Setting, outcome, raise_unless_okay
 from .._types import Array, PRNGKey
 from ._cue import AbstractCue
 from ._kernels import dense_tables, plastic_weights
@@ -110,52 +112,30 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
     model, cue, valid = prepared(*run.split.whole((model, cue)))
     (model, cue), valid = counted(model, cue), valid & run.valid
     num_times = run.num_steps + 1
-
-    def trial(key: PRNGKey) -> dict[str, Array]:
-        out = one_trial(model, cue, run, key, None, None)
-        if response_times:
-
-            def column(s):
-                probed = lambda a: one_trial(model, cue, run, key, None, (s, a))["probe"]  # noqa: E731
-                return jax.jvp(probed, (jnp.zeros((), default_float()),), (jnp.ones((), default_float()),))[1]
-
-            out["response"] = jax.lax.map(column, jnp.asarray(response_times)).T
-        return out
-
+    trial = functools.partial(_trial, model, cue, run, response_times)
     trials = jax.lax.map(trial, jr.split(key, num_trials), batch_size=batch_size)
     mean, error = mean_and_error(trials)
     lower = jnp.tril(jnp.ones((num_times, num_times), bool))
-    response = response_error = None
-    if response_times:
-        blank = jnp.full((num_times, num_times), jnp.nan, default_float())
-        response, response_error = (blank.at[:, jnp.asarray(response_times)].set(x["response"]) for x in (mean, error))
-    symmetric = lambda c: jnp.where(lower, c, c.T)  # noqa: E731
+    for x in (mean, error):
+        x["correlation"] = jnp.where(lower, x["correlation"], x["correlation"].T)
     tables, plastic = dense_tables(model.tables(num_times), num_times), jnp.zeros_like(mean["correlation"])
     if tables:
-        plastic = jnp.where(lower, jax.vmap(plastic_weights)(tables, symmetric(mean["correlation"])), 0)
+        plastic = jnp.where(lower, jax.vmap(plastic_weights)(tables, mean["correlation"]), 0)
     finite = jnp.all(jnp.isfinite(jnp.concatenate([trials["overlap"], trials["correlation"]], axis=2)), axis=(0, 2))
     finite &= jnp.all(jnp.isfinite(plastic), axis=1)
-    good = before(~finite) & valid
-    correlation, correlation_error = map(symmetric, keep((mean["correlation"], error["correlation"]), good))
-    matrices = {"correlation": (correlation, correlation_error), "plastic_feedback": (keep(plastic, good), None)}
+    mean, error, plastic = keep((mean, error, plastic), before(~finite) & valid)
+    matrices = {"correlation": (mean["correlation"], error["correlation"]), "plastic_feedback": (plastic, None)}
     if response_times:
-        matrices["response"] = keep((response, response_error), good)
-    result = outcome((~jnp.all(finite), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter))
+        blank, columns = jnp.full((num_times, num_times), jnp.nan, default_float()), jnp.asarray(response_times)
+        filled = [blank.at[:, columns].set(x["response"]) for x in (mean, error)]
+        matrices["response"] = filled[0], filled[1]
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
-    where = setting(
-        f"simulation (N = {run.num_neurons}, {num_trials} networks{', asynchronous' if run.asynchronous else ''})",
-        model,
-        cue,
-    )
-    num_patterns = model.num_patterns(run.num_neurons)
-    realised = num_patterns.astype(default_float()) / float(run.num_neurons) ** (model.order - 1)
-    where = eqx.tree_at(lambda s: s.numbers["load"], where, realised)
     out = OrderParameters(
         times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(mean["overlap"]),
         overlap_error=squeeze(error["overlap"]),
-        cue_overlap=correlation[:, 0],
-        cue_overlap_error=correlation_error[:, 0],
+        cue_overlap=mean["correlation"][:, 0],
+        cue_overlap_error=error["correlation"][:, 0],
         energy=model.where_defined(mean["energy"]),
         energy_error=model.where_defined(error["energy"]),
         error_fraction=mean["error_fraction"],
@@ -165,11 +145,29 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
         dropped=None,
         orthogonality=None,
         residual=None,
-        setting=where,
-        result=result,
+        setting=_conditions(model, cue, run, num_trials),
+        result=outcome((~jnp.all(finite), RESULTS.not_finite), (~valid, RESULTS.invalid_parameter)),
     )
-    measured = lambda o: [  # noqa: E731
-        getattr(o, f.name) for f in o.__dataclass_fields__.values()
-        if f.name not in ("times", "setting", "result") and getattr(o, f.name) is not None
-    ]  # fmt: skip
-    return run.split.whole(eqx.tree_at(measured, out, keep(measured(out), good)))
+    return run.split.whole(out)
+
+
+def _trial(model, cue, run: Sizes, response_times: tuple[int, ...], key: PRNGKey) -> dict[str, Array]:
+    """The observables of one network, with the response to a field at each of `response_times`."""
+    out = one_trial(model, cue, run, key, None, None)
+    if response_times:
+
+        def column(s):
+            probed = lambda a: one_trial(model, cue, run, key, None, (s, a))["probe"]  # noqa: E731
+            return jax.jvp(probed, (jnp.zeros((), default_float()),), (jnp.ones((), default_float()),))[1]
+
+        out["response"] = jax.lax.map(column, jnp.asarray(response_times)).T
+    return out
+
+
+def _conditions(model, cue, run: Sizes, num_trials: int) -> Setting:
+    """The setting, with the load of a whole number of patterns."""
+    source = f"simulation (N = {run.num_neurons}, {num_trials} networks{', asynchronous' if run.asynchronous else ''})"
+    where = setting(source, model, cue)
+    num_patterns = model.num_patterns(run.num_neurons)
+    realised = num_patterns.astype(default_float()) / float(run.num_neurons) ** (model.order - 1)
+    return eqx.tree_at(lambda s: s.numbers["load"], where, realised)

@@ -226,14 +226,21 @@ def _solve(
         (~jnp.all(finite), RESULTS.not_finite),
         (~valid, RESULTS.invalid_parameter),
     )
+    source = f"theory ({num_shifts} x {num_samples} paths)"
+    measured = {"orthogonality": jnp.max(orthogonality), "residual": residual, "result": result}
+    return split.whole(_order_parameters(model, cue, rows, good, source, **measured))
+
+
+def _order_parameters(model, cue, rows: Rows, good: Array, source: str, **measured: Any) -> OrderParameters:
+    """Means and errors over the randomisations, NaN from the first failure on."""
     dropped = jnp.max(jnp.where(rows.new, 0, rows.relative)[:, :-1])
     rows = jax.vmap(keep, (0, None))(rows, good)
     (overlap, cue_overlap, energy, wrong), errors = mean_and_error(
         (rows.overlap, rows.outputs[:, :, 0] * rows.outputs[:, :1, 0], rows.energy, rows.error_fraction)
     )
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
-    out = OrderParameters(
-        times=jnp.arange(num_steps + 1).astype(model.dt.dtype) * model.dt,
+    return OrderParameters(
+        times=jnp.arange(len(good)).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(overlap),
         overlap_error=squeeze(errors[0]),
         cue_overlap=cue_overlap,
@@ -242,15 +249,12 @@ def _solve(
         energy_error=model.where_defined(errors[2]),
         error_fraction=wrong,
         error_fraction_error=errors[3],
-        two_time=Factors(rows, model.tables(num_steps + 1), model.propagated(jnp.ones_like(rows.answers[0, 0]))),
+        two_time=Factors(rows, model.tables(len(good)), model.propagated(jnp.ones_like(rows.answers[0, 0]))),
         rank=jnp.max(jnp.sum(rows.new, axis=1)),
         dropped=dropped,
-        orthogonality=jnp.max(orthogonality),
-        residual=residual,
-        setting=setting(f"theory ({num_shifts} x {num_samples} paths)", model, cue),
-        result=result,
+        setting=setting(source, model, cue),
+        **measured,
     )
-    return split.whole(out)
 
 
 def _residual(rows: Rows, again: Rows) -> Array:

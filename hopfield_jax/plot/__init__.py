@@ -5,6 +5,7 @@ Matplotlib is imported when a function is called (`pip install 'hopfield-jax[plo
 
 from ._classical import finite_size as finite_size
 from ._classical import transition as transition
+from ._cobweb import cobweb as cobweb
 from ._dmft import feedback as feedback
 from ._dmft import noise as noise
 from ._dmft import optimal_strength as optimal_strength
@@ -20,7 +21,6 @@ from ._panel import stationary as stationary
 from ._retrieval import energy as energy
 from ._retrieval import overlaps as overlaps
 from ._retrieval import scores as scores
-from ._sequential import cobweb as cobweb
 from ._sequential import dwell_times as dwell_times
 from ._sequential import gain_scan as gain_scan
 from ._sequential import saliencies as saliencies

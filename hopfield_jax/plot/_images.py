@@ -50,14 +50,8 @@ def images(
 
     found = dict(retrieved) if isinstance(retrieved, Mapping) else {"retrieved": retrieved}
     rows = {"original": originals, "cue": cues} | found
-    stacks = {name: numbers(name, rows_of, 2) for name, rows_of in rows.items()}
+    stacks = _stacks(rows, shape)
     stored = stacks["original"]
-    for name, stack in stacks.items():
-        if stack.shape != stored.shape:
-            fail(name, f"shape {stored.shape}, as the originals have", f"shape {stack.shape}")
-    if shape[0] * shape[1] != stored.shape[1]:
-        fail("shape", f"(height, width) of {stored.shape[1]} neurons", shape)
-
     shades = colormaps[cmap].with_extremes(bad=_HIDDEN)
     offset, scale = numbers("offset", offset, 0, 1), numbers("scale", scale, 0, 1).reshape(-1, 1)
     drawn = {name: offset + scale * stack for name, stack in stacks.items()}
@@ -88,6 +82,18 @@ def images(
     axes.spines[:].set_visible(False)
     axes.set_title(f"{count} of the stored images; cosine with the original below", fontsize="medium", color=INK)
     return axes
+
+
+def _stacks(rows: Mapping[str, ArrayLike], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The validated images of each row, shape (images, neurons)."""
+    stacks = {name: numbers(name, images, 2) for name, images in rows.items()}
+    stored = stacks["original"]
+    for name, stack in stacks.items():
+        if stack.shape != stored.shape:
+            fail(name, f"shape {stored.shape}, as the originals have", f"shape {stack.shape}")
+    if shape[0] * shape[1] != stored.shape[1]:
+        fail("shape", f"(height, width) of {stored.shape[1]} neurons", shape)
+    return stacks
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

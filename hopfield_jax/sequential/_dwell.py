@@ -18,10 +18,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
-from .._checks import Rules, fail
+from .._checks import Rules, fail, kind
 from .._integrate import tolerances
 from .._misc import matmul
-from .._types import Array, Float, Scalar
+from .._types import Array, Float, PRNGKey, Scalar
 from ._network import InputDrivenNetwork
 
 _SHORTEST = 20.0  # in fast time constants: the term with exp(-t/τ_f) is then below the rounding of either precision
@@ -44,14 +44,21 @@ class ExactDwell(eqx.Module):
             if x is not None:
                 Rules().real(f"ExactDwell.{name}", x, "nonnegative")
 
-    def parts(
-        self, network: InputDrivenNetwork, state: Any
-    ) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
-        """Solver and step size controller for a network. **Raises:** `ValueError` for unsupported units or inputs."""
+    def fits(self, network: InputDrivenNetwork, key: PRNGKey | None, stepsize_controller: Any) -> None:
+        """Validates that a network can be solved without noise and with the controller of these steps."""
+        if key is not None:
+            fail("solver", "another solver with noise", "ExactDwell")
+        if stepsize_controller is not None:
+            fail("stepsize_controller", "none with ExactDwell, which has its own", kind(stepsize_controller))
         if network.units.saturation is None:
             fail("solver", "another solver for units that do not saturate", f"ExactDwell for {network.units}")
         if network.input is not None:
             fail("solver", "another solver for a network with external input", "ExactDwell")
+
+    def parts(
+        self, network: InputDrivenNetwork, state: Any
+    ) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
+        """Solver and step size controller for a network."""
         rtol, atol = tolerances(state)
         pid = dfx.PIDController(rtol if self.rtol is None else self.rtol, atol if self.atol is None else self.atol)
         return _Solver(network), _Controller(pid, network)

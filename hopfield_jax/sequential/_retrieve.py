@@ -163,11 +163,7 @@ def retrieve_sequence(
     control = {"stepsize_controller": stepsize_controller}
     options = control | {"dt0": dt0, "solver": solver, "adjoint": adjoint, "max_steps": max_steps}
     if isinstance(solver, ExactDwell):
-        if key is not None:
-            fail("solver", "another solver with noise", "ExactDwell")
-        if stepsize_controller is not None:
-            fail("stepsize_controller", "none with ExactDwell, which has its own", kind(stepsize_controller))
-        solver.parts(network, network.begin(start, saliency=saliency))  # checks the network
+        solver.fits(network, key, stepsize_controller)
     numbers = start, saliency, t1, level, margin
     out = _retrieve(network, *numbers, key, saveat, options, max_transitions, until_collapse, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .._checks import at_least, fail, in_domain, kind, shape_is
+from .._checks import Rules, at_least, fail, kind
 from .._threshold import bisect
 from .._types import PRNGKey, ScalarLike
 from ._grid import Grid
@@ -28,8 +28,7 @@ class Bisection:
             fail("predicate", "a function", kind(self.predicate))
         at_least("num_iterations", self.num_iterations, 1)
         for name, x in (("lower", self.lower), ("upper", self.upper)):
-            shape_is(name, x, ())
-            in_domain(name, x, "finite")
+            Rules().real(name, x, "finite")
         if not float(self.lower) < float(self.upper):
             fail("upper", f"a number above lower = {float(self.lower):g}", f"{float(self.upper):g}")
 

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erfc
 
-from .._checks import all_finite, at_least, fail, is_concrete
+from .._checks import Rules, at_least
+from .._misc import default_float
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from ._scsna import determinant, root, stop_gradient, tolerance_of
-from ._site import as_number
 
 
 class CovarianceState(eqx.Module):
@@ -109,10 +109,11 @@ def covariance_state(
     Tsodyks and Feigel'man, Europhys. Lett. 6, 101 (1988); Amit, Gutfreund and Sompolinsky, Phys. Rev. A 35, 2293 (1987)
     for biased ±1 patterns.
     """
-    load, activity = as_number("load", load, "positive"), _as_activity(activity)
-    threshold, resting = as_number("threshold", threshold, "finite"), as_number("resting", resting, "finite")
+    rules = Rules(dtype=default_float())
+    load, activity = rules.real("load", load, "positive"), rules.real("activity", activity, "fraction")
+    threshold, resting = rules.real("threshold", threshold, "finite"), rules.real("resting", resting, "finite")
     at_least("max_steps", max_steps, 1)
-    out = _state(load, activity, threshold, resting, max_steps)
+    out = _state(load, activity, threshold, resting, max_steps, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -154,15 +155,10 @@ def covariance_capacity(activity: ScalarLike, *, resting: ScalarLike = 0.0, thro
 
     Tsodyks and Feigel'man, Europhys. Lett. 6, 101 (1988).
     """
-    out = _capacity(_as_activity(activity), as_number("resting", resting, "finite"))
+    rules = Rules(dtype=default_float())
+    activity, resting = rules.real("activity", activity, "fraction"), rules.real("resting", resting, "finite")
+    out = _capacity(activity, resting, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
-
-
-def _as_activity(activity: ScalarLike) -> Scalar:
-    activity = as_number("activity", activity, "positive")
-    if is_concrete(activity) and not float(activity) < 1:
-        fail("activity", "within (0, 1)", str(float(activity)))
-    return activity
 
 
 def _rates(a: Array, b: Array, activity: Scalar, resting: Scalar) -> tuple[Array, Array, Array]:
@@ -194,9 +190,8 @@ def _step(
     return jnp.stack([overlap, root_load * root_square + slope, root_load * slope / root_square])
 
 
-def _report(x, load, activity, threshold, resting, num_steps, settled, code) -> CovarianceState:
+def _report(x, load, activity, threshold, resting, num_steps, settled, code, valid) -> CovarianceState:
     residual = jnp.max(jnp.abs(stop_gradient(_step(x, load, activity, threshold, resting) - x)))
-    valid = (load > 0) & (activity > 0) & (activity < 1) & all_finite([load, threshold, resting])
     settled &= residual <= 10 * tolerance_of(x.dtype)
     a, b = _margins(x, activity, threshold, resting)
     overlap, root_square, slope = _rates(a, b, activity, resting)
@@ -214,7 +209,7 @@ def _report(x, load, activity, threshold, resting, num_steps, settled, code) -> 
 
 
 @eqx.filter_jit
-def _state(load: Scalar, activity: Scalar, threshold: Scalar, resting: Scalar, max_steps: int) -> CovarianceState:
+def _state(load, activity, threshold, resting, max_steps: int, valid: Bool[Array, ""]) -> CovarianceState:
     numbers = load, activity, threshold, resting
     frozen, tolerance = stop_gradient(numbers), tolerance_of(load.dtype)
 
@@ -233,7 +228,7 @@ def _state(load: Scalar, activity: Scalar, threshold: Scalar, resting: Scalar, m
     silent = x[1] < 1e-4 * first[1]
     final = jnp.where(silent, x, root(lambda x: _step(x, *numbers) - x, jnp.where(silent, first, x)))
     arrived = (change <= tolerance) & (jnp.max(jnp.abs(final - x)) < 1e-2)
-    return _report(final, *numbers, num_steps, arrived, RESULTS.not_settled)
+    return _report(final, *numbers, num_steps, arrived, RESULTS.not_settled, valid)
 
 
 def _explicit(w: Float[Array, "2"], activity: Scalar, resting: Scalar) -> tuple[Float[Array, "2"], Float[Array, "3"]]:
@@ -254,7 +249,7 @@ def _growth(w: Float[Array, "2"], activity: Scalar, resting: Scalar) -> tuple[Sc
 
 
 @eqx.filter_jit
-def _capacity(activity: Scalar, resting: Scalar) -> CovarianceState:
+def _capacity(activity: Scalar, resting: Scalar, valid: Bool[Array, ""]) -> CovarianceState:
     explicit = lambda w: _explicit(w, activity, resting)[0]  # noqa: E731
     slopes = jax.jacfwd(explicit)
 
@@ -284,7 +279,7 @@ def _capacity(activity: Scalar, resting: Scalar) -> CovarianceState:
     near = jnp.max(jnp.abs(stop_gradient(w) - guess)[:2]) < 0.2 * scale
     (_, threshold), x = _explicit(w[:2], activity, resting)
     code = RESULTS.nonlinear_max_steps_reached
-    return _report(x, jnp.square(w[2]), activity, threshold, resting, jnp.zeros((), int), near, code)
+    return _report(x, jnp.square(w[2]), activity, threshold, resting, jnp.zeros((), int), near, code, valid)
 
 
 def _across(w: Float[Array, "2"]) -> Float[Array, "2"]:

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 
+from .._checks import Rules
+from .._misc import default_float
 from .._results import RESULTS, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from .._units import AbstractElementwise
 from ._phases import branch
 from ._scsna import MAXWELL, Network, StationaryState, as_network, determinant, root, stop_gradient
-from ._site import AbstractBranch, as_number, as_units
+from ._site import AbstractBranch, as_units
 from ._storage import HEBBIAN, AbstractStorage, Diluted
 
 _SEVERAL_STATES = (
@@ -77,9 +79,10 @@ def critical_load(
     Coolen and Sherrington, J. Phys. A 31, 8607 (1998); Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
     units = as_units(units)
-    network = as_network(units, strength, coupling, branch, self_coupling, storage)
-    threshold = as_number("threshold", threshold, "finite")
-    out = (_end if isinstance(storage, Diluted) else _critical_load)(network, threshold)
+    rules = Rules(dtype=default_float())
+    network = as_network(rules, units, strength, coupling, branch, self_coupling, storage)
+    threshold = rules.real("threshold", threshold, "finite")
+    out = (_end if isinstance(storage, Diluted) else _critical_load)(network, threshold, rules.valid)
     out = _of_one_state_a_site(out, network.strength, throw=throw)
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -104,7 +107,7 @@ def _of_one_state_a_site_jvp(primals, tangents, *, throw: bool):
 
 
 @eqx.filter_jit
-def _end(network: Network, threshold: Scalar) -> StationaryState:
+def _end(network: Network, threshold: Scalar, valid: Bool[Array, ""]) -> StationaryState:
     """The state of zero overlap that is marginal against a small one, m' = (g⟨φz⟩/Δ)m."""
     frozen = stop_gradient(network)
     zero = jnp.zeros_like(frozen.coupling)
@@ -120,13 +123,12 @@ def _end(network: Network, threshold: Scalar) -> StationaryState:
     root_square = network.root_square(imbalance(network, x)[1])
     load = jnp.square(network.storage.root_load(x[1] / network.coupling, root_square, zero))
     found = x[1] > 1e-3 * frozen.coupling
-    return network.state(
-        load, x, threshold, jnp.full((), num_steps, int), found, RESULTS.nonlinear_max_steps_reached, network.valid()
-    )
+    num_steps, code = jnp.full((), num_steps, int), RESULTS.nonlinear_max_steps_reached
+    return network.state(load, x, threshold, num_steps, found, code, valid)
 
 
 @eqx.filter_jit
-def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
+def _critical_load(network: Network, threshold: Scalar, valid: Bool[Array, ""]) -> StationaryState:
     frozen = stop_gradient(network)
 
     def along(network, w):
@@ -170,10 +172,8 @@ def _critical_load(network: Network, threshold: Scalar) -> StationaryState:
     direction = along_curve / along_curve[2]
     _, turn = jax.jvp(lambda w: determinant(slopes(frozen, w)[0]), (at_fold,), (direction,))
     curvature = -2 * jnp.square(at_fold[2]) * turn / (along_curve[2] * root_load)
-    return network.state(
-        load, x, threshold, jnp.full((), num_steps, int), inside & near, RESULTS.nonlinear_max_steps_reached,
-        network.valid(), curvature,
-    )  # fmt: skip
+    num_steps, code = jnp.full((), num_steps, int), RESULTS.nonlinear_max_steps_reached
+    return network.state(load, x, threshold, num_steps, inside & near, code, valid, curvature)
 
 
 def _first_maximum(network: Network, along: Callable) -> tuple[Float[Array, "3"], int, Bool[Array, ""]]:

@@ -3,10 +3,11 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._checks import is_valid
-from .._types import Scalar, ScalarLike
+from .._checks import Rules, is_valid
+from .._misc import default_float
+from .._types import Array, Bool, Scalar, ScalarLike
 from .._units import AbstractElementwise
-from ._site import as_number, as_overlap, as_units, field_averages
+from ._site import as_units, field_averages
 
 
 def first_step_overlap(
@@ -51,14 +52,14 @@ def first_step_overlap(
 
     Sign units: Amari and Maginu, Neural Networks 1, 63 (1988).
     """
-    units = as_units(units)
-    load, coupling = as_number("load", load, "positive"), as_number("coupling", coupling, "positive")
-    cue = as_overlap("cue_overlap", cue_overlap)
-    return _first_step(units, load, cue, coupling, bool(self_coupling))
+    units, rules = as_units(units), Rules(dtype=default_float())
+    load, coupling = rules.real("load", load, "positive"), rules.real("coupling", coupling, "positive")
+    cue = rules.real("cue_overlap", cue_overlap, "cosine")
+    return _first_step(units, load, cue, coupling, bool(self_coupling), rules.valid)
 
 
 @eqx.filter_jit
-def _first_step(units: AbstractElementwise, load: Scalar, cue: Scalar, coupling: Scalar, self_coupling: bool) -> Scalar:
+def _first_step(units, load: Scalar, cue: Scalar, coupling: Scalar, self_coupling: bool, valid: Bool[Array, ""]):
     deviation, none = coupling * jnp.sqrt(load), jnp.zeros_like(load)
     cut = (none, none)
     if self_coupling:
@@ -69,6 +70,4 @@ def _first_step(units: AbstractElementwise, load: Scalar, cue: Scalar, coupling:
         overlap = 0.5 * (1 + cue) * along + 0.5 * (1 - cue) * against
     else:
         overlap = field_averages(units, coupling * cue, deviation, none, cut).output
-    valid = is_valid(units) & (load > 0) & (coupling > 0) & (jnp.abs(cue) <= 1)
-    valid &= jnp.isfinite(deviation)
-    return jnp.where(valid, overlap, jnp.nan)
+    return jnp.where(valid & is_valid(units) & jnp.isfinite(deviation), overlap, jnp.nan)

@@ -6,12 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erf
 
-from .._checks import at_least
-from .._misc import matmul
+from .._checks import Rules, at_least
+from .._misc import default_float, matmul
 from .._results import raise_unless_okay
-from .._types import Array, Scalar, ScalarLike
+from .._types import Array, Bool, Scalar, ScalarLike
 from ._overlap_dynamics import OverlapDynamics
-from ._site import as_number, as_overlap
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
@@ -69,15 +68,16 @@ def okada_hierarchy(
 
     Amari and Maginu, Neural Networks 1, 63 (1988); Okada, Neural Networks 8, 833 (1995).
     """
-    load, cue = as_number("load", load, "positive"), as_overlap("cue_overlap", cue_overlap)
+    rules = Rules(dtype=default_float())
+    load, cue = rules.real("load", load, "positive"), rules.real("cue_overlap", cue_overlap, "cosine")
     at_least("num_steps", num_steps, 1)
     at_least("order", order, 1)
-    out = _hierarchy(load, cue, num_steps, order)
+    out = _hierarchy(load, cue, num_steps, order, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _hierarchy(load: Scalar, cue: Scalar, num_steps: int, order: int) -> OverlapDynamics:
+def _hierarchy(load: Scalar, cue: Scalar, num_steps: int, order: int, valid: Bool[Array, ""]) -> OverlapDynamics:
     # Windows hold the present value and those of the last `order` steps, zero before the cue. Crosstalk in units of √α
     # is the sum over s of R_ts u_s, with u of covariance C.
     def step(carry, _):
@@ -106,7 +106,7 @@ def _hierarchy(load: Scalar, cue: Scalar, num_steps: int, order: int) -> Overlap
     _, (overlaps, variances) = jax.lax.scan(step, carry, length=num_steps)
     overlaps = jnp.concatenate([cue[None], overlaps])
     variances = load * jnp.concatenate([jnp.ones_like(load)[None], variances])
-    return OverlapDynamics.of(overlaps, variances, (load > 0) & jnp.isfinite(load) & (jnp.abs(cue) <= 1))
+    return OverlapDynamics.of(overlaps, variances, valid)
 
 
 def _push(window: Array, value: Scalar) -> Array:

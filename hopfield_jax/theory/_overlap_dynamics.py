@@ -4,12 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import at_least, fail
+from .._checks import Rules, at_least, fail, is_valid
+from .._misc import default_float
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
-from .._types import Array, Float, Scalar, ScalarLike
+from .._types import Array, Bool, Float, Scalar, ScalarLike
 from .._units import AbstractElementwise
 from ._scsna import MAXWELL, Network, as_network
-from ._site import as_number, as_overlap, as_units
+from ._site import as_units
 from ._storage import AbstractStorage, Hebbian
 
 
@@ -97,18 +98,20 @@ def overlap_dynamics(
     Düring, Coolen and Sherrington, J. Phys. A 31, 8607 (1998); Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167
     (1987).
     """
-    units = as_units(units)
-    load, cue = as_number("load", load, "positive"), as_overlap("cue_overlap", cue_overlap)
+    units, rules = as_units(units), Rules(dtype=default_float())
+    load, cue = rules.real("load", load, "positive"), rules.real("cue_overlap", cue_overlap, "cosine")
     if isinstance(storage, Hebbian):
         fail("storage", "`Sequence()` or `Diluted()` (for Hebb's rule: `hopfield_jax.dmft.solve`)", "Hebbian")
     at_least("num_steps", num_steps, 1)
-    network = as_network(units, 0.0, coupling, MAXWELL, False, storage)
-    out = _overlap_dynamics(network, load, cue, num_steps)
+    network = as_network(rules, units, 0.0, coupling, MAXWELL, False, storage)
+    out = _overlap_dynamics(network, load, cue, num_steps, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _overlap_dynamics(network: Network, load: Scalar, cue: Scalar, num_steps: int) -> OverlapDynamics:
+def _overlap_dynamics(
+    network: Network, load: Scalar, cue: Scalar, num_steps: int, valid: Bool[Array, ""]
+) -> OverlapDynamics:
     first = jnp.stack([cue, network.coupling * jnp.sqrt(load), jnp.zeros_like(load)])
 
     def step(x, _):
@@ -117,5 +120,4 @@ def _overlap_dynamics(network: Network, load: Scalar, cue: Scalar, num_steps: in
 
     _, path = jax.lax.scan(step, first, length=num_steps)
     path = jnp.concatenate([first[None, :], path])
-    valid = network.valid() & (load > 0) & jnp.isfinite(load) & (jnp.abs(cue) <= 1)
-    return OverlapDynamics.of(path[:, 0], jnp.square(path[:, 1]), valid)
+    return OverlapDynamics.of(path[:, 0], jnp.square(path[:, 1]), valid & is_valid(network))

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erf
 
+from .._checks import Rules
+from .._misc import default_float
 from .._threshold import bisect
-from .._types import Scalar, ScalarLike
-from ._site import as_number
+from .._types import Array, Bool, Scalar, ScalarLike
 
 _SERIES = [(-1) ** k / (k + 2) for k in range(8)][::-1]
 
@@ -47,7 +48,8 @@ def palimpsest_oldest_age(decay: ScalarLike) -> Scalar:
 
     Mézard, Nadal and Toulouse, J. Physique 47, 1457 (1986).
     """
-    return _oldest(as_number("decay", decay, "positive"))[0]
+    rules = Rules(dtype=default_float())
+    return _oldest(rules.real("decay", decay, "positive"), rules.valid)[0]
 
 
 def palimpsest_overlap(decay: ScalarLike, age: ScalarLike) -> Scalar:
@@ -77,11 +79,12 @@ def palimpsest_overlap(decay: ScalarLike, age: ScalarLike) -> Scalar:
 
     Mézard, Nadal and Toulouse, J. Physique 47, 1457 (1986).
     """
-    return _overlap(as_number("decay", decay, "positive"), as_number("age", age, "nonnegative"))
+    rules = Rules(dtype=default_float())
+    return _overlap(rules.real("decay", decay, "positive"), rules.real("age", age, "nonnegative"), rules.valid)
 
 
 @eqx.filter_jit
-def _oldest(decay: Scalar) -> tuple[Scalar, Scalar]:
+def _oldest(decay: Scalar, valid: Bool[Array, ""]) -> tuple[Scalar, Scalar]:
     """The oldest age, and ln u there."""
     squared = 2 * decay / np.pi
     highest = jnp.log(jnp.sqrt(2 * squared) + squared / 1.5)  # slightly below the end of the curve, y = 0
@@ -91,17 +94,17 @@ def _oldest(decay: Scalar) -> tuple[Scalar, Scalar]:
     at = jnp.where(some, fold, 0)
     age = _curve(at, decay)[0]
     age = jnp.where(some & (age > 0), age, 0)
-    return jnp.where((decay > 0) & jnp.isfinite(decay), age, jnp.nan), at
+    return jnp.where(valid, age, jnp.nan), at
 
 
 @eqx.filter_jit
-def _overlap(decay: Scalar, age: Scalar) -> Scalar:
-    oldest, fold = _oldest(decay)
+def _overlap(decay: Scalar, age: Scalar, valid: Bool[Array, ""]) -> Scalar:
+    oldest, fold = _oldest(decay, valid)
     excess = lambda at: _curve(at, decay)[0] - age  # noqa: E731
     at = bisect(excess, _lowest(decay), _frozen(fold), num_iterations=48, throw=False).value
     alive = (age < oldest) & jnp.isfinite(at)
     overlap = jnp.where(alive, _curve(jnp.where(alive, at, fold), decay)[1], 0)
-    return jnp.where((decay > 0) & jnp.isfinite(decay) & (age >= 0) & jnp.isfinite(age), overlap, jnp.nan)
+    return jnp.where(valid, overlap, jnp.nan)
 
 
 def _curve(at: Scalar, decay: Scalar) -> tuple[Scalar, Scalar]:

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import as_real, in_domain, shape_is
-from .._misc import default_float
+from .._checks import sieved
+from .._misc import default_float, in_type
 from .._results import card
 from .._types import Array, ArrayLike, Float, Int
 from ._phases import Paramagnet, SpinGlass, branch, find_on
@@ -72,14 +72,9 @@ def phase_diagram(loads: Float[ArrayLike, " loads"], temperatures: Float[ArrayLi
 
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987).
     """
-    shape_is("loads", loads, (None,), "(loads,)")
-    shape_is("temperatures", temperatures, (None,), "(temperatures,)")
-    loads, temperatures = (
-        as_real(name, x).astype(default_float()) for name, x in (("loads", loads), ("temperatures", temperatures))
-    )
-    in_domain("loads", loads, "positive")
-    in_domain("temperatures", temperatures, "nonnegative")
-    return _phase_diagram(loads, temperatures)
+    loads = sieved("loads", loads, "positive", (None,), "(loads,)")
+    temperatures = sieved("temperatures", temperatures, "nonnegative", (None,), "(temperatures,)")
+    return _phase_diagram(*in_type((loads, temperatures), default_float()))
 
 
 @eqx.filter_jit
@@ -89,7 +84,7 @@ def _phase_diagram(loads: Array, temperatures: Array) -> PhaseDiagram:
 
         def point(load):
             retrieval, glass, para = (
-                describe(n, *found, load, temperature)
+                describe(n, *found, load, temperature, jnp.isfinite(load + temperature))
                 for n, found in (
                     (1, find_on(ridge, load)),
                     (0, SpinGlass().find(load, temperature)),
@@ -104,6 +99,5 @@ def _phase_diagram(loads: Array, temperatures: Array) -> PhaseDiagram:
     overlap, free, correlation, glass, para = jax.lax.map(row, temperatures)
     exists = jnp.isfinite(free)
     region = jnp.where(exists, jnp.where(free < glass, 3, 2), jnp.where(jnp.isfinite(glass), 1, 0))
-    valid = (temperatures >= 0)[:, None] & (loads > 0)[None] & jnp.isfinite(temperatures[:, None] + loads[None])
-    region = jnp.where(valid, region, -1)
+    region = jnp.where(jnp.isfinite(temperatures[:, None] + loads[None]), region, -1)
     return PhaseDiagram(loads, temperatures, overlap, free, correlation, glass, para, region)

@@ -6,13 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import fail, kind
+from .._checks import Rules, fail, kind
+from .._misc import default_float
 from .._results import RESULTS, card, describe_result, outcome
 from .._roots import newton
-from .._types import Array, Float, Scalar, ScalarLike
+from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._phases import AbstractPhase, Mixture, Ridge, branch, glass_deviation, root_load, site_averages, unbalanced
 from ._replica import energy_and_entropy
-from ._site import as_number
 
 MIXTURE = Mixture(3)
 
@@ -85,12 +85,12 @@ def phase_lines(temperature: ScalarLike, *, mixture: AbstractPhase = MIXTURE) ->
     """
     if not isinstance(mixture, Mixture):
         fail("mixture", "a `Mixture(n)`", kind(mixture))
-    return _phase_lines(as_number("temperature", temperature, "nonnegative"), mixture)
+    rules = Rules(dtype=default_float())
+    return _phase_lines(rules.real("temperature", temperature, "nonnegative"), mixture, rules.valid)
 
 
 @eqx.filter_jit
-def _phase_lines(temperature: Scalar, mixture: Mixture) -> PhaseLines:
-    valid = (temperature >= 0) & jnp.isfinite(temperature)
+def _phase_lines(temperature: Scalar, mixture: Mixture, valid: Bool[Array, ""]) -> PhaseLines:
     ridge, mixed = branch(1, temperature), branch(mixture.num_condensed, temperature)
     top, mixed_top = (jnp.where(r.exists, jnp.square(r.top), jnp.nan) for r in (ridge, mixed))
 

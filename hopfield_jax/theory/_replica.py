@@ -4,12 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import at_least, fail, kind
+from .._checks import Rules, as_real, at_least, fail, kind
 from .._follow import Branch, follow
+from .._misc import default_float
 from .._results import RESULTS, card, describe_result, is_okay, outcome, raise_unless_okay
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from ._phases import AbstractPhase, Retrieval, SiteAverages, imbalance, site_averages, unbalanced
-from ._site import as_number
 
 RETRIEVAL = Retrieval()
 
@@ -112,20 +112,24 @@ def replica_state(
     """
     if not isinstance(phase, AbstractPhase):
         fail("phase", "a phase such as `Retrieval()`", kind(phase))
-    load = as_number("load", load, "positive")
-    temperature = as_number("temperature", temperature, "nonnegative")
-    out = _replica_state(phase, load, temperature)
+    rules = Rules(dtype=default_float())
+    load, temperature = rules.real("load", load, "positive"), rules.real("temperature", temperature, "nonnegative")
+    out = _replica_state(phase, load, temperature, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _replica_state(phase: AbstractPhase, load: Scalar, temperature: Scalar) -> ReplicaState:
-    x, exists = phase.find(load, temperature)
-    return describe(phase.num_condensed, x, exists, load, temperature)
+def _replica_state(phase: AbstractPhase, load: Scalar, temperature: Scalar, valid: Bool[Array, ""]) -> ReplicaState:
+    return describe(phase.num_condensed, *phase.find(load, temperature), load, temperature, valid)
 
 
 def describe(
-    num_condensed: int, x: Float[Array, "2"], exists: Bool[Array, ""], load: Scalar, temperature: Scalar
+    num_condensed: int,
+    x: Float[Array, "2"],
+    exists: Bool[Array, ""],
+    load: Scalar,
+    temperature: Scalar,
+    valid: Bool[Array, ""],
 ) -> ReplicaState:
     """A full state from its overlap and the deviation of its crosstalk."""
     n, average = num_condensed, site_averages(num_condensed, x[0], x[1], temperature)
@@ -135,7 +139,6 @@ def describe(
     replica_stability = 1 - load * jnp.square(enhancement) * average.curvature / jnp.where(frozen, temperature, 1)
     residual = jnp.max(jnp.abs(jax.lax.stop_gradient(unbalanced(x, average, load))))
     settled = residual <= 64 * jnp.finfo(x.dtype).eps
-    valid = (load > 0) & jnp.isfinite(load) & (temperature >= 0) & jnp.isfinite(temperature)
     result = outcome((~settled, RESULTS.not_settled), (~exists, RESULTS.no_phase), (~valid, RESULTS.invalid_parameter))
     numbers = [
         load,
@@ -200,8 +203,7 @@ def replica_branch(
     if not isinstance(phase, AbstractPhase) or phase.num_condensed < 1:
         fail("phase", "a phase with an overlap, `Retrieval()` or `Mixture(n)`", kind(phase))
     at_least("num_steps", num_steps, 1)
-    load = as_number("load", load, "positive")
-    temperature = as_number("temperature", temperature, "nonnegative")
+    load, temperature = (as_real(n, x, default_float()) for n, x in (("load", load), ("temperature", temperature)))
     state = replica_state(load, temperature, phase=phase, throw=throw)
     found = is_okay(state.result)
     start = jax.lax.stop_gradient(jnp.stack([state.overlap, jnp.sqrt(load * state.noise)]))

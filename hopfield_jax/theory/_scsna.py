@@ -9,19 +9,16 @@ import jax.tree_util as jtu
 import numpy as np
 from jax.scipy.stats import norm
 
-from .._checks import at_least, fail, is_concrete, is_valid, kind
-from .._misc import inner, matmul
+from .._checks import Rules, at_least, fail, is_concrete, is_valid, kind
+from .._misc import default_float, inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._roots import newton
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from .._units import AbstractElementwise
 from ._site import (
     AbstractBranch,
-    Cue,
     FieldAverages,
     Maxwell,
-    as_number,
-    as_overlap,
     as_units,
     field_averages,
     find_folds,
@@ -92,12 +89,6 @@ class Network(eqx.Module):
     self_coupling: bool = eqx.field(static=True)
     storage: AbstractStorage = HEBBIAN
 
-    def valid(self) -> Bool[Array, ""]:
-        valid = is_valid((self.units, self.branch))
-        if isinstance(self.branch, Cue):
-            valid &= jnp.abs(self.branch.overlap) <= 1
-        return valid & jnp.isfinite(self.strength) & jnp.isfinite(self.coupling) & (self.coupling > 0)
-
     def averages(self, overlap: Scalar, deviation: Scalar, feedback: Scalar) -> FieldAverages:
         folds = find_folds(self.units, feedback)
         weights, lower, upper = map(jnp.stack, zip(*self.branch.pieces(folds), strict=True))
@@ -144,9 +135,8 @@ class Network(eqx.Module):
         eps = jnp.finfo(x.dtype).eps
         settled &= residual <= 10 * tolerance_of(x.dtype)
         flat = jnp.array(False) if curvature is None else ~(curvature > tolerance_of(x.dtype) ** 0.5)
-        result = outcome(
-            (flat, RESULTS.cusp), (~settled, code), (~(valid & jnp.isfinite(threshold)), RESULTS.invalid_parameter)
-        )
+        valid = valid & is_valid(self)
+        result = outcome((flat, RESULTS.cusp), (~settled, code), (~valid, RESULTS.invalid_parameter))
         usable = result == RESULTS.successful
         numbers = [
             load,
@@ -239,16 +229,19 @@ def scsna(
     Sherrington, J. Phys. A 31, 8607 (1998). `Diluted`: Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
     units = as_units(units)
-    load = as_number("load", load, "positive")
-    network = as_network(units, strength, coupling, branch, self_coupling, storage)
-    initial, threshold = as_overlap("initial", initial), as_number("threshold", threshold, "finite")
+    rules = Rules(dtype=default_float())
+    load = rules.real("load", load, "positive")
+    network = as_network(rules, units, strength, coupling, branch, self_coupling, storage)
+    initial, threshold = rules.real("initial", initial, "cosine"), rules.real("threshold", threshold, "finite")
     at_least("max_steps", max_steps, 1)
-    out = _scsna(network, load, initial, threshold, max_steps)
+    out = _scsna(network, load, initial, threshold, max_steps, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
 @eqx.filter_jit
-def _scsna(network: Network, load: Scalar, initial: Scalar, threshold: Scalar, max_steps: int) -> StationaryState:
+def _scsna(
+    network: Network, load: Scalar, initial: Scalar, threshold: Scalar, max_steps: int, valid: Bool[Array, ""]
+) -> StationaryState:
     frozen, frozen_load, start = stop_gradient((network, load, initial))
     tolerance = tolerance_of(load.dtype)
     square = jnp.square(start)
@@ -274,7 +267,6 @@ def _scsna(network: Network, load: Scalar, initial: Scalar, threshold: Scalar, m
     polished = root(lambda x: network.step(x, load) - x, jnp.where(silent, first, x))
     final = jnp.where(silent, x, polished)
     arrived = (change <= tolerance) & (jnp.max(jnp.abs(final - x)) < 1e-2)
-    valid = network.valid() & (load > 0) & jnp.isfinite(load) & (jnp.abs(initial) <= 1)
     return network.state(load, final, threshold, num_steps, arrived, RESULTS.not_settled, valid)
 
 
@@ -292,7 +284,7 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
     return inner(a[0], jnp.cross(a[1], a[2]))
 
 
-def as_network(units, strength, coupling, branch, self_coupling, storage: AbstractStorage = HEBBIAN) -> Network:
+def as_network(rules: Rules, units, strength, coupling, branch, self_coupling, storage: AbstractStorage) -> Network:
     if not isinstance(storage, AbstractStorage):
         fail("storage", "a kind of storage such as `Hebbian()`", kind(storage))
     if not isinstance(branch, AbstractBranch):
@@ -310,7 +302,7 @@ def as_network(units, strength, coupling, branch, self_coupling, storage: Abstra
             fail("strength", f"0.0 with {name} storage (plasticity is for Hebbian storage)", strength)
         if self_coupling:
             fail("self_coupling", f"False with {name} storage (its diagonal is one with the crosstalk)", self_coupling)
-    strength, coupling = as_number("strength", strength, "finite"), as_number("coupling", coupling, "positive")
+    strength, coupling = rules.real("strength", strength, "finite"), rules.real("coupling", coupling, "positive")
     return Network(units, strength, coupling, branch, bool(self_coupling), storage)
 
 

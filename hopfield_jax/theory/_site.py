@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import Checked, as_real, describe, domain, fail, in_domain, is_concrete, kind, shape_is
+from .._checks import Checked, domain, fail, kind
 from .._misc import default_float, in_type, matmul
-from .._types import Array, Parameter, Scalar, ScalarLike
+from .._types import Array, Parameter, Scalar
 from .._units import AbstractElementwise, elementwise_fit
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
@@ -181,10 +181,7 @@ class Cue(AbstractBranch):
     **Raises:** `ValueError` for another `overlap`.
     """
 
-    overlap: Parameter[Scalar] = eqx.field(metadata=domain("finite"))
-
-    def __check_init__(self):
-        as_overlap("Cue.overlap", self.overlap)
+    overlap: Parameter[Scalar] = eqx.field(metadata=domain("cosine"))
 
     def pieces(self, folds: Folds) -> list[tuple[Scalar, Scalar, Scalar]]:
         """Two groups of sites."""
@@ -198,19 +195,3 @@ def as_units(units: Any) -> AbstractElementwise:
     if not units.odd:
         fail("units", "units with an odd activation, φ(-x) = -φ(x), which declare `odd = True`", kind(units))
     return in_type(units, default_float())
-
-
-def as_number(argument: str, value: ScalarLike, name: str) -> Scalar:
-    """One number of the default float type, in its domain if that can be seen now."""
-    shape_is(argument, value, ())
-    value = as_real(argument, value).astype(default_float())
-    in_domain(argument, value, name)
-    return value
-
-
-def as_overlap(argument: str, value: ScalarLike) -> Scalar:
-    """One number within [-1, 1], if that can be seen now."""
-    value = as_number(argument, value, "finite")
-    if is_concrete(value) and not abs(float(value)) <= 1:
-        fail(argument, "within [-1, 1]", describe(value))
-    return value

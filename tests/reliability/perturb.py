@@ -313,7 +313,7 @@ Kind = Real | Whole | Array | Indices | Key | Flag | Thing | Fixed
 DOMAINS = {  # as `hopfield_jax.domain` names them; what "signed" adds is a condition on all of a pattern
     **dict.fromkeys(("finite", "signed"), "(-inf, inf)"),
     **{"positive": "(0, inf)", "nonnegative": "[0, inf)", "duration": "[0, inf]", "mask": "[-inf, inf)"},
-    **{"probability": "[0, 1]", "share": "(0, 1]", "cosine": "[-1, 1]"},
+    **{"probability": "[0, 1]", "fraction": "(0, 1)", "share": "(0, 1]", "cosine": "[-1, 1]"},
 }
 
 
