@@ -49,7 +49,8 @@ def public_objects() -> dict[str, object]:
     """Functions and classes exported by the package and its public subpackages, and the classes' own public methods."""
     names = [info.name for info in pkgutil.iter_modules(hopfield_jax.__path__) if not info.name.startswith("_")]
     found: dict[str, object] = {}
-    for module in [hopfield_jax, *(importlib.import_module(f"hopfield_jax.{name}") for name in names)]:
+    modules = [hopfield_jax, *(importlib.import_module(f"hopfield_jax.{name}") for name in names)]
+    for module in [*modules, *(m.results for m in modules if hasattr(m, "results"))]:
         for name in dir(module):
             value = getattr(module, name)
             ours = str(getattr(value, "__module__", "")).startswith("hopfield_jax")

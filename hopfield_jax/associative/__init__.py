@@ -1,7 +1,7 @@
+from . import results as results
 from ._maps import IdentityMap as IdentityMap
 from ._maps import MemoryMap as MemoryMap
 from ._memory import LearningNetwork as LearningNetwork
-from ._memory import LearningRun as LearningRun
 from ._memory import Stream as Stream
 from ._memory import cyclic_protocol as cyclic_protocol
 from ._memory import learn as learn
@@ -15,13 +15,9 @@ from ._network import graded_network as graded_network
 from ._network import slow_fast_network as slow_fast_network
 from ._plasticity import PavlovianPlasticity as PavlovianPlasticity
 from ._plasticity import SoftmaxPlasticity as SoftmaxPlasticity
-from ._prediction import LearningConditions as LearningConditions
 from ._prediction import learned_memories as learned_memories
 from ._prediction import learning_conditions as learning_conditions
 from ._prediction import similarity_curve as similarity_curve
-from ._retrieve import RetrievalRun as RetrievalRun
 from ._retrieve import retrieve as retrieve
-from ._score import RetrievalScore as RetrievalScore
 from ._score import score as score
-from ._spectrum import MemorySpectrum as MemorySpectrum
 from ._spectrum import memory_spectrum as memory_spectrum

@@ -6,17 +6,16 @@ from .._couplings import GradedEnergyNetwork as GradedEnergyNetwork
 from .._couplings import GradedNetwork as GradedNetwork
 from .._couplings import OuterProducts as OuterProducts
 from .._couplings import SparseCouplings as SparseCouplings
+from . import results as results
 from ._coding import AbstractCoding as AbstractCoding
 from ._coding import Bits as Bits
 from ._coding import Spins as Spins
-from ._finite_size import FiniteSizeFit as FiniteSizeFit
 from ._finite_size import finite_size as finite_size
 from ._network import BinaryNetwork as BinaryNetwork
 from ._order import AbstractOrder as AbstractOrder
 from ._order import Asynchronous as Asynchronous
 from ._order import Synchronous as Synchronous
 from ._recall import recall as recall
-from ._retrieve import BinaryRun as BinaryRun
 from ._retrieve import retrieve as retrieve
 from ._retrieve import settle as settle
 from ._rules import covariance as covariance
@@ -26,6 +25,5 @@ from ._rules import palimpsest as palimpsest
 from ._rules import pseudo_inverse as pseudo_inverse
 from ._rules import sequence as sequence
 from ._rules import storkey as storkey
-from ._transition import RetrievalTransition as RetrievalTransition
 from ._transition import basin as basin
 from ._transition import capacity as capacity

@@ -15,7 +15,8 @@ import typer
 from .. import plot
 from .._results import Setting
 from .._types import Scalar
-from ..sequential import GainScan, SequenceRun, period, retrieve_sequence
+from ..sequential import period, retrieve_sequence
+from ..sequential.results import GainScan, SequenceRun
 from . import _dmft
 from ._command import Output, writable_folder, write
 from ._dmft import Dmft

@@ -15,18 +15,8 @@ from .. import plot
 from .._checks import at_least
 from .._misc import as_inexact
 from .._results import describe_result
-from ..dmft import (
-    AccumulatingHebbian,
-    OrderParameters,
-    Panel,
-    PlasticNetwork,
-    SpinCue,
-    agreement,
-    panel,
-    retrieved,
-    simulate,
-    solve,
-)
+from ..dmft import AccumulatingHebbian, PlasticNetwork, SpinCue, agreement, panel, retrieved, simulate, solve
+from ..dmft.results import OrderParameters, Panel
 from ._command import Output, Seed, default_of
 from ._plastic import (
     AbstractPlastic,

@@ -14,14 +14,8 @@ import numpy as np
 
 from .. import plot
 from .._results import is_okay
-from ..sequential import (
-    Ending,
-    GainScan,
-    InputDrivenNetwork,
-    count_transitions,
-    critical_gain,
-    scan_gains,
-)
+from ..sequential import Ending, InputDrivenNetwork, count_transitions, critical_gain, scan_gains
+from ..sequential.results import GainScan
 from ._command import Output
 from ._report import arrays_of, card, new_figure, number, progress, some, table, wrapped
 from ._sequence import ENDINGS, endings

@@ -16,7 +16,8 @@ from .._dynamics import AbstractEnergyDynamics
 from .._patterns import add_noise, flip, mask
 from .._types import Array, Float, Patterns, PRNGKey, Scalar
 from .._units import LogSumExp, RectifiedPower, Spherical
-from ..associative import AdiabaticNetwork, MemoryMap, RetrievalRun, RetrievalScore, graded_network, retrieve, score
+from ..associative import AdiabaticNetwork, MemoryMap, graded_network, retrieve, score
+from ..associative.results import RetrievalRun, RetrievalScore
 
 DURATION = 30.0
 """How long a network runs, in units of τ."""

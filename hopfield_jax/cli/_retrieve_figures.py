@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import plot
-from ..associative import RetrievalRun
+from ..associative.results import RetrievalRun
 from ._images import CORRUPTIONS
 from ._report import new_figure
 

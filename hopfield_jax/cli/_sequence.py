@@ -13,7 +13,8 @@ import typer
 
 from .. import plot
 from .._results import describe_result
-from ..sequential import Ending, InputDrivenNetwork, SequenceRun, escape_time, retrieve_sequence
+from ..sequential import Ending, InputDrivenNetwork, escape_time, retrieve_sequence
+from ..sequential.results import SequenceRun
 from ._command import Output
 from ._report import arrays_of, card, new_figure, number, progress, table
 from ._sequences import AbstractRun

@@ -10,7 +10,8 @@ import typer
 
 from .._checks import Rules
 from .._misc import default_float
-from ..sequential import ExactDwell, SequenceRun, cycle, retrieve_sequence
+from ..sequential import ExactDwell, cycle, retrieve_sequence
+from ..sequential.results import SequenceRun
 from ._sequences import AbstractNetwork, Lower, NumGains, Upper, room_for, steps_fit
 from ._sweep import AbstractSweep
 

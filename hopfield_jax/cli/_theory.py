@@ -11,7 +11,8 @@ import typer
 
 from .. import plot, theory
 from .._results import is_okay
-from ..dmft import Panel, PlasticNetwork, memory_needed, panel
+from ..dmft import PlasticNetwork, memory_needed, panel
+from ..dmft.results import Panel
 from ._command import Output, default_of
 from ._plastic import AbstractPlastic, Load, SelfCoupling, Strength, Units
 from ._report import new_figure
@@ -19,7 +20,7 @@ from ._report import new_figure
 _LOADS = 41
 
 
-Found = tuple[Panel, theory.StationaryState, theory.StationaryState]
+Found = tuple[Panel, theory.results.StationaryState, theory.results.StationaryState]
 """The panel, the state at rest over loads, and the one at the critical load."""
 
 

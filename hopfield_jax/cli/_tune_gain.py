@@ -13,7 +13,8 @@ import typer
 from .. import plot
 from .._checks import Rules, fail
 from .._results import describe_result, is_okay
-from ..sequential import ExactDwell, GainScan, InputDrivenNetwork, TunedGain, scan_gains, tune_gain
+from ..sequential import ExactDwell, InputDrivenNetwork, scan_gains, tune_gain
+from ..sequential.results import GainScan, TunedGain
 from ._command import Output
 from ._report import card, new_figure, number, table
 from ._sequences import AbstractSequence, NumGains, room_for, steps_fit

@@ -13,7 +13,8 @@ import typer
 from .. import plot
 from .._checks import fail
 from .._results import describe_result
-from ..dmft import OptimalStrength, optimal_strength, solve
+from ..dmft import optimal_strength, solve
+from ..dmft.results import OptimalStrength
 from ._command import Output, Seed, default_of
 from ._plastic import AbstractPlastic, Load, NumSamples, theory_fits
 from ._report import card, new_figure, plus_minus, table

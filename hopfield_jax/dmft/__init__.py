@@ -8,10 +8,7 @@ from .._couplings import Noisy as Noisy
 from .._couplings import Quantised as Quantised
 from .._couplings import Stepwise as Stepwise
 from .._couplings import Ternary as Ternary
-from .._units import Elementwise as Elementwise
-from .._units import Glauber as Glauber
-from .._units import Sign as Sign
-from ._crosstalk import NoiseStatistics as NoiseStatistics
+from . import results as results
 from ._crosstalk import crosstalk_noise as crosstalk_noise
 from ._cue import GaussianCue as GaussianCue
 from ._cue import SpinCue as SpinCue
@@ -24,17 +21,12 @@ from ._lines import Along as Along
 from ._lines import Lines as Lines
 from ._network import DensePlasticNetwork as DensePlasticNetwork
 from ._network import PlasticNetwork as PlasticNetwork
-from ._optimal import OptimalStrength as OptimalStrength
 from ._optimal import final_overlap as final_overlap
 from ._optimal import optimal_strength as optimal_strength
-from ._order import OrderParameters as OrderParameters
 from ._panel import THEORIES as THEORIES
-from ._panel import Panel as Panel
 from ._panel import Prediction as Prediction
 from ._panel import Theory as Theory
 from ._panel import panel as panel
-from ._questions import Agreement as Agreement
-from ._questions import StrengthScan as StrengthScan
 from ._questions import agreement as agreement
 from ._questions import basin_boundary as basin_boundary
 from ._questions import largest_load as largest_load
@@ -45,7 +37,6 @@ from ._schemes import AdamsBashforth as AdamsBashforth
 from ._schemes import Euler as Euler
 from ._simulate import simulate as simulate
 from ._simulate import simulation_memory_needed as simulation_memory_needed
-from ._slopes import Slopes as Slopes
 from ._slopes import slopes as slopes
 from ._solve import memory_needed as memory_needed
 from ._solve import solve as solve

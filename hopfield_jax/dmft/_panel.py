@@ -17,6 +17,7 @@ from .._checks import at_least, fail, is_concrete
 from .._misc import default_float
 from .._results import card, describe_result, is_okay
 from .._types import Float, Scalar
+from ..theory.results import StationaryState
 from ._cue import AbstractCue, SpinCue
 from ._kernels import LeakyHebbian
 from ._model import AbstractPlasticModel, check_model
@@ -36,7 +37,7 @@ class Case:
         self.has_spin_cue = isinstance(cue, SpinCue) and cue.shape == ()
         self.side = float(np.sign(cue.overlap)) if self.has_spin_cue else 1.0
 
-    def stationary(self, verb: Callable[..., theory.StationaryState], *arguments: Any) -> theory.StationaryState:
+    def stationary(self, verb: Callable[..., StationaryState], *arguments: Any) -> StationaryState:
         return verb(
             self.units,
             *arguments,
@@ -47,14 +48,14 @@ class Case:
         )
 
     @functools.cached_property
-    def rest(self) -> theory.StationaryState:
+    def rest(self) -> StationaryState:
         return self.stationary(theory.scsna, self.model.load)
 
     @functools.cached_property
-    def end(self) -> theory.StationaryState:
+    def end(self) -> StationaryState:
         return self.stationary(theory.critical_load)
 
-    def is_unique(self, state: theory.StationaryState) -> bool:
+    def is_unique(self, state: StationaryState) -> bool:
         """Whether sites have one state, also in a retrieval state that Maxwell's rule may miss. Without plasticity and
         self-couplings the rule is exact."""
         several = bool(state.multivalued) or (self.plastic and not bool(state.retrieved))

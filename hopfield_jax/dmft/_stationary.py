@@ -1,7 +1,8 @@
 """The stationary theory of plastic networks."""
 
 from .._checks import fail, kind
-from ..theory import AbstractBranch, Maxwell, StationaryState, scsna
+from ..theory import AbstractBranch, Maxwell, scsna
+from ..theory.results import StationaryState
 from ._kernels import LeakyHebbian
 from ._network import PlasticNetwork
 
@@ -18,7 +19,7 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
     - `branch`: `hopfield_jax.theory.Maxwell()` (the default), `Upper()` or `Cue(overlap)`.
     - `throw`: as in `hopfield_jax.theory.scsna`.
 
-    **Returns:** a `hopfield_jax.theory.StationaryState`.
+    **Returns:** a `hopfield_jax.theory.results.StationaryState`.
 
     **Raises:** `ValueError` for models without a stationary state of this kind; as `scsna` otherwise.
 

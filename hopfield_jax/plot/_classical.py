@@ -4,7 +4,7 @@ import numpy as np
 
 from .._checks import fail
 from .._results import with_error
-from ..classical import RetrievalTransition
+from ..classical.results import RetrievalTransition
 from ._style import FAINT, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
 _SYMBOLS = {"load": "load α = P/N", "cue overlap": "cue overlap $m_0$"}

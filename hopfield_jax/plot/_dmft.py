@@ -9,7 +9,7 @@ from .._checks import fail
 from .._results import RESULTS, Setting
 from .._threshold import Threshold
 from .._types import ArrayLike
-from ..dmft import NoiseStatistics, OptimalStrength, OrderParameters, StrengthScan
+from ..dmft.results import NoiseStatistics, OptimalStrength, OrderParameters, StrengthScan
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
 _TIME = "time t (units of the neurons' time constant)"

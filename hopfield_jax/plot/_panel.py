@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from .._checks import fail
-from ..dmft import Panel
-from ..theory import StationaryState
+from ..dmft.results import Panel
+from ..theory.results import StationaryState
 from ._style import ACCENT, FAINT, Axes, axes_for, colour, finish, numbers
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .._checks import fail
-from ..associative import RetrievalRun, RetrievalScore
+from ..associative.results import RetrievalRun, RetrievalScore
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish, numbers
 
 

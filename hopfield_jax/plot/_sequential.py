@@ -6,14 +6,8 @@ import numpy as np
 
 from .._checks import fail
 from .._results import Setting, is_okay
-from ..sequential import (
-    Ending,
-    GainScan,
-    SequenceRun,
-    count_transitions,
-    fixed_points,
-    period,
-)
+from ..sequential import Ending, count_transitions, fixed_points, period
+from ..sequential.results import GainScan, SequenceRun
 from ._style import ACCENT, FAINT, GLUE, INK, Axes, axes_for, colour, finish, numbers, say_facts
 
 _TIME = "time t (units of the time constants)"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._checks import fail
-from ..theory import PhaseDiagram, PhaseLines
+from ..theory.results import PhaseDiagram, PhaseLines
 from ._style import ACCENT, INK, Axes, axes_for, colour, finish
 
 _REGIONS = ("paramagnet", "spin glass", "retrieval, metastable", "retrieval, in equilibrium")

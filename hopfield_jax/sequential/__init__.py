@@ -1,23 +1,18 @@
 """Sequential retrieval of memories."""
 
+from . import results as results
 from ._critical import critical_gain as critical_gain
-from ._delay import SwitchDelay as SwitchDelay
 from ._delay import measure_delay as measure_delay
 from ._dwell import ExactDwell as ExactDwell
-from ._gain import CriticalGain as CriticalGain
-from ._gain import GainScan as GainScan
 from ._gain import find_critical_gain as find_critical_gain
 from ._gain import scan_gains as scan_gains
 from ._learning import learn_transitions as learn_transitions
-from ._map import SaliencyRun as SaliencyRun
 from ._map import follow_transitions as follow_transitions
 from ._network import InputDrivenNetwork as InputDrivenNetwork
 from ._network import InputProtocol as InputProtocol
 from ._outcome import Ending as Ending
 from ._outcome import Regime as Regime
-from ._retrieve import SequenceRun as SequenceRun
 from ._retrieve import retrieve_sequence as retrieve_sequence
-from ._saliency import FixedPoints as FixedPoints
 from ._saliency import count_transitions as count_transitions
 from ._saliency import escape_time as escape_time
 from ._saliency import fixed_points as fixed_points
@@ -30,7 +25,5 @@ from ._saliency import total_time as total_time
 from ._transitions import chain as chain
 from ._transitions import cycle as cycle
 from ._transitions import transition_matrix as transition_matrix
-from ._tune import TunedDwellTimes as TunedDwellTimes
-from ._tune import TunedGain as TunedGain
 from ._tune import tune_dwell_times as tune_dwell_times
 from ._tune import tune_gain as tune_gain

@@ -187,7 +187,7 @@ def replica_branch(
     - `load`: where to start, and the lower bound.
     - `step`, `num_steps`, `throw`: as in `hopfield_jax.follow`.
 
-    **Returns:** a `hopfield_jax.Branch` whose parameter is the load and whose states are (m, δ).
+    **Returns:** a `hopfield_jax.results.Branch` whose parameter is the load and whose states are (m, δ).
 
     **Raises:** `ValueError` for arguments outside their domain; `EquinoxRuntimeError` on failure if `throw`.
 

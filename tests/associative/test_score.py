@@ -14,7 +14,7 @@ TARGETS = jnp.arange(NUM_PATTERNS)
 
 
 @pytest.fixture(scope="module")
-def found() -> hj.associative.RetrievalRun:
+def found() -> hj.associative.results.RetrievalRun:
     """Cues of four patterns; the last is flipped altogether, so that it ends in another state."""
     patterns = hj.random_patterns(NUM_PATTERNS, NUM_NEURONS, key=jr.key(0))
     cues = jax.vmap(lambda x, k: hj.flip(x, 0.1, key=k))(patterns, jr.split(jr.key(1), NUM_PATTERNS))
@@ -75,9 +75,9 @@ def test_fraction_error_is_wilsons_and_never_zero(successes, n):
         np.testing.assert_allclose(scored.fraction_error, np.sqrt(p * (1 - p) / n), rtol=0.01)
 
 
-def _blank(n: int) -> hj.associative.RetrievalScore:
+def _blank(n: int) -> hj.associative.results.RetrievalScore:
     no, zero = jnp.zeros(n, bool), jnp.zeros(n)
-    return hj.associative.RetrievalScore(
+    return hj.associative.results.RetrievalScore(
         recognised=no,
         retrieved=no,
         similarity=zero,

@@ -15,7 +15,8 @@ from cli.commands import check_files, run
 from hopfield_jax.cli import _demo, _gains
 from hopfield_jax.cli._gains import Gains
 from hopfield_jax.cli._sequence import Sequence
-from hopfield_jax.sequential import Ending, GainScan, SequenceRun
+from hopfield_jax.sequential import Ending
+from hopfield_jax.sequential.results import GainScan, SequenceRun
 
 TINY = {"num_patterns": 4, "num_neurons": 8, "tau_fast": 0.02, "t1": 6.0}
 FACTS = ("P = 4 memories in N = 8 neurons until t = 6", "τ_f = 0.02, ε = 0.01, ψ(x) = x clipped to [-1, 1]")
@@ -187,7 +188,7 @@ def test_one_program_gives_runs_and_their_scan(whole_run, monkeypatch):
         numbers = found.setting.numbers | {"gain": network.gain, "saliency": saliency}
         at = lambda r: (r.period, r.setting)  # noqa: E731
         return eqx.tree_at(
-            at, found, (0.25 * network.gain, hj.Setting(found.setting.source, found.setting.parts, numbers))
+            at, found, (0.25 * network.gain, hj.results.Setting(found.setting.source, found.setting.parts, numbers))
         )
 
     monkeypatch.setattr(_demo, "retrieve_sequence", fake)

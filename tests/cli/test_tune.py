@@ -7,7 +7,7 @@ import hopfield_jax as hj
 from cli.commands import check_files, run
 from hopfield_jax._results import outcome
 from hopfield_jax.cli._tune_strength import TuneStrength
-from hopfield_jax.dmft import OptimalStrength
+from hopfield_jax.dmft.results import OptimalStrength
 
 
 def test_gain_prints_and_writes_what_it_found(tmp_path):
@@ -42,7 +42,7 @@ def one(strength, slopes):
         strength=jnp.asarray(strength), lower=nothing, upper=nothing, value=nothing, value_error=nothing,
         at_bound=jnp.array(strength in (0.0, 2.0)), strengths=jnp.array([0.0, 1.0, 2.0]), values=values,
         gradients=jnp.repeat(jnp.array(slopes)[:, None], 2, axis=1), mismatch=nothing,
-        setting=hj.Setting("theory (1 x 64 paths)", (), {}), result=outcome(),
+        setting=hj.results.Setting("theory (1 x 64 paths)", (), {}), result=outcome(),
     )  # fmt: skip
 
 

@@ -21,12 +21,12 @@ TIMES = np.linspace(0.0, 4.0, 5, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def batch() -> hj.associative.RetrievalRun:
+def batch() -> hj.associative.results.RetrievalRun:
     """Three retrievals made by hand: each pattern's overlap grows to 0.9 from its own cue, and energies fall."""
 
     def one(winner):
         overlap = 0.9 * jax.nn.one_hot(winner, 3)[None] * (1 - jnp.exp(-TIMES))[:, None]
-        return hj.associative.RetrievalRun(
+        return hj.associative.results.RetrievalRun(
             times=jnp.asarray(TIMES),
             overlap=overlap,
             similarity=overlap / 0.9,

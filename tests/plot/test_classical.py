@@ -13,7 +13,7 @@ from plot.drawn import legend
 
 
 @pytest.fixture(scope="module")
-def found() -> hj.classical.RetrievalTransition:
+def found() -> hj.classical.results.RetrievalTransition:
     def run(value, num_neurons, key):
         return jnp.where(jr.uniform(key) < jax.nn.sigmoid((value - 0.4) / 0.1), 1.0, 0.0)
 

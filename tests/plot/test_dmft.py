@@ -13,9 +13,10 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgba
 
 import hopfield_jax as hj
-from hopfield_jax import Setting, plot
+from hopfield_jax import plot
 from hopfield_jax.dmft._order import Measured
 from hopfield_jax.plot._style import say_facts
+from hopfield_jax.results import Setting
 from plot.drawn import bars, legend, lines, on_axes_given_or_new, texts
 
 NUMBERS = {"load": 0.12, "cue.overlap": 0.4, "kernel.strength": 0.3, "dt": 0.5, "units.beta": 4.0, "coupling": 1.0}
@@ -26,7 +27,7 @@ def setting(source: str, **numbers: float) -> Setting:
     return Setting(source, PARTS, {name: jnp.asarray(x) for name, x in (NUMBERS | numbers).items()})
 
 
-def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.OrderParameters:
+def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.results.OrderParameters:
     """Four times half a unit apart, made by hand; every quantity of two times is ten times the row plus the column."""
     steps = jnp.arange(4.0)
     times, square = 0.5 * steps, 10 * steps[:, None] + steps[None]
@@ -41,13 +42,13 @@ def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.OrderParam
     made |= {"crosstalk_feedback_error": jnp.zeros((4, 4))}
     made |= dict.fromkeys(("rank", "dropped", "orthogonality", "residual"))
     made |= {"times": times, "setting": setting(source), "result": cast(Any, hj.RESULTS.successful)} | others
-    fields = hj.dmft.OrderParameters.__dataclass_fields__
+    fields = hj.dmft.results.OrderParameters.__dataclass_fields__
     matrices = {n: (x, made.get(f"{n}_error")) for n, x in made.items() if n not in fields and not n.endswith("_error")}
     measured = Measured({name: pair for name, pair in matrices.items() if pair[0] is not None})
-    return hj.dmft.OrderParameters(two_time=measured, **{name: x for name, x in made.items() if name in fields})
+    return hj.dmft.results.OrderParameters(two_time=measured, **{name: x for name, x in made.items() if name in fields})
 
 
-def scan(**others: Any) -> hj.dmft.StrengthScan:
+def scan(**others: Any) -> hj.dmft.results.StrengthScan:
     """Five strengths in no order: the best is 0.2, within errors up to 0.4; imprinted from 0.6 on."""
     strength = jnp.array([0.4, 0.0, 0.8, 0.2, 0.6])
     made: dict[str, Any] = {
@@ -63,24 +64,24 @@ def scan(**others: Any) -> hj.dmft.StrengthScan:
         "best_lower": jnp.array(0.2),
         "best_upper": jnp.array(0.4),
     }
-    return hj.dmft.StrengthScan(**made | others)
+    return hj.dmft.results.StrengthScan(**made | others)
 
 
-def found(values: list[float], at_lower: list[bool], at_upper: list[bool]) -> hj.Threshold:
+def found(values: list[float], at_lower: list[bool], at_upper: list[bool]) -> hj.results.Threshold:
     """Thresholds within 0.1 of the values; where there is none, between the bounds 0 and 1."""
 
     def one(value, at_lower, at_upper):
         known = jnp.isfinite(value)
         lower, upper = jnp.where(known, value - 0.1, 0), jnp.where(known, value + 0.1, 1)
         result = hj.RESULTS.where(known, cast(Any, hj.RESULTS.successful), cast(Any, hj.RESULTS.not_bracketed))
-        return hj.Threshold(value, lower, upper, at_lower, at_upper, result)
+        return hj.results.Threshold(value, lower, upper, at_lower, at_upper, result)
 
     return jax.vmap(one)(jnp.array(values), jnp.array(at_lower), jnp.array(at_upper))
 
 
-def statistics() -> hj.dmft.NoiseStatistics:
+def statistics() -> hj.dmft.results.NoiseStatistics:
     ones = jnp.ones(3)
-    return hj.dmft.NoiseStatistics(
+    return hj.dmft.results.NoiseStatistics(
         times=jnp.arange(3.0),
         variance=ones,
         variance_error=ones,

@@ -17,7 +17,8 @@ from matplotlib.patches import Rectangle
 import hopfield_jax as hj
 from hopfield_jax import plot
 from hopfield_jax.plot._style import ACCENT, FAINT
-from hopfield_jax.sequential import Ending, GainScan, SequenceRun, saliency_map
+from hopfield_jax.sequential import Ending, saliency_map
+from hopfield_jax.sequential.results import GainScan, SequenceRun
 from plot.drawn import legend, lines, on_axes_given_or_new, texts
 
 TIMES = np.linspace(0.0, 12.0, 13, dtype=np.float32)
@@ -26,9 +27,9 @@ NUMBERS |= {"noise_fast": 0.0, "noise_slow": 0.25}
 OKAY = cast(Any, hj.RESULTS.successful)
 
 
-def setting(units: str = "HardTanh", **numbers: float) -> hj.Setting:
+def setting(units: str = "HardTanh", **numbers: float) -> hj.results.Setting:
     parts = (("units", units), ("N", "16"), ("P", "4"))
-    return hj.Setting("by hand", parts, {name: jnp.asarray(x) for name, x in (NUMBERS | numbers).items()})
+    return hj.results.Setting("by hand", parts, {name: jnp.asarray(x) for name, x in (NUMBERS | numbers).items()})
 
 
 def sequence(**others: Any) -> SequenceRun:
@@ -88,7 +89,7 @@ def scan(gains: np.ndarray = GAINS, names: list[str] = ENDS, **others: Any) -> G
         "result": result,
     }
     kept = {k: v for k, v in setting().numbers.items() if k not in ("gain", "saliency")}
-    made["setting"] = hj.Setting("by hand", setting().parts, kept)
+    made["setting"] = hj.results.Setting("by hand", setting().parts, kept)
     return GainScan(**made | others)
 
 
@@ -247,7 +248,7 @@ def test_a_scan_shows_periods_their_limit_and_how_often_the_others_went():
 
 def test_a_given_saliency_decides_the_number_of_the_map():
     where = scan().setting
-    where = hj.Setting("by hand", where.parts, where.numbers | {"saliency": jnp.asarray(1.5)})
+    where = hj.results.Setting("by hand", where.parts, where.numbers | {"saliency": jnp.asarray(1.5)})
     top = plot.gain_scan(scan(setting=where)).figure.axes[-1]
     x, y = (np.asarray(v) for v in lines(top)["collapse of the saliency map"].get_data())
     # 3.5 (1 - 1/1.5) = 1.17 and 3.5 (1 - 1/1.17) = 0.5: two memories, one transition.

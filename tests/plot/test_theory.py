@@ -20,7 +20,7 @@ def lines():
     nan = jnp.full(4, jnp.nan)
     end = jnp.array([0.14, 0.06, jnp.nan, jnp.nan])
     glass = jnp.array([0.0, 0.0, 0.0, 0.25])
-    made = lambda *numbers: hj.theory.PhaseLines(*numbers, result=cast(Any, hj.RESULTS.successful))  # noqa: E731
+    made = lambda *numbers: hj.theory.results.PhaseLines(*numbers, result=cast(Any, hj.RESULTS.successful))  # noqa: E731
     return jax.vmap(made)(TEMPERATURES, end, 0.4 * end, nan, 0.2 * end, glass)
 
 
@@ -28,7 +28,7 @@ def diagram():
     numbers = jnp.zeros((4, 3))
     region = jnp.array([[3, 2, 1], [3, 1, 1], [1, 1, 1], [0, 0, 1]])
     loads = jnp.array([0.01, 0.1, 0.3])
-    return hj.theory.PhaseDiagram(loads, TEMPERATURES, *[numbers] * 5, region=region)
+    return hj.theory.results.PhaseDiagram(loads, TEMPERATURES, *[numbers] * 5, region=region)
 
 
 def test_lines_and_map_of_the_replica_phases():
@@ -60,7 +60,7 @@ def prediction(value, applies=True):
 
 def panel(**changes):
     made = {name: prediction(np.nan, applies=False) for name in TIMES} | changes
-    return hj.dmft.Panel(tuple(make(name) for name, make in made.items()))
+    return hj.dmft.results.Panel(tuple(make(name) for name, make in made.items()))
 
 
 def test_predictions_lie_on_the_trajectory():

@@ -23,19 +23,13 @@ QUICK = (  # callables that hardly compile
     *("sequential.follow_transitions", "theory.palimpsest_overlap", "theory.marchenko_pastur_edges"),
 )
 EXEMPT = {
-    "hj": "RESULTS Branch DescentReport Folds Linearisation Occurrences Setting SteadyState Steps Threshold Trajectory "
-    "Tuning "  # results, which nobody makes by hand; likewise below
-    "Parameter as_inexact domain Sign",  # for classes of one's own; without arguments
-    "associative": "LearningConditions LearningRun MemorySpectrum RetrievalRun RetrievalScore",
-    "sequential": "CriticalGain FixedPoints GainScan SaliencyRun SequenceRun SwitchDelay TunedDwellTimes TunedGain "
-    "Ending Regime",
-    "dmft": "Elementwise Glauber Sign "  # those of `hj`
-    "Agreement NoiseStatistics OptimalStrength OrderParameters Panel Prediction StrengthScan Score Slopes "
-    "Theory",
-    "theory": "CovarianceState OverlapDynamics PhaseDiagram PhaseLines ReplicaState StationaryState Diluted Hebbian "
-    "Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # and objects without arguments
-    "classical": "BinaryRun FiniteSizeFit RetrievalTransition Synchronous",
-    "sweep": "Plan",
+    "hj": "RESULTS Parameter as_inexact domain Sign",  # for classes of one's own; without arguments
+    "associative": "",
+    "sequential": "Ending Regime",
+    "dmft": "Prediction Theory",  # made by a theory of one's own
+    "theory": "Diluted Hebbian Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # without arguments
+    "classical": "Synchronous",
+    "sweep": "Plan",  # a result
 }
 
 

@@ -23,11 +23,11 @@ def network(gain: Any = 5.0, **others: Any) -> S.InputDrivenNetwork:
     return S.InputDrivenNetwork(gain=gain, **made | others)
 
 
-def retrieve(model: S.InputDrivenNetwork, saliency: Any = None, **others: Any) -> S.SequenceRun:
+def retrieve(model: S.InputDrivenNetwork, saliency: Any = None, **others: Any) -> S.results.SequenceRun:
     return S.retrieve_sequence(model, saliency=model.gain if saliency is None else saliency, **ENDLESS | others)
 
 
-def visits(run: S.SequenceRun) -> list[int]:
+def visits(run: S.results.SequenceRun) -> list[int]:
     return [k for k in run.order.tolist() if k >= 0]
 
 
