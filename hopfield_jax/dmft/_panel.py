@@ -13,7 +13,7 @@ import jax.tree_util as jtu
 import numpy as np
 
 from .. import theory
-from .._checks import at_least, fail, is_concrete
+from .._checks import at_least, fail, is_concrete, kind, takes
 from .._misc import default_float
 from .._results import card, describe_result, is_okay
 from .._types import Float, Scalar
@@ -102,6 +102,12 @@ class Theory:
     assumptions: Assumptions = dataclasses.field(default_factory=dict)
     needs: Assumptions = dataclasses.field(default_factory=dict)
     time: int | float | None = None
+
+    def __post_init__(self):
+        for name in ("assumptions", "needs"):
+            if not isinstance(found := getattr(self, name), Mapping):
+                fail(f"Theory.{name}", "a dictionary of predicates by their descriptions", kind(found))
+        takes("Theory.number", self.number, "case")
 
 
 class Prediction(eqx.Module):
