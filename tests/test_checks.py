@@ -90,6 +90,7 @@ def rules_of(gain, times, start, *, each=False):
     "arguments, said",
     [
         ((-1, np.array([0.0, 1.0]), 0), "`gain`: expected finite and positive, got -1.0"),
+        ((1e-40, np.array([0.0, 1.0]), 0), "`gain`: expected finite and positive, got 1e-40"),  # zero when compiled
         ((jnp.nan, np.array([0.0, 1.0]), 0), "`gain`: expected finite and positive, got nan"),
         (
             (np.array([2.0]), np.array([0.0, 1.0]), 0),
@@ -115,7 +116,7 @@ def test_broken_rules_raise_where_values_are_known(arguments, said):
 def test_rules_of_known_values_leave_nothing_to_check():
     gain, times, start, rules = rules_of(2, np.array([0.0, 1.0]), np.int64(2))
     assert rules.valid is np.True_ and (gain.dtype, start.dtype) == (jnp.float32, jnp.int32)
-    assert Rules().real("gain", 0.5, "positive", dtype=jnp.float16).dtype == jnp.float16
+    assert Rules().real("gain", 1e-5, "positive", dtype=jnp.float16).dtype == jnp.float16  # subnormal, but kept
     large = jnp.ones((300, 300))
     with pytest.raises(ValueError, match=r"`x`.*got 90000 numbers of shape \(300, 300\), from -1 to 1"):
         Rules().real("x", large.at[7, 7].set(-1.0), "positive", shape=(None, 300))
@@ -123,8 +124,16 @@ def test_rules_of_known_values_leave_nothing_to_check():
 
 def test_broken_rules_take_validity_away_where_values_are_traced():
     valid = lambda gain, last, start: rules_of(gain, jnp.stack([jnp.zeros_like(last), last]), start)[3].valid  # noqa: E731
-    cases = [(2.0, 1.0, 0), (-1.0, 1.0, 0), (jnp.nan, 1.0, 0), (2.0, 0.0, 0), (2.0, 2.5, 0), (2.0, 1.0, 3)]
-    expected = [True, False, False, False, False, False]
+    cases = [
+        (2.0, 1.0, 0),
+        (-1.0, 1.0, 0),
+        (1e-40, 1.0, 0),
+        (jnp.nan, 1.0, 0),
+        (2.0, 0.0, 0),
+        (2.0, 2.5, 0),
+        (2.0, 1.0, 3),
+    ]
+    expected = [True, False, False, False, False, False, False]
     assert [bool(jax.jit(valid)(*map(jnp.asarray, case))) for case in cases] == expected
     assert jax.vmap(valid)(*map(jnp.array, zip(*cases, strict=True))).tolist() == expected
     # Partly known: the relation is traced where one of its values is.
