@@ -6,11 +6,3 @@ from ._couplings import couplings_fit as couplings_fit
 from ._graded import GradedEnergyNetwork as GradedEnergyNetwork
 from ._graded import GradedNetwork as GradedNetwork
 from ._quadratic import MemoryQuadratic as MemoryQuadratic
-from ._synapses import AbstractStepwise as AbstractStepwise
-from ._synapses import AbstractSynapses as AbstractSynapses
-from ._synapses import Clipped as Clipped
-from ._synapses import Diluted as Diluted
-from ._synapses import Noisy as Noisy
-from ._synapses import Quantised as Quantised
-from ._synapses import Stepwise as Stepwise
-from ._synapses import Ternary as Ternary

@@ -1,13 +1,13 @@
 """Dynamical mean-field theory of retrieval with plastic synapses, and direct simulation (Hara and Kabashima 2026)."""
 
-from .._couplings import AbstractStepwise as AbstractStepwise
-from .._couplings import AbstractSynapses as AbstractSynapses
-from .._couplings import Clipped as Clipped
-from .._couplings import Diluted as Diluted
-from .._couplings import Noisy as Noisy
-from .._couplings import Quantised as Quantised
-from .._couplings import Stepwise as Stepwise
-from .._couplings import Ternary as Ternary
+from .._synapses import AbstractStepwise as AbstractStepwise
+from .._synapses import AbstractSynapses as AbstractSynapses
+from .._synapses import Clipped as Clipped
+from .._synapses import Diluted as Diluted
+from .._synapses import Noisy as Noisy
+from .._synapses import Quantised as Quantised
+from .._synapses import Stepwise as Stepwise
+from .._synapses import Ternary as Ternary
 from . import results as results
 from ._crosstalk import crosstalk_noise as crosstalk_noise
 from ._cue import GaussianCue as GaussianCue

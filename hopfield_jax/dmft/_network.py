@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import at_least, domain, fail, kind
-from .._couplings import AbstractSynapses
 from .._misc import matmul
+from .._synapses import AbstractSynapses
 from .._types import Array, Float, Int, Parameter, PRNGKey, Scalar
 from .._units import AbstractElementwise
 from ._kernels import AbstractPlasticityKernel

@@ -44,6 +44,7 @@ class Case:
             coupling=self.coupling,
             strength=self.model.kernel.strength if self.leaky else 0.0,
             self_coupling=self.self_coupling and not self.units.thermal,
+            synapses=self.model.synapses,
             throw=False,
         )
 
@@ -219,9 +220,16 @@ def _multiplier(case: Case) -> Scalar:
 _ANY: Assumptions = {
     "not derived for a {model}": lambda case: isinstance(case.model, PlasticNetwork),
     "{units} units are not odd": lambda case: case.units.odd,
-    "not derived for synapses other than Hebb's": lambda case: getattr(case.model, "synapses", None) is None,
 }
-_SPIN_CUE: Assumptions = _ANY | {"not derived for this {cue}": lambda case: case.has_spin_cue}
+_HEBB: Assumptions = _ANY | {
+    "not derived for synapses other than Hebb's": lambda case: getattr(case.model, "synapses", None) is None
+}
+_NOISY: Assumptions = _ANY | {
+    "not derived for thermal units with synapses other than Hebb's": lambda case: (
+        not case.units.thermal or getattr(case.model, "synapses", None) is None
+    )
+}
+_SPIN_CUE: Assumptions = _HEBB | {"not derived for this {cue}": lambda case: case.has_spin_cue}
 _AT_ONCE: Assumptions = {"all neurons updated at once": lambda case: not case.asynchronous}
 _MAP: Assumptions = _AT_ONCE | {"dt = 1": lambda case: float(case.model.dt) == 1}
 _NO_FIELDS: Assumptions = {
@@ -264,19 +272,19 @@ THEORIES = (
             "a cue on the side of the pattern": lambda case: case.side != 0,
             _UNIQUE: lambda case: case.is_unique(case.rest),
         },
-        _ANY, time=math.inf,
+        _NOISY, time=math.inf,
     ),
     Theory(
         "critical_load", "Signal to noise (SCSNA)", "critical load", _critical_load,
-        _AT_REST | {_UNIQUE: lambda case: case.is_unique(case.end)}, _ANY,
+        _AT_REST | {_UNIQUE: lambda case: case.is_unique(case.end)}, _NOISY,
     ),
     Theory(
         "free_energy", "Replica theory (AGS)", "f(retrieval) - f(spin glass)", _free_energy,
-        {"sign units": lambda case: case.units.binary} | _HEAT_BATH | _FIXED | _NO_FIELDS, _ANY,
+        {"sign units": lambda case: case.units.binary} | _HEAT_BATH | _FIXED | _NO_FIELDS, _HEBB,
     ),
     Theory(
         "origin", "Linear stability", "multiplier of silence", _multiplier, _AT_ONCE | _NO_FIELDS,
-        _ANY | {"binary units are never silent": lambda case: not case.units.binary},
+        _HEBB | {"binary units are never silent": lambda case: not case.units.binary},
     ),
 )  # fmt: skip
 """The closed theories of this package."""

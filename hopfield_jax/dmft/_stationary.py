@@ -32,8 +32,6 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
     """
     if not isinstance(model, PlasticNetwork):
         fail("model", "a PlasticNetwork", kind(model))
-    if model.synapses is not None:
-        fail("model", "Hebb's synapses", kind(model.synapses))
     if not isinstance(model.kernel, LeakyHebbian | None):
         fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", kind(model.kernel))
     if model.units.thermal:
@@ -48,6 +46,7 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
         strength=0.0 if model.kernel is None else model.kernel.strength,
         coupling=model.coupling,
         self_coupling=model.self_coupling,
+        synapses=model.synapses,
         branch=Maxwell() if branch is None else branch,
         throw=throw,
     )

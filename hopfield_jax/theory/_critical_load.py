@@ -10,6 +10,7 @@ import jax.tree_util as jtu
 from .._checks import Rules
 from .._misc import default_float
 from .._results import RESULTS, raise_unless_okay
+from .._synapses import AbstractSynapses
 from .._types import Array, Bool, Float, Scalar, ScalarLike
 from .._units import AbstractElementwise
 from ._phases import branch
@@ -32,6 +33,7 @@ def critical_load(
     self_coupling: bool = False,
     branch: AbstractBranch = MAXWELL,
     storage: AbstractStorage = HEBBIAN,
+    synapses: AbstractSynapses | None = None,
     threshold: ScalarLike = 0.1,
     throw: bool = True,
 ) -> StationaryState:
@@ -73,6 +75,7 @@ def critical_load(
     state = hj.theory.critical_load(hj.LogCosh(beta=4))
     assert abs(state.load - 0.1185389) < 1e-6
     assert abs(hj.theory.critical_load(hj.Glauber(beta=10)).load - 0.135049) < 1e-6
+    assert abs(hj.theory.critical_load(hj.Sign(), synapses=hj.dmft.Clipped()).load - 0.1018387) < 1e-6
     ```
 
     Amit, Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987); Shiino and Fukai, Phys. Rev. E 48, 867 (1993); Düring,
@@ -80,7 +83,7 @@ def critical_load(
     """
     units = as_units(units)
     rules = Rules(dtype=default_float())
-    network = as_network(rules, units, strength, coupling, branch, self_coupling, storage)
+    network = as_network(rules, units, strength, coupling, branch, self_coupling, storage, synapses)
     threshold = rules.real("threshold", threshold, "finite")
     out = (_end if isinstance(storage, Diluted) else _critical_load)(network, threshold, rules.valid)
     out = _of_one_state_a_site(out, network.strength, throw=throw)
@@ -135,11 +138,9 @@ def _critical_load(network: Network, threshold: Scalar, valid: Bool[Array, ""]) 
         """Imbalance in deviation and Γ at a ratio y = gm/deviation, and √α, all explicit."""
         deviation, feedback, ratio = w
         averages = network.averages(ratio * deviation / network.coupling, deviation, feedback)
-        root_load = network.storage.root_load(
-            deviation / network.coupling, network.root_square(averages), averages.slope
-        )
+        root_load = network.root_load(deviation, averages)
         imbalance = network.coupling * averages.output / ratio - deviation
-        return jnp.stack([imbalance, network.next_feedback(root_load, averages) - feedback]), root_load
+        return jnp.stack([imbalance, network.next_feedback(root_load, averages, deviation) - feedback]), root_load
 
     if frozen.units.thermal and frozen.storage.coherent:
         start, num_steps, inside = _thermal_fold(frozen)

@@ -10,9 +10,10 @@ import numpy as np
 from jax.scipy.stats import norm
 
 from .._checks import Rules, at_least, fail, is_concrete, is_valid, kind
-from .._misc import default_float, inner, matmul
+from .._misc import default_float, in_type, inner, matmul
 from .._results import RESULTS, card, describe_result, outcome, raise_unless_okay
 from .._roots import newton
+from .._synapses import AbstractSynapses
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
 from .._units import AbstractElementwise
 from ._site import (
@@ -88,6 +89,7 @@ class Network(eqx.Module):
     branch: AbstractBranch
     self_coupling: bool = eqx.field(static=True)
     storage: AbstractStorage = HEBBIAN
+    synapses: AbstractSynapses | None = None
 
     def averages(self, overlap: Scalar, deviation: Scalar, feedback: Scalar) -> FieldAverages:
         folds = find_folds(self.units, feedback)
@@ -103,15 +105,42 @@ class Network(eqx.Module):
             return jnp.ones_like(averages.square)
         return jnp.sqrt(jnp.maximum(averages.square, jnp.finfo(averages.square.dtype).tiny))
 
-    def next_feedback(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
-        """Γ = αg(R − 1) + λq, with R − 1 = ⟨φz⟩/√(αq); αgR instead of αg(R − 1) with self-couplings; zero for spins in
-        a heat bath and for storage without feedback."""
+    def extra(self, root_load: Scalar, averages: FieldAverages) -> Scalar:
+        """Δ²q, the variance from synapses other than Hebb's."""
+        if self.synapses is None:
+            return jnp.zeros_like(root_load)
+        return self.synapses.noise(root_load**2, self.coupling) * averages.square
+
+    def root_load(self, deviation: Scalar, averages: FieldAverages) -> Scalar:
+        """√α at a deviation σ of the noise; with other synapses from σ² = αg²q[1/(1 − gU)² + δ] + (background) q."""
+        root_square = self.root_square(averages)
+        if self.synapses is None:
+            return self.storage.root_load(deviation / self.coupling, root_square, averages.slope)
+        square = (deviation / root_square) ** 2 - self.synapses.background
+        remains = 1 - self.coupling * averages.slope / deviation
+        load = square / self.coupling**2 / (1 / remains**2 + self.synapses.excess)
+        return jnp.where(remains > 0, jnp.sqrt(jnp.maximum(load, jnp.finfo(load.dtype).tiny)), 0)
+
+    def from_patterns(self, deviation: Scalar, root_load: Scalar, averages: FieldAverages) -> Scalar:
+        """⟨φz⟩ of that part of the noise which Hebb's rule causes."""
+        if self.synapses is None:
+            return averages.slope
+        part = 1 - self.extra(root_load, averages) / deviation**2
+        return averages.slope * jnp.sqrt(jnp.maximum(part, 0.01))  # at least a tenth, on the way
+
+    def next_feedback(self, root_load: Scalar, averages: FieldAverages, deviation: Scalar) -> Scalar:
+        """Γ = αg(R − 1) + εΔ²U + λq, with R − 1 = ⟨φz⟩/√(αq), z that of the patterns' noise; αgR instead of αg(R − 1)
+        with self-couplings; zero for spins in a heat bath and for storage without feedback."""
         if self.units.thermal or not self.storage.coherent:
             return jnp.zeros_like(root_load)
-        crosstalk = root_load * averages.slope / self.root_square(averages)
+        crosstalk = root_load * self.from_patterns(deviation, root_load, averages) / self.root_square(averages)
         if self.self_coupling:
             crosstalk += root_load**2
-        return self.coupling * crosstalk + self.strength * averages.square
+        feedback = self.coupling * crosstalk + self.strength * averages.square
+        if self.synapses is None:
+            return feedback
+        noise = self.synapses.noise(root_load**2, self.coupling)
+        return feedback + self.synapses.reciprocity * noise * averages.slope / deviation
 
     def step(self, x: Float[Array, "3"], load: Scalar) -> Float[Array, "3"]:
         """The next (m, deviation, Γ)."""
@@ -123,8 +152,11 @@ class Network(eqx.Module):
         deviation = g(√(αq) + ⟨φz⟩) without denominators, and similarly for other kinds of storage."""
         averages = self.averages(x[0], x[1], x[2])
         root_load = jnp.sqrt(load)
-        deviation = self.coupling * self.storage.deviation(root_load, self.root_square(averages), averages.slope)
-        return jnp.stack([averages.output, deviation, self.next_feedback(root_load, averages)]), averages
+        slope = self.from_patterns(x[1], root_load, averages)
+        deviation = self.coupling * self.storage.deviation(root_load, self.root_square(averages), slope)
+        if self.synapses is not None:
+            deviation = jnp.sqrt(deviation**2 + self.extra(root_load, averages))
+        return jnp.stack([averages.output, deviation, self.next_feedback(root_load, averages, x[1])]), averages
 
     def state(self, load, x, threshold, num_steps, settled, code, valid, curvature=None) -> StationaryState:
         new, averages = self.respond(x, load)
@@ -167,6 +199,7 @@ def scsna(
     self_coupling: bool = False,
     branch: AbstractBranch = MAXWELL,
     storage: AbstractStorage = HEBBIAN,
+    synapses: AbstractSynapses | None = None,
     initial: ScalarLike = 1.0,
     threshold: ScalarLike = 0.1,
     max_steps: int = 16384,
@@ -202,6 +235,8 @@ def scsna(
     - `storage`: `Hebbian()`, or with updating all at once `Sequence()` or `Diluted()`. There no output comes back to
       its site: Γ = 0, and r = q/(1 − (gU)²) or q, with q = 1 for `Glauber` units. The strength is 0.0 and the diagonal
       left out.
+    - `synapses`: other than Hebb's, such as `hopfield_jax.dmft.Clipped()`, in units that are not thermal: σ² = αg²r +
+      Δ²q instead of αg²r, and εΔ²U is added to Γ (Sompolinsky 1986). `noise` is then the variance over αg².
 
     **Other arguments:**
 
@@ -231,7 +266,7 @@ def scsna(
     units = as_units(units)
     rules = Rules(dtype=default_float())
     load = rules.real("load", load, "positive")
-    network = as_network(rules, units, strength, coupling, branch, self_coupling, storage)
+    network = as_network(rules, units, strength, coupling, branch, self_coupling, storage, synapses)
     initial, threshold = rules.real("initial", initial, "cosine"), rules.real("threshold", threshold, "finite")
     at_least("max_steps", max_steps, 1)
     out = _scsna(network, load, initial, threshold, max_steps, rules.valid)
@@ -284,7 +319,11 @@ def determinant(a: Float[Array, "3 3"]) -> Scalar:
     return inner(a[0], jnp.cross(a[1], a[2]))
 
 
-def as_network(rules: Rules, units, strength, coupling, branch, self_coupling, storage: AbstractStorage) -> Network:
+def as_network(rules: Rules, units, strength, coupling, branch, self_coupling, storage, synapses=None) -> Network:
+    if not isinstance(synapses, AbstractSynapses | None):
+        fail("synapses", "synapses such as `hopfield_jax.dmft.Clipped()`, or None", kind(synapses))
+    if synapses is not None and (units.thermal or not storage.coherent):
+        fail("synapses", "None for thermal units and for other storage (not derived)", kind(synapses))
     if not isinstance(storage, AbstractStorage):
         fail("storage", "a kind of storage such as `Hebbian()`", kind(storage))
     if not isinstance(branch, AbstractBranch):
@@ -303,7 +342,7 @@ def as_network(rules: Rules, units, strength, coupling, branch, self_coupling, s
         if self_coupling:
             fail("self_coupling", f"False with {name} storage (its diagonal is one with the crosstalk)", self_coupling)
     strength, coupling = rules.real("strength", strength, "finite"), rules.real("coupling", coupling, "positive")
-    return Network(units, strength, coupling, branch, bool(self_coupling), storage)
+    return Network(units, strength, coupling, branch, bool(self_coupling), storage, in_type(synapses, default_float()))
 
 
 def tolerance_of(dtype) -> float:

@@ -46,7 +46,8 @@ TRAJECTORIES = {"first_step", "amari_maginu", "okada"}
         ({"units": hj.Glauber(5.0), "self_coupling": True}, {"asynchronous": True}, set()),
         ({"cue_field": 0.1}, {}, set()),
         ({"units": hj.Softplus(1.0)}, {}, set()),
-        ({"synapses": D.Clipped()}, {}, set()),
+        ({"synapses": D.Clipped()}, {}, ALWAYS),
+        ({"units": hj.Glauber(5.0), "synapses": D.Clipped()}, {"asynchronous": True}, set()),
     ],
 )
 def test_which_theories_apply(changes, others, expected):

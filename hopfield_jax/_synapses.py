@@ -15,9 +15,9 @@ import numpy as np
 from jax.scipy.stats import norm
 from scipy.special import ndtr, ndtri
 
-from .._checks import Checked, Rules, at_least, domain, fail, kind, shape_is
-from .._misc import default_float, matmul, nan_unless
-from .._types import Array, Float, Parameter, Patterns, PRNGKey, Scalar
+from ._checks import Checked, Rules, at_least, domain, fail, kind, shape_is
+from ._misc import default_float, matmul, nan_unless
+from ._types import Array, Float, Parameter, Patterns, PRNGKey, Scalar
 
 
 class AbstractSynapses(Checked):
