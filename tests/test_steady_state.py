@@ -62,6 +62,47 @@ def test_implicit_derivatives_are_exact(x64):
     assert np.all(by_start == 0)
 
 
+UPDATES = {"solver": dfx.Euler(), "tolerance": 1e-13}
+
+
+def test_updates_reach_the_same_states_with_the_same_derivatives(x64):
+    def state(beta, start, tau):
+        return hj.steady_state(magnet(beta, tau), start[None], throw=False, **UPDATES).state[0]
+
+    found, slopes = jax.jit(jax.vmap(jax.value_and_grad(state, argnums=(0, 1, 2))))(
+        jnp.asarray(BETAS), jnp.asarray(STARTS), jnp.linspace(0.5, 2.0, BETAS.size)
+    )
+    np.testing.assert_allclose(found, [magnetisation(*x) for x in zip(BETAS, STARTS, strict=True)], atol=1e-12)
+    np.testing.assert_allclose(slopes[0], [slope(*x) for x in zip(BETAS, STARTS, strict=True)], rtol=1e-9, atol=1e-12)
+    assert np.all(slopes[1] == 0)
+    np.testing.assert_allclose(slopes[2], 0, atol=1e-9)  # the state does not depend on the time constant
+
+
+def test_updates_are_counted_and_say_where_they_did_not_settle():
+    # v <- a v: from 1 it takes n updates to |a - 1| a^n <= 0.1; a = -1 is a cycle of two, a = 2 leaves the range.
+    run = lambda a: hj.steady_state(  # noqa: E731
+        AdiabaticNetwork(MemoryMap(jnp.ones((1, 1))), visible=hj.Quadratic(), hidden=Scaled(a)),
+        jnp.ones(1), solver=dfx.Euler(), tolerance=0.1, max_steps=200, throw=False,
+    )  # fmt: skip
+    found = jax.vmap(run)(jnp.array([0.5, 0.0, -1.0, 2.0, jnp.nan]))
+    R = hj.RESULTS
+    codes = [R.successful, R.successful, R.not_settled, R.not_finite, R.invalid_parameter]
+    for i, code in enumerate(codes):
+        assert jax.tree.map(lambda x, i=i: x[i], found.result) == code, i
+    assert found.num_steps[:3].tolist() == [3, 1, 200] and found.time[0] == 3
+    np.testing.assert_allclose(found.state[:, 0], [0.125, 0.0, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(found.residual[:3], [0.0625, 0, 2])
+
+
+class Scaled(hj.AbstractSeparable):
+    """Linear units of any slope, also a negative one."""
+
+    slope: hj.Parameter[jax.Array] = eqx.field(metadata=hj.domain("finite"))
+
+    def elementwise(self, x):
+        return 0.5 * self.slope * x * x
+
+
 class Forced(hj.AbstractDynamics):
     """ẏ = a - y³, with a handed over as `args`; at rest y is the cube root."""
 
@@ -226,7 +267,7 @@ def test_large_states_are_differentiated_without_a_dense_matrix():
         (lambda: hj.steady_state(Decay(), jnp.ones(1), tolerance=0.0), r"`tolerance`.*positive"),
         (lambda: hj.steady_state(Decay(), jnp.ones(1), max_time=0.0), r"max_time|t1"),
         (lambda: hj.steady_state(Decay(), jnp.ones(1), max_steps=0), r"`max_steps`.*at least 1"),
-        (lambda: hj.steady_state(Decay(), jnp.ones(1), solver=dfx.Euler()), r"dt0"),
+        (lambda: hj.steady_state(Decay(), jnp.ones(1), solver=dfx.Euler()), r"`solver`.*without layers.*Euler"),
         (lambda: hj.steady_state(magnet(2.0), jnp.ones(2)), r"`(y|y0)`"),
     ],
 )
