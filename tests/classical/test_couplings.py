@@ -77,7 +77,8 @@ def test_the_three_kinds_of_couplings_agree(rule, key):
     couplings, matrix, _ = RULES[rule]
     state = jr.rademacher(key, (NUM_NEURONS,), jnp.float32)
     sites, change = jnp.array([3, 17, 0, 39]), jnp.array([2.0, -2.0, 0.0, 2.0])
-    for kind in (couplings, C.DenseCouplings(matrix), as_sparse(matrix)):
+    kinds: list[Any] = [couplings, C.DenseCouplings(matrix), as_sparse(matrix)]
+    for kind in kinds:
         np.testing.assert_allclose(kind.field(state), matrix @ np.asarray(state), atol=1e-5)
         np.testing.assert_allclose(kind.among(sites), matrix[np.ix_(sites, sites)], atol=1e-6)
         cache = kind.moved(kind.start(state), sites, change)
