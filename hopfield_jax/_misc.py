@@ -53,12 +53,14 @@ def compiled(function: _Function, *, inline: bool = False, share: bool = False) 
     argument of the program, which then computes its products with the same state once.
     """
 
-    @functools.partial(jax.jit, static_argnums=0, inline=inline)
     def program(form: tuple, arrays: list[Array]) -> PyTree:
         structure, places, rest = form
         others = iter(rest)
         args, options = structure.unflatten(next(others) if i < 0 else arrays[i] for i in places)
         return function(*args, **options)
+
+    program.__name__ = function.__name__  # in profiles, and in logs of compilations
+    program = jax.jit(program, static_argnums=0, inline=inline)
 
     @functools.wraps(function)
     def call(*args, **options):
@@ -117,6 +119,8 @@ def nan_unless(valid: ArrayLike, tree: PyTree, *, constant: bool = False) -> PyT
     Derivatives of filled entries are NaN too, by a product, since `jnp.where` alone would make them 0. With `constant`
     they are 0: for padding, and for results with a failure code.
     """
+    if not isinstance(valid, jax.Array) and np.all(valid):
+        return tree
     valid = jnp.asarray(valid)
 
     def one(x: Array) -> Array:

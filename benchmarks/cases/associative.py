@@ -120,8 +120,8 @@ def descent(num_cues: int, size: int, interpreter: str | None, num_steps: int = 
 
             def run(cue):
                 steps: dict[str, Any] = {"solver": dfx.Euler(), "dt0": 1.0, "t1": float(num_steps), "saveat": times}
-                path = hj.integrate(network, cue, throw=False, **steps)
-                return path.final, jax.vmap(network.energy)(path.values)
+                path = hj.integrate(network, cue, statistics=lambda t, y, _: network.energy(y), throw=False, **steps)
+                return path.final, path.values
 
             state, energy = jax.vmap(run)(cues)
             return state, energy.T

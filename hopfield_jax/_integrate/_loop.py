@@ -181,7 +181,7 @@ class Loop(eqx.Module):
         )
         zero = jnp.asarray(0)
         saved = None if self.times is None else (zero, room(len(self.times), self.statistics))
-        kept, value, last_step, stopped = None, None, None, False
+        kept, value, last_step, result = None, None, None, _GOOD
         if self.every_step is not None:
             values = room(self.max_steps + 1, self.every_step)
             values = jtu.tree_map(lambda x, v: x.at[0].set(v), values, self.every_step(t0, y0, args))
@@ -191,8 +191,7 @@ class Loop(eqx.Module):
             dense = jtu.tree_map(lambda x: jnp.zeros(x.shape, x.dtype), eqx.filter_eval_shape(solver.step, *given)[2])
             value, last_step = self.condition(t0, y0, args), (t0, t0, dense)
         if self.until is not None:
-            stopped = self.until(t0, y0, args)
-        result = RESULTS.where(stopped, _EVENT, _GOOD)
+            result = RESULTS.where(self.until(t0, y0, args), _EVENT, _GOOD)
         return _State(
             t0, t_next, y0, made_jump, solver_state, controller_state, result, zero, zero, self.meter.init(), saved,
             kept, value, last_step,
@@ -215,8 +214,9 @@ class Loop(eqx.Module):
         if accepted is not True:
             new = jtu.tree_map(lambda a, b: jnp.where(accepted, a, b) if eqx.is_array(a) else a, new, old)
         y, solver_state, made_jump = new
-        result = RESULTS.where(accepted, RESULTS.promote(solved), _GOOD)
-        result = RESULTS.where(result == _GOOD, RESULTS.promote(controlled), result)
+        result = _GOOD if solved is dfx.RESULTS.successful else RESULTS.where(accepted, RESULTS.promote(solved), _GOOD)
+        if controlled is not dfx.RESULTS.successful:
+            result = RESULTS.where(result == _GOOD, RESULTS.promote(controlled), result)
         num_accepted = state.num_accepted + jnp.where(accepted, 1, 0)
         saved, kept, value, last_step = state.saved, state.kept, state.value, state.last_step
         if self.times is not None:

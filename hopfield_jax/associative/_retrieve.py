@@ -5,6 +5,7 @@ from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
@@ -16,7 +17,7 @@ from .._integrate import as_problem, integrate
 from .._misc import compiled, in_type, widened
 from .._patterns import best_match, overlap_and_cosine
 from .._results import RESULTS, Trajectory, card, describe_result, raise_unless_okay
-from .._types import Array, ArrayLike, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
+from .._types import Array, ArrayLike, Bool, Float, Int, Patterns, PyTree, Scalar, ScalarLike, State
 
 
 class RetrievalRun(eqx.Module):
@@ -148,10 +149,15 @@ def _summarise(observe: _Observe, path: Trajectory, observed: bool, valid: Array
     values = path.values if observed else jax.vmap(lambda y: observe(None, y, None))(path.values)
     overlaps, similarities, energies = values
     rate = network.vector_field(path.final_time, path.final, None)
-    terms = jnp.stack(list(network.energy_terms(path.final).values()))
-    negative = network.energy(jtu.tree_map(jnp.negative, path.final))
-    # Two sums of the same terms, equal to much better than the square root of the type's precision.
-    odd = jnp.abs(jnp.sum(terms) - negative) <= jnp.finfo(terms.dtype).eps ** 0.5 * jnp.sum(jnp.abs(terms))
+
+    def is_odd() -> Bool[Array, ""]:
+        terms = jnp.stack(list(network.energy_terms(path.final).values()))
+        negative = network.energy(jtu.tree_map(jnp.negative, path.final))
+        # Two sums of the same terms, equal to much better than the square root of the type's precision.
+        return jnp.abs(jnp.sum(terms) - negative) <= jnp.finfo(terms.dtype).eps ** 0.5 * jnp.sum(jnp.abs(terms))
+
+    inverted = -jnp.min(similarities[-1]) > jnp.max(similarities[-1])  # only then is it asked, in a batch by any member
+    odd = jax.lax.cond(eqxi.unvmap_any(inverted), is_odd, lambda: jnp.array(False))
     winner, sign = best_match(similarities[-1], odd)
     return RetrievalRun(
         times=path.times,

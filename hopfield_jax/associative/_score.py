@@ -6,9 +6,9 @@ import jax.tree_util as jtu
 from jaxtyping import Int as IntOf
 
 from .._checks import Rules, fail, kind
-from .._misc import as_inexact, binomial_error, in_type, nan_unless
+from .._misc import as_inexact, binomial_error, compiled, in_type, nan_unless
 from .._results import card, is_okay, with_error
-from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
+from .._types import Array, ArrayLike, Bool, Float, Int, Scalar, ScalarLike
 from ._retrieve import RetrievalRun
 
 
@@ -163,7 +163,14 @@ def score(
     targets = rules.index("targets", targets, num_patterns, "indices", shape=retrieval.winner.shape, names="(cues,)")
     threshold = rules.real("threshold", threshold, "cosine")
     rest = rules.real("rest", rest, "positive")
-    valid = jnp.asarray(rules.valid)
+    return _score(retrieval, targets, threshold, rest, rules.valid)
+
+
+@compiled
+def _score(
+    retrieval: RetrievalRun, targets: Int[Array, " cues"], threshold: Scalar, rest: Scalar, valid: Bool[ArrayLike, ""]
+) -> RetrievalScore:
+    valid = jnp.asarray(valid)
     failed = ~valid | ~is_okay(retrieval.result) | (retrieval.winner < 0)
     at_target = lambda x: jnp.take_along_axis(x[:, -1], targets[:, None], axis=1)[:, 0]  # noqa: E731
     similarity, overlap = map(at_target, (retrieval.similarity, retrieval.overlap))

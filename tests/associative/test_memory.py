@@ -479,7 +479,7 @@ BAD = [
     (A.learn, (RULE, ONES, ONES, SHOWN), {"dwell": 0.0}, "dwell", "0.0"),
     (A.learn, (A.SoftmaxPlasticity(1.0, 1.0, ONES.T), ONES, ONES, SHOWN), {}, "SoftmaxPlasticity.bias", r"\(3, 2\)"),
     (A.learn, (RULE, ONES, ONES, jnp.zeros((2, 2), int)), {}, "protocol", r"\(2, 2\)"),
-    (A.learn, (RULE, ONES, ONES, jnp.array([0.0, 1.0])), {}, "protocol", "an array of shape"),
+    (A.learn, (RULE, ONES, ONES, jnp.array([0.0, 1.0])), {}, "protocol", "float32 of shape"),
     (A.learn, (RULE, ONES, ONES, jnp.array([0, 2])), {}, "protocol", r"\[0, 2\]"),
     (A.learn, (RULE, ONES, ONES, jnp.array([-1, 0])), {}, "protocol", r"\[-1, 0\]"),
     (A.learn, (RULE, ONES, ONES, jnp.zeros(0, int)), {}, "protocol", "none"),
