@@ -23,8 +23,8 @@ from ._report import card, new_figure, plus_minus, table
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TuneStrength(AbstractPlastic):
     """Mean-field theory and its derivative at a few strengths, then between the neighbours of the best; the maximum of
-    the curve through them, and which strengths are as good within errors. Where plasticity imprints the cue,
-    derivatives along a path miss the paths that jump to another state: the card says by how much.
+    the curve through them, and which strengths are as good within errors. The card says by how much values contradict
+    the derivatives.
 
     Prints what was tried and writes a figure (strength.png) and numbers (strength.json).
 
@@ -33,6 +33,7 @@ class TuneStrength(AbstractPlastic):
       hopfield-jax tune strength
       hopfield-jax tune strength --load 0.05 --cue-overlap 0.2 --beta 6 --tau 10
       hopfield-jax tune strength --load 0.12 --cue-overlap 0.4 --upper 4
+      hopfield-jax tune strength --units sign
     """
 
     load: Load = 0.1
@@ -46,8 +47,6 @@ class TuneStrength(AbstractPlastic):
     output: Output = Path("hopfield-tune")
 
     def __post_init__(self) -> None:
-        if self.units in ("sign", "glauber"):
-            fail("units", "units with a gradient: logcosh, hardtanh or erf", self.units)
         if not (np.isfinite([self.lower, self.upper]).all() and self.lower < self.upper):
             fail("upper", f"a strength above --lower {self.lower:g}", f"{self.upper:g}")
         model = self.network(self.load, 0.0)

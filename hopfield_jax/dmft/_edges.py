@@ -87,12 +87,14 @@ class _State(NamedTuple):
 
 
 class _Histories(NamedTuple):
-    directions: Float[Array, "rank strata edges lines"]
+    """Flat over the edges: reshaped in a step, XLA would copy them."""
+
+    directions: Float[Array, "rank paths"]
     outputs: Float[Array, "times rank"]
 
 
 def rows_on_edges(
-    model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, nodes: Nodes, *, extrapolate: bool
+    model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, nodes: Nodes, *, extrapolate: bool, num_samples: int
 ) -> Rows:
     """Rows with the values of the environment and the derivative of the edges; to extrapolate, those over two intervals
     between nodes have the weight −1/3 beside 4/3 of the others."""
@@ -104,7 +106,31 @@ def rows_on_edges(
     of_node = jnp.zeros_like(nodes.y)
     for end in _ends(np.arange(nodes.y.shape[1])[:, None]):
         of_node = of_node.at[:, end[:, 0]].add(mass / 2)
-    return _rows(model, cue, rows, nodes, mass, (left + right) / 2, of_node, thermal=False)
+    strata = still(cue_at(cue, model.units, nodes.along, nodes.across, nodes.y))
+    share = _of_lines(strata, rows, nodes, of_node, num_samples)[None, None]
+    return _rows(model, cue, rows, nodes, mass * share, (left + right) / 2, of_node * share, thermal=False)
+
+
+def _of_lines(strata: Strata, rows: Rows, nodes: Nodes, of_node: Array, num_samples: int) -> Float[Array, " lines"]:
+    r"""Weights of the lines, of mean 1, that bring the averages of $f = (\xi\phi_t, \phi_t^2)$ over lines towards $m_t$
+    and $C_{tt}$ of the environment, which has more paths. The derivative then scatters less.
+
+    Linear regression: $w_l = 1 + c\cdot(f_l - \bar f)$ with $(\Sigma + \Sigma')c = (m, C) - \bar f$, $\Sigma$ the
+    covariance over lines and $\Sigma'$ that over paths times lines per path, for the error of the environment.
+    """
+    signed, num_lines = _on_strata(strata.signs[:, 0])[None] * nodes.phi, nodes.y.shape[2]
+    square = jnp.sum(rows.outputs**2, axis=1) + jnp.where(rows.new, 0, rows.innovation**2)
+    wanted = jnp.concatenate([rows.overlap[:, 0], square])
+    f = jnp.concatenate([signed, nodes.phi**2]) - wanted[:, None, None, None]
+    share = _on_strata(strata.weights) * of_node
+    of_lines = num_lines * jnp.sum(share[None] * f, axis=(1, 2))
+    mean = jnp.mean(of_lines, axis=1, keepdims=True)
+    of_lines -= mean
+    covariance = matmul(of_lines, of_lines.T) / num_lines
+    covariance += (num_lines / num_samples) * matmul(_flat(share[None] * f), _flat(f).T)
+    floor = jnp.finfo(f.dtype).eps * jnp.trace(covariance) * jnp.eye(len(f), dtype=f.dtype)
+    change = matmul(jnp.linalg.solve(covariance + floor, mean[:, 0]), of_lines)
+    return 1 - change / jnp.maximum(1, jnp.max(change) / 0.9)  # weights stay positive
 
 
 def rows_on_spins(model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, nodes: Nodes) -> Rows:
@@ -179,7 +205,7 @@ def _rows(model, cue, rows: Rows, nodes: Nodes, mass: Array, y: Array, of_node: 
         strata.state, jnp.zeros_like(mass), jnp.zeros((room, room), dtype), jnp.zeros((), int), memories, memory
     )
     first, second = (nodes.directions,) * 2 if thermal else _ends(nodes.directions)
-    histories = _Histories((first + second) / 2, jnp.zeros((num_times * bool(dense), room), dtype))
+    histories = _Histories(_flat((first + second) / 2), jnp.zeros((num_times * bool(dense), room), dtype))
     a, b = model.fields(num_times)
     inputs = _At(a, b, dense, rows, nodes.x, nodes.phi, outputs, square, energy)
     return causal_scan(_step, _Constants(model, exponential, strata, edges), state, inputs, histories)[1]
@@ -202,28 +228,21 @@ def _step(
     answers = known(given.answers, jnp.where(used, answer, 0))
 
     fixed = _on_strata(still(weights)) * density
-    projections = matmul(_flat(histories.directions), (fixed * mean).reshape(-1)) + matmul(weights, at.outputs)
+    projections = matmul(histories.directions, (fixed * mean).reshape(-1)) + matmul(weights, at.outputs)
     square = jnp.sum(fixed * phi**2) + jnp.sum(weights * at.square)
     outputs, metric, turn = _coefficients(c, given, rank, state.metric, projections, square)
     innovation = known(given.innovation, jnp.where(given.new, inner(outputs, (index == rank).astype(x.dtype)), 0))
 
-    def rest() -> Array:
-        earlier = jnp.where(index < rank, given.outputs, 0)
-        return (phi - matmul(earlier, _flat(histories.directions)).reshape(x.shape)) / given.innovation
-
-    direction = jax.lax.cond(given.new, rest, lambda: jnp.zeros_like(phi))
-    found = jax.lax.dynamic_index_in_dim(histories.directions, rank, keepdims=False)  # all are there from the beginning
-    direction = known(found, direction)
-    directions = append(histories.directions, direction, rank, done)
-    rank += given.new.astype(rank.dtype)
-
     driving = overlap, outputs, answers
     on, memories, past = forces(model, c.exponential, t, state.memories, at.tables, driving, histories.outputs, done)
-    plain = jnp.where(index < rank, on.crosstalk + on.plastic, 0)
+    later = rank + given.new.astype(rank.dtype)
+    plain = jnp.where(index < later, on.crosstalk + on.plastic, 0)
+    back, directions = _feedback(given, rank, phi.reshape(-1), plain - matmul(plain, turn), histories.directions, done)
+
     theta = at.along_pattern * _on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
     field = _on_strata(matmul(strata.signs, on.signal)) + theta
     field += matmul(on.noise, edges.across)[None, None] + inner(on.noise, edges.along) * edges.y
-    field += matmul(plain - matmul(plain, turn), _flat(directions)).reshape(x.shape)
+    field += back.reshape(x.shape)
     new_x, memory = model.scheme.advance(t, x, field, state.scheme, model.dt)
     new_x = known(jnp.zeros_like(x), new_x)  # the value is that of the nodes
 
@@ -235,7 +254,24 @@ def _step(
         overlap, outputs, innovation, given.relative, given.new, on.noise, answers, on.others, on.own, energy, wrong,
         given.finite,
     )  # fmt: skip
-    return _State(new_x, likelihood, metric, rank, memories, memory), _Histories(directions, past), rows
+    return _State(new_x, likelihood, metric, later, memories, memory), _Histories(directions, past), rows
+
+
+def _feedback(
+    given: Rows, rank: Array, phi: Array, weights: Array, directions: Array, done: Rows | None
+) -> tuple[Array, Array]:
+    """The weighted sum of directions, the present one included, and all with that.
+
+    Directions are read once, and before the present one is appended: otherwise XLA copies all of them.
+    """
+    index = jnp.arange(len(directions))
+    read = jnp.where(index[None] < rank, jnp.stack([given.outputs, weights]), 0)
+    explained, earlier = matmul(read, directions)
+    found = jax.lax.dynamic_index_in_dim(directions, rank, keepdims=False)  # all are there from the beginning
+    new = jnp.where(given.new, (phi - explained) / jnp.where(given.new, given.innovation, 1), 0)
+    new = known(found, new)
+    own = jnp.sum(jnp.where((index == rank) & given.new, weights, 0))
+    return earlier + own * new, append(directions, new, rank, done)
 
 
 def _secants(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:

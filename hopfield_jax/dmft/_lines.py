@@ -17,6 +17,7 @@ The random spins of `Glauber` units are held fixed instead, and weighted by the 
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -34,6 +35,7 @@ from ._pass import Rows, forces, run_pass, thermal_numbers
 from ._sobol import normals, scrambled, uniforms
 
 _SPAN = 4.5  # half the length of the lines, in standard deviations
+_BEND = 2.0  # of the grid on a line, whose spacing grows by cosh(_BEND) from the centre to both ends
 
 
 class Along(eqx.Module):
@@ -53,15 +55,15 @@ class Lines(eqx.Module):
     **Arguments:**
 
     - `num_lines`: lines of each randomisation, a power of two. `None` is a 32nd of `num_samples`, at least 16.
-    - `num_nodes`: of the grid on each line, which reaches 4.5 standard deviations to both sides.
+    - `num_nodes`: of the grid on each line, which reaches 4.5 standard deviations to both sides and is densest between.
     - `num_halvings`: how often the interval of a line in which the outputs differ most is halved. At last all intervals
       are.
     - `extrapolate`: whether Richardson's extrapolation cancels the error of second order in the length of the edges.
     """
 
     num_lines: int | None = eqx.field(static=True, default=None)
-    num_nodes: int = eqx.field(static=True, default=33)
-    num_halvings: int = eqx.field(static=True, default=8)
+    num_nodes: int = eqx.field(static=True, default=17)
+    num_halvings: int = eqx.field(static=True, default=12)
     extrapolate: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):
@@ -111,7 +113,8 @@ def rows_by_lines(model, cue, rows: Rows, lines: Lines, key: PRNGKey, num_sample
         nodes = thermal_nodes(model, cue, rows, key, num_samples)
         return lambda pair: rows_on_spins(pair[0], pair[1], rows, nodes)
     nodes = line_nodes(model, cue, rows, lines, jr.fold_in(key, 1), lines.lines_for(num_samples))
-    return lambda pair: rows_on_edges(pair[0], pair[1], rows, nodes, extrapolate=lines.extrapolate)
+    how: Any = {"extrapolate": lines.extrapolate, "num_samples": num_samples}
+    return lambda pair: rows_on_edges(pair[0], pair[1], rows, nodes, **how)
 
 
 def line_nodes(
@@ -126,8 +129,8 @@ def line_nodes(
     across = matmul(others, across - jnp.mean(across, axis=1, keepdims=True))
     walk = functools.partial(_walk, model, cue, drive, along, across)
     count = int(lines.num_nodes)
-    width = 2 * _SPAN / (count - 1)
-    grid = (jnp.arange(count).astype(offset.dtype)[:, None] - 0.5 + offset[None]) * width - _SPAN
+    even = (jnp.arange(count).astype(offset.dtype)[:, None] - 0.5 + offset[None]) * (2 / (count - 1)) - 1
+    grid = (_SPAN / math.sinh(_BEND)) * jnp.sinh(_BEND * even)
     y = jnp.broadcast_to(grid[None], (cue.num_strata(model.units), *grid.shape))
     y = _refine(walk, y, int(lines.num_halvings))
     middles = jnp.pad((y[:, 1:] + y[:, :-1]) / 2, ((0, 0), (0, 1), (0, 0)))
@@ -220,23 +223,24 @@ def _walk(
 
     def body(carry, here):
         (x, memory, directions, rank), (t, at, of_line, of_node, coin) = carry, here
-        mix = lambda v, q: matmul(v, q.reshape(len(v), -1)).reshape(x.shape)  # noqa: E731
         phi = model.units.activation(x)
         if coin is not None:
             phi = jnp.where(2 * uniforms(coin[None], x.shape[2])[None] - 1 < phi, 1, -1).astype(x.dtype)
         phi = jnp.where(t == 0, strata.output, phi)
-        new = jax.lax.cond(at.new, lambda: (phi - mix(at.earlier, directions)) / at.size, lambda: jnp.zeros_like(phi))
+        flat = phi.reshape(-1)
+        rest = lambda: (flat - matmul(at.earlier, directions)) / at.size  # noqa: E731
+        new = jax.lax.cond(at.new, rest, lambda: jnp.zeros_like(flat))
         directions = jax.lax.dynamic_update_index_in_dim(directions, new, rank, 0)
         field = on_strata(matmul(strata.signs, at.signal)) + of_line[None, None] + of_node * y
-        field += mix(at.weights, directions)
+        field += matmul(at.weights, directions).reshape(x.shape)
         field += at.along_pattern * on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
         later, memory = model.scheme.advance(t, x, field, memory, model.dt)
         return (later, memory, directions, rank + at.new.astype(rank.dtype)), (x, phi)
 
-    blank = jnp.zeros((drive.earlier.shape[1], *y.shape), y.dtype)
+    blank = jnp.zeros((drive.earlier.shape[1], y.size), y.dtype)  # flat: reshaped in a step, XLA would copy it
     start = strata.state, model.scheme.start(strata.state), blank, jnp.zeros((), int)
     (*_, directions, _), (x, phi) = jax.lax.scan(body, start, (jnp.arange(len(drive.new)), drive, *noise, coins))
-    return x, phi, directions
+    return x, phi, directions.reshape(-1, *y.shape)
 
 
 def _refine(walk: Any, y: Float[Array, "strata nodes lines"], rounds: int) -> Float[Array, "strata more lines"]:

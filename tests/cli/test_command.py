@@ -78,7 +78,6 @@ BAD = [
     ("theory", {"load": -1}, "positive", "-1"),
     ("theory", {"cue_overlap": 2}, "a number in [-1, 1]", "2"),
     ("theory", {"num_steps": 0}, "at least 1", "0"),
-    ("tune strength", {"units": "sign"}, "units with a gradient", "sign"),
     ("tune strength", {"upper": -1}, "a strength above --lower 0", "-1"),
     ("tune strength", {"load": 0}, "positive", "0"),
     ("tune strength", {"num_samples": 100}, "a power of two", "100"),

@@ -51,7 +51,7 @@ DIFFERENCES = [
     (hj.LogCosh, "strength", {"strength": 1.0}, (5, 10, 20), (-0.00438, -0.0157, -0.0187), (1e-5, 1e-4, 2e-4)),
     # Outputs settle early here, and some later ones bring new directions still.
     (hj.LogCosh, "strength", {"strength": 0.3}, (10, 20, 40), (0.0006, -0.0070, -0.0071), (1e-4, 2e-4, 4e-4)),
-    (hj.Sign(), "strength", {"strength": 1.0}, (5, 10, 19), (-0.0088, -0.0162, -0.0138), (3e-4, 4e-4, 4e-4)),
+    (hj.Sign(), "strength", {"strength": 1.0}, (5, 10, 19), (-0.0096, -0.0162, -0.0138), (3e-4, 4e-4, 4e-4)),
     (hj.HardTanh, "strength", {"strength": 1.0, "beta": 2.0}, (20,), (-0.0193,), (5e-4,)),
     (hj.LogCosh, "load", {}, (20,), (-1.648,), (4e-3,)),
     (hj.LogCosh, "cue", {}, (20,), (0.412,), (5e-3,)),
@@ -173,7 +173,7 @@ def test_slopes_say_their_error_and_bias():
     trees: Any = found.slope, found.slope_error, found.bias
     slope, error, bias = (tree["strength"] for tree in trees)
     assert found.result == hj.RESULTS.successful and 0 < error < 3e-3 and 0 < abs(bias) < 3e-3
-    assert abs(slope + 0.0088) < 3 * math.hypot(3e-4, 2 * error)  # as above
+    assert abs(slope + 0.0096) < 3 * math.hypot(3e-4, 2 * error)  # as above
     assert "strength" in str(found) and "bias below" in str(found)
 
 
