@@ -76,10 +76,10 @@ class Noisy(AbstractSynapses):
         return self.symmetry
 
     def matrix(self, patterns: Patterns, coupling: Scalar, *, key: PRNGKey) -> Float[Array, "neurons neurons"]:
-        """$gT/\\sqrt{P}$ and a draw of $W$."""
+        r"""$g\frac{\sqrt P}{N}T$ and a draw of $W$."""
         size = patterns.shape[1]
         drawn = jr.normal(key, (size, size), patterns.dtype) / jnp.sqrt(2.0 * size).astype(patterns.dtype)
-        even, odd = jnp.sqrt(0.5 * (1 + self.symmetry)), jnp.sqrt(0.5 * (1 - self.symmetry))
+        even, odd = (jnp.sqrt(jnp.maximum(0.5 * (1 + sign * self.symmetry), 0)) for sign in (1, -1))
         noise = even * (drawn + drawn.T) + odd * (drawn - drawn.T)
         return _hollow(coupling * matmul(patterns.T, patterns) / size + jnp.sqrt(self.variance) * noise)
 
