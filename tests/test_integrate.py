@@ -230,6 +230,27 @@ def half_life(rate, adjoint):
     return path.occurrences.times[0], path.values[0, 0]
 
 
+def test_two_derivatives_of_the_time_and_state_of_an_event(x64):
+    """When y = exp(-rt) passes 1/2, t = ln 2/r, and the state there, at which sin(t) y is measured."""
+
+    def ends(rate, adjoint):
+        event = hj.Event(lambda t, y, args, mode: y[0] - 0.5)
+        path = hj.integrate(Decay(rate), jnp.array([1.0]), t1=3.0, event=event, adjoint=adjoint)
+        assert path.occurrences is not None
+        return path.occurrences.times[0], jnp.sin(path.occurrences.times[0]) * path.occurrences.states[0, 0]
+
+    def exact(rate):
+        return jnp.log(2.0) / rate, jnp.sin(jnp.log(2.0) / rate) / 2
+
+    rate, direct = jnp.array(0.7), dfx.DirectAdjoint()
+    first = jax.jacfwd(exact)(rate), jax.jacfwd(jax.jacfwd(exact))(rate)
+    # The solver's tolerance is 1e-8 a step.
+    np.testing.assert_allclose(jax.jacfwd(jax.jacfwd(lambda r: ends(r, FORWARD)))(rate), first[1], rtol=1e-5)
+    np.testing.assert_allclose(jax.hessian(lambda r: ends(r, direct)[1])(rate), first[1][1], rtol=1e-5)
+    slopes = jax.vmap(jax.grad(lambda r: ends(r, None)[0]))(jnp.stack([rate, 2 * rate]))
+    np.testing.assert_allclose(slopes, [first[0][0], first[0][0] / 4], rtol=1e-5)
+
+
 def test_the_time_of_a_boolean_has_no_derivative_and_what_follows_has_its_own(x64):
     _, (time, value) = jax.jvp(lambda rate: half_life(rate, FORWARD), (jnp.array(1.0),), (jnp.array(1.0),))
     assert np.isnan(time)

@@ -58,20 +58,13 @@ class Event(eqx.Module):
         return jnp.where(value > jnp.zeros((), value.dtype), 1, -1).astype(t.dtype), real
 
 
-@jax.custom_jvp
 def moved(value: Scalar, slope: Scalar) -> Scalar:
     """Zero with the derivative -d`value`/`slope`, that of the root's time for a function with this slope.
 
     The derivative is NaN for zero slope, except where it is multiplied by a zero tangent.
     """
-    return jnp.zeros_like(value)
-
-
-@moved.defjvp
-def _(primals, tangents):
-    (value, slope), (change, _) = primals, tangents
-    steep = slope != 0
-    missing = jax.custom_derivatives.linear_call(
-        lambda _, x: x * jnp.nan, lambda _, x: jnp.where(x == 0, 0, jnp.nan).astype(x.dtype), (), change
-    )
-    return jnp.zeros_like(value), jnp.where(steep, -change / jnp.where(steep, slope, 1), missing)
+    # No custom derivative rule: JAX 0.10 drops it in forward-over-reverse mode of a scan.
+    change, steep = value - jax.lax.stop_gradient(value), slope != 0
+    solve = lambda _, x: jnp.where(x == 0, 0, jnp.nan).astype(x.dtype)  # noqa: E731
+    missing = jax.lax.custom_linear_solve(lambda x: x, change, solve, solve)
+    return jnp.where(steep, -change / jnp.where(steep, slope, 1), missing)

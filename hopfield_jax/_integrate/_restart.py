@@ -83,11 +83,18 @@ def _condition(event: Event, mode, side: Array, beyond: Array, t_start: Array) -
 
 
 def _with_derivative(event: Event, model, t: Array, y: State, args, mode, happened: Array) -> tuple[Array, State]:
-    """The time and state of an occurrence, with the derivative of the condition's root."""
-    rate = model.vector_field(t, y, args)
-    along = (jnp.ones_like(t), rate)
-    value, slope, real = jax.jvp(lambda t, y: event.value(t, y, args, mode), (t, y), along, has_aux=True)
-    if not real:  # the time depends on whatever the state depends on
-        value = sum((jnp.sum(x).astype(t.dtype) for x in jtu.tree_leaves(y)), start=value)
-    delay = jnp.where(happened, moved(value, jax.lax.stop_gradient(slope)), 0)
-    return t + delay, jtu.tree_map(lambda x, f: x + delay.astype(x.dtype) * f, y, rate)
+    """The time and state of an occurrence, with two derivatives: those of two Newton steps of no length."""
+    for _ in range(2):
+        rate = model.vector_field(t, y, args)
+        along = (jnp.ones_like(t), rate)
+        value, slope, real = jax.jvp(lambda t, y: event.value(t, y, args, mode), (t, y), along, has_aux=True)
+        if not real:  # the time depends on whatever the state depends on
+            value = sum((jnp.sum(x).astype(t.dtype) for x in jtu.tree_leaves(y)), start=value)
+        delay = jnp.where(happened, moved(value, jax.lax.stop_gradient(slope)), 0)
+        half = _moved_by(delay / 2, y, rate)
+        t, y = t + delay, _moved_by(delay, y, model.vector_field(t + delay / 2, half, args))
+    return t, y
+
+
+def _moved_by(delay: Array, y: State, rate: State) -> State:
+    return jtu.tree_map(lambda x, f: x + delay.astype(x.dtype) * f, y, rate)

@@ -26,7 +26,7 @@ EXEMPT = {
     "hj": "RESULTS Parameter as_inexact domain Sign",  # for classes of one's own; without arguments
     "associative": "",
     "sequential": "Ending Regime",
-    "dmft": "Prediction Theory",  # made by a theory of one's own
+    "dmft": "Elementwise Glauber Sign Prediction Theory",  # units of `hj`; made by a theory of one's own
     "theory": "Diluted Hebbian Maxwell Paramagnet Retrieval Sequence SpinGlass Upper",  # without arguments
     "classical": "Synchronous",
     "sweep": "Plan",  # a result
