@@ -16,7 +16,7 @@ from jax.scipy.stats import norm
 from scipy.special import ndtr, ndtri
 
 from ._checks import Checked, Rules, at_least, domain, fail, kind, shape_is
-from ._misc import default_float, matmul, nan_unless
+from ._misc import default_float, matmul
 from ._types import Array, Float, Parameter, Patterns, PRNGKey, Scalar
 
 
@@ -99,9 +99,12 @@ class AbstractStepwise(AbstractSynapses):
     def moments(self) -> tuple[Scalar, Scalar]:
         r"""$a = \sum_k v_k[\varphi(\theta_k) - \varphi(\theta_{k+1})]$ and $\langle f^2\rangle = \sum_k v_k^2
         [\Phi(\theta_{k+1}) - \Phi(\theta_k)]$, with the normal density and distribution."""
-        rules = Rules()
-        levels, slope, share = self._shares(rules)
-        return nan_unless(rules.valid, (jnp.sum(levels * slope), jnp.sum(levels**2 * share)))
+        levels, slope, share = self._shares(Rules())
+        return jnp.sum(levels * slope), jnp.sum(levels**2 * share)
+
+    def relations(self, rules: Rules) -> None:
+        """Levels and thresholds increase, and the mean level is zero."""
+        self._shares(rules)
 
     def _shares(self, rules: Rules) -> tuple[Array, Array, Array]:
         r"""$v$, and $\langle T\rangle$ and $\langle 1\rangle$ over each step; validates the steps."""
@@ -160,7 +163,6 @@ class Stepwise(AbstractStepwise):
     def __check_init__(self):
         if self.levels.size < 2:
             fail("Stepwise.levels", "at least two values", f"{self.levels.size}")
-        self._shares(Rules())
 
     def steps(self) -> tuple[Array, Array]:
         """The given ones."""

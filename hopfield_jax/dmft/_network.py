@@ -233,7 +233,7 @@ def _halves(x: Array, first: Scalar | float, second: Scalar | float) -> Array:
 
 def _root(square: Scalar) -> Scalar:
     """The square root, with a zero derivative at zero."""
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
 
 
 def _count(number: Scalar) -> Int[Array, ""]:

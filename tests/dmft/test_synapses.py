@@ -196,6 +196,12 @@ def test_traced_synapses_outside_their_domain_give_a_code():
     found = jax.jit(run)(1.5)
     assert found.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(found.overlap))
     assert np.all(np.isfinite(jax.jit(run)(0.5).overlap))
-    uncentred = jax.jit(lambda x: D.Stepwise(x, jnp.zeros(1)).excess)
-    assert np.isnan(uncentred(jnp.array([0.0, 1.0]))) and np.isnan(uncentred(jnp.array([1.0, -1.0])))
-    np.testing.assert_allclose(uncentred(jnp.array([-2.0, 2.0])), SIGNS, rtol=1e-6)
+
+    def stepwise(levels):
+        return D.solve(network(0.05, D.Stepwise(levels, jnp.zeros(1))), D.SpinCue(0.5), num_steps=2, num_samples=64,
+                       num_shifts=1, key=KEY, throw=False)  # fmt: skip
+
+    for levels in ([0.0, 1.0], [1.0, -1.0], [0.0, 0.0]):
+        found = jax.jit(stepwise)(jnp.array(levels))
+        assert found.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(found.overlap))
+    assert jax.jit(stepwise)(jnp.array([-2.0, 2.0])).result == hj.RESULTS.successful

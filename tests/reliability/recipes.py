@@ -767,7 +767,7 @@ def mean_field() -> list[Recipe]:
         ),
         Recipe(
             dmft.Diluted,
-            dict(connectivity=0.5, symmetric=False, synapses=Thing(dmft.Clipped(), also={"none": None})),
+            dict(connectivity=0.5, symmetric=False, synapses=Fixed(dmft.Clipped())),
             use=with_synapses,
             check=overlap,
         ),
