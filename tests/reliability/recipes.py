@@ -760,7 +760,7 @@ def mean_field() -> list[Recipe]:
             dmft.Stepwise,
             dict(
                 levels=Array(np.array([-1.5, 1.5]), fixed=(0,), fits=lambda x: x[0] == -x[1] < 0),
-                thresholds=Array(np.zeros(1), fixed=(0,), fits=lambda x: x[0] == 0),
+                thresholds=Array(np.zeros(1), fixed=(0,), fits=lambda x: abs(x[0]) < 1e-6),
             ),
             use=with_synapses,
             check=overlap,
