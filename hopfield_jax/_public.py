@@ -17,6 +17,7 @@ from ._follow import follow as follow
 from ._integrate import Event as Event
 from ._integrate import Noise as Noise
 from ._integrate import integrate as integrate
+from ._lyapunov import lyapunov_exponents as lyapunov_exponents
 from ._misc import as_inexact as as_inexact
 from ._patterns import add_noise as add_noise
 from ._patterns import biased_patterns as biased_patterns

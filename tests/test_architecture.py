@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     ("_types", "_misc", "_progress", "_checks", "_results"),
     ("_units", "_patterns", "_dynamics", "_couplings", "_synapses"),
-    ("_roots", "_integrate", "_steady_state", "_stability", "_threshold", "_follow", "_tune", "results", "sweep"),
+    tuple("_roots _integrate _steady_state _stability _lyapunov _orbit _threshold _follow _tune results sweep".split()),
     ("theory",),
     ("associative", "sequential", "dmft", "classical"),
     ("plot", "cli"),

@@ -30,6 +30,7 @@ CITED = {  # authors, year: where, if that is said anywhere
     "Amari, Maginu 1988": ("Neural Networks 1, 63",),
     "Amit, Gutfreund, Sompolinsky 1985": ("Phys. Rev. Lett. 55, 1530",),
     "Amit, Gutfreund, Sompolinsky 1987": ("Ann. Phys. 173, 30", "Phys. Rev. A 35, 2293"),
+    "Benettin, Galgani, Giorgilli, Strelcyn 1980": (),
     "Derrida, Gardner, Zippelius 1987": ("Europhys. Lett. 4, 167",),
     "Düring, Coolen, Sherrington 1998": ("J. Phys. A 31, 8607",),
     "Hoover et al. 2023": (),
@@ -47,6 +48,7 @@ CITED = {  # authors, year: where, if that is said anywhere
     "Shiino, Fukai 1992": ("J. Phys. A 25, L375",),
     "Shiino, Fukai 1993": ("Phys. Rev. E 48, 867",),
     "Sompolinsky 1986": (),
+    "Sompolinsky, Crisanti, Sommers 1988": (),
     "Storkey 1997": (),
     "Tsodyks, Feigel'man 1988": ("Europhys. Lett. 6, 101",),
 }

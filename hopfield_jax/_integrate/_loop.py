@@ -50,6 +50,22 @@ class Segment(eqx.Module):
     steps: tuple[Array, PyTree] | None  # times and what `every_step` kept, in room for all steps
 
 
+def with_tolerances(solver: Any, controller: Any, kind: str) -> tuple[Any, Any]:
+    """Solver and controller as Diffrax combines them: an implicit solver takes tolerances from the controller."""
+    if getattr(solver, "scan_kind", kind) is None and kind != "checkpointed":  # of the loop over stages
+        solver = eqx.tree_at(lambda s: s.scan_kind, solver, kind, is_leaf=lambda x: x is None)
+    if isinstance(solver, dfx.AbstractImplicitSolver):
+        names = [n for n in ("rtol", "atol", "norm") if getattr(solver.root_finder, n) is _OF_CONTROLLER]
+        if names and not isinstance(controller, dfx.AbstractAdaptiveStepSizeController):
+            expected = "an adaptive one for an implicit solver, or tolerances of the solver's own root finder"
+            fail("stepsize_controller", expected, type(controller).__name__)
+        pick = lambda x: [getattr(x, name) for name in names]  # noqa: E731
+        solver = eqx.tree_at(lambda s: pick(s.root_finder), solver, pick(controller)) if names else solver
+    if not isinstance(controller, dfx.StepTo):  # which would check its times in the program
+        controller = controller.wrap(1)
+    return solver, controller
+
+
 class _State(eqx.Module):
     """What a step hands to the next one."""
 
@@ -92,7 +108,8 @@ class Loop(eqx.Module):
     def run(self, y0: State, t0: Scalar, t1: Scalar, dt0: Scalar | None) -> Segment:
         """A segment."""
         kind, checkpoints = LOOPS[type(self.adjoint)], getattr(self.adjoint, "checkpoints", None)
-        self = self._prepared(kind)
+        prepared = with_tolerances(self.solver, self.controller, kind)
+        self = eqx.tree_at(lambda loop: (loop.solver, loop.controller), self, prepared)
 
         def going(state: _State) -> Array:
             return (state.t < t1) & (state.result == _GOOD)
@@ -146,22 +163,6 @@ class Loop(eqx.Module):
         count = jnp.array(size)
         stats = {"num_steps": count, "num_accepted_steps": count, "num_rejected_steps": 0 * count}
         return Segment(jnp.ones_like(times, dtype=bool), values, final, t1, _GOOD, stats, None)
-
-    def _prepared(self, kind: str) -> "Loop":
-        """Solver and controller as Diffrax combines them: an implicit solver takes tolerances from the controller."""
-        solver, controller = self.solver, self.controller
-        if getattr(solver, "scan_kind", kind) is None and kind != "checkpointed":  # of the loop over stages
-            solver = eqx.tree_at(lambda s: s.scan_kind, solver, kind, is_leaf=lambda x: x is None)
-        if isinstance(solver, dfx.AbstractImplicitSolver):
-            names = [n for n in ("rtol", "atol", "norm") if getattr(solver.root_finder, n) is _OF_CONTROLLER]
-            if names and not isinstance(controller, dfx.AbstractAdaptiveStepSizeController):
-                expected = "an adaptive one for an implicit solver, or tolerances of the solver's own root finder"
-                fail("stepsize_controller", expected, type(controller).__name__)
-            pick = lambda x: [getattr(x, name) for name in names]  # noqa: E731
-            solver = eqx.tree_at(lambda s: pick(s.root_finder), solver, pick(controller)) if names else solver
-        if not isinstance(controller, dfx.StepTo):  # which would check its times in the program
-            controller = controller.wrap(1)
-        return eqx.tree_at(lambda loop: (loop.solver, loop.controller), self, (solver, controller))
 
     def _start(self, y0: State, t0: Scalar, t1: Scalar, dt0: Scalar | None) -> _State:
         solver, controller, args = self.solver, self.controller, self.args

@@ -1,12 +1,14 @@
 """One segment of a trajectory, from the arguments of `integrate`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._types import State
 from ._event import Event
 from ._loop import Loop, Segment
 from ._noise import Diagonal, Noise, StepNoise
@@ -30,10 +32,7 @@ class Setup(eqx.Module):
 
 def solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=None) -> Segment:
     """One segment; `times` outside [t0, t1] are clipped into it."""
-    terms = dfx.ODETerm(model.vector_field)
-    if setup.noise is not None:
-        path = StepNoise(shape=jax.eval_shape(lambda: y0), key=setup.noise.key)  # pyright: ignore
-        terms = dfx.MultiTerm(terms, dfx.ControlTerm(Diagonal(setup.noise.diffusion), path))
+    terms = terms_of(model, setup.noise, y0)
     controller = setup.stepsize_controller
     if jump_times is not None and not isinstance(controller, dfx.ConstantStepSize | dfx.StepTo):
         controller = dfx.ClipStepSizeController(controller, jump_ts=jump_times)
@@ -52,6 +51,15 @@ def solve(setup, model, y0, t0, t1, args, times, dt0, jump_times, condition=None
         condition=condition,
     )
     return loop.steps_that_meet_times(y0, t0, t1) if setup.each else loop.run(y0, t0, t1, dt0)
+
+
+def terms_of(model, noise: Noise | None, y0: State) -> Any:
+    """Vector field and noise, as Diffrax takes them."""
+    terms = dfx.ODETerm(model.vector_field)
+    if noise is None:
+        return terms
+    path = StepNoise(shape=jax.eval_shape(lambda: y0), key=noise.key)  # pyright: ignore
+    return dfx.MultiTerm(terms, dfx.ControlTerm(Diagonal(noise.diffusion), path))
 
 
 def _state(t, y, args):

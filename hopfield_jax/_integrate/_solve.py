@@ -37,7 +37,7 @@ from ._noise import Noise
 from ._restart import solve_with_event
 from ._segment import Setup, solve
 
-_Model = TypeVar("_Model", bound=AbstractDynamics)
+_Model = TypeVar("_Model", bound=AbstractDynamics | Callable)
 
 _ADJOINTS = (
     "`adjoint`: reverse mode (jax.grad) needs `adjoint=diffrax.RecursiveCheckpointAdjoint()`, the default; forward "
@@ -117,7 +117,7 @@ def integrate(
     """
     at_least("max_steps", max_steps, 1)
     functions = {"statistics": statistics, "every_step": every_step, "until": until}
-    _kinds_fit(model, solver, event, noise, functions)
+    kinds_fit(model, solver, event, noise, functions)
     rules = Rules()
     t0, t1 = rules.real("t0", t0, "finite"), rules.real("t1", t1, "finite")
     rules.holds("t1", lambda t1, t0: t1 > t0, "a time after t0 = {1:g}", t1, t0)
@@ -130,7 +130,7 @@ def integrate(
     of_state = Rules()
     model, y0, dtype = as_problem("y0", model, y0, of_state)
     args = as_args(args)
-    solver, stepsize_controller = _method(solver, stepsize_controller, dt0, noise, y0)
+    solver, stepsize_controller = method_of(solver, stepsize_controller, dt0, noise, y0)
     if adjoint is not None and type(adjoint) not in LOOPS:  # BacksolveAdjoint: with respect to y0 and `args` only
         fail("adjoint", "RecursiveCheckpointAdjoint (the default), ForwardMode or DirectAdjoint", kind(adjoint))
     if isinstance(stepsize_controller, dfx.StepTo):
@@ -176,7 +176,7 @@ def _meet(solver: Any, times: Array | None, dt0: Array | None, t0: Array, t1: Ar
     return bool(np.all(np.abs(found - equal) <= room) and abs(start + step - equal[1]) <= room)
 
 
-def _kinds_fit(model: Any, solver: Any, event: Any, noise: Any, functions: dict[str, Any]) -> None:
+def kinds_fit(model: Any, solver: Any, event: Any, noise: Any, functions: dict[str, Any]) -> None:
     if not isinstance(model, AbstractDynamics):
         fail("model", "a dynamics with a vector field", kind(model))
     for name, given, a_kind, wanted in (
@@ -195,7 +195,7 @@ def _kinds_fit(model: Any, solver: Any, event: Any, noise: Any, functions: dict[
                 fail(name, "no event beside it", "both")
 
 
-def _method(solver, stepsize_controller, dt0, noise, y0) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
+def method_of(solver, stepsize_controller, dt0, noise, y0) -> tuple[dfx.AbstractSolver, dfx.AbstractStepSizeController]:
     """Solver and step-size controller: by default adaptive steps, constant ones with noise."""
     if solver is None:
         solver = dfx.Tsit5() if noise is None else dfx.Euler()

@@ -177,6 +177,27 @@ def foundations() -> list[Recipe]:
                 throw=False,
             ),
         ),
+        Recipe.drawn(
+            0.3,
+            hj.lyapunov_exponents,
+            dict(
+                model=network,
+                y0=cue,
+                t1=Real(4.0, POSITIVE),
+                num_exponents=Whole(2, 1, 8),
+                dt0=Real(0.125, POSITIVE),
+                t0=0.0,
+                transient=Real(1.0, NONNEGATIVE, none=True),
+                num_blocks=Whole(4, 2, 8),
+                throw=False,
+            ),
+            fits=lambda a: (
+                a["t1"] - a["t0"] - (0.1 * (a["t1"] - a["t0"]) if a["transient"] is None else a["transient"])
+                > (a["num_blocks"] + 1) * a["dt0"]
+                and a["t1"] - a["t0"] < 2**14 * a["dt0"]
+                and a["dt0"] > 1e-6 * max(abs(a["t0"]), abs(a["t1"]))
+            ),
+        ),
         Recipe(hj.jacobian, dict(model=network, y=cue), use=lambda operator: operator.as_matrix()),
         Recipe(
             hj.linearise,
