@@ -46,6 +46,7 @@ from ._units import AbstractElementwise as AbstractElementwise
 from ._units import AbstractGeneratingFunction as AbstractGeneratingFunction
 from ._units import AbstractSeparable as AbstractSeparable
 from ._units import Elementwise as Elementwise
+from ._units import Entmax as Entmax
 from ._units import Erf as Erf
 from ._units import Exponential as Exponential
 from ._units import Glauber as Glauber
@@ -53,9 +54,11 @@ from ._units import HardTanh as HardTanh
 from ._units import LayerNorm as LayerNorm
 from ._units import LogCosh as LogCosh
 from ._units import LogSumExp as LogSumExp
+from ._units import LogSumReLU as LogSumReLU
 from ._units import Power as Power
 from ._units import Quadratic as Quadratic
 from ._units import RectifiedPower as RectifiedPower
 from ._units import Sign as Sign
 from ._units import Softplus as Softplus
+from ._units import Sparsemax as Sparsemax
 from ._units import Spherical as Spherical

@@ -49,10 +49,14 @@ class Linearisation(eqx.Module):
             self.leading,
             lambda: (
                 f"leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
-                f"{'hyperbolic' if self.hyperbolic else f'{self.num_flat} flat directions'}, {self.num_dead} dead "
+                f"{'hyperbolic' if self.hyperbolic else self._flat()}, {self.num_dead} dead "
                 f"units, rate of change {self.residual:.2g}\n  result: {describe_result(self.result)}"
             ),
         )
+
+    def _flat(self) -> str:
+        everywhere = int(self.num_flat) == self.eigenvalues.shape[-1]
+        return "flat in every direction (a dead zone)" if everywhere else f"{self.num_flat} flat directions"
 
 
 def jacobian(model: AbstractDynamics, y: State, *, args: Any = None) -> lx.JacobianLinearOperator:
@@ -240,6 +244,9 @@ class DescentReport(eqx.Module):
     - `smallest_curvature`: the smallest $v^\top \tau H v/v^\top v$ over the tested directions, including $\dot y$.
     - `consistent`: the residual is rounding (below 100 times the type's precision times the square root of the size).
     - `convex`: no direction of negative curvature was found. `descends`: $\dot E \le 0$ to rounding.
+    - `differentiable`: derivatives of activations, forces and energies by automatic differentiation are those of
+      differences nearby. A `stop_gradient` in a generating function makes them wrong, its curvature zero for example.
+    - `dead`: no force acts at the state or nearby, as outside of memories with compact support.
     """
 
     energy: Scalar
@@ -250,12 +257,17 @@ class DescentReport(eqx.Module):
     consistent: Bool[Array, ""]
     convex: Bool[Array, ""]
     descends: Bool[Array, ""]
+    differentiable: Bool[Array, ""]
+    dead: Bool[Array, ""]
 
     def __str__(self) -> str:
         def text():
             verdict = "descends" if self.descends else "RISES"
             causes = [] if self.consistent else ["the vector field is not the gradient flow of this energy"]
             causes += [] if self.convex else ["a generating function is not convex here"]
+            wrong = "automatic derivatives are not those of the functions: a stopped gradient?"
+            causes += [] if self.differentiable else [wrong]
+            causes += ["a dead zone: no force acts here or nearby"] if self.dead else []
             return (
                 f"energy {self.energy:.6g} {verdict} at rate {self.energy_rate:.3g}; "
                 f"gradient residual {self.gradient_residual:.1e}, smallest curvature {self.smallest_curvature:.3g}"
@@ -272,7 +284,8 @@ def check_descent(
 
     Tests $\nabla_y E = -\tau H \dot y$, which is stronger than descent, and the sign of $H$ along $\dot y$,
     `num_directions` random directions and as many coordinate axes. This can miss a direction of negative curvature:
-    `linearise(...).result` tests the whole of $H$.
+    `linearise(...).result` tests the whole of $H$. Derivatives, which both take from automatic differentiation, are
+    compared with differences.
 
     **Arguments:** `model`, `y`: an energy network and a state (use `jax.vmap` for many); `key` for the directions.
 
@@ -311,6 +324,7 @@ def _check_descent(model, y, args, num_directions, key, valid) -> DescentReport:
     curvatures = jax.lax.map(curvature, directions)
     rounding = 100 * jnp.finfo(flat_y.dtype).eps * jnp.sqrt(jnp.asarray(flat_y.size, flat_y.dtype))
     energy_rate = inner(flat_gradient, flat_rate)
+    differentiable, force = _nearby(model, y, jax.random.fold_in(key, 1))
     report = DescentReport(
         energy=model.energy(y),
         energy_rate=energy_rate,
@@ -320,5 +334,42 @@ def _check_descent(model, y, args, num_directions, key, valid) -> DescentReport:
         consistent=residual <= rounding,
         convex=(jnp.min(curvatures) >= -rounding * jnp.max(jnp.abs(curvatures))),
         descends=energy_rate <= rounding * total * norm(flat_rate),
+        differentiable=differentiable,
+        dead=jnp.maximum(force, jnp.max(jnp.abs(flat_rate))) <= rounding * jnp.max(jnp.abs(flat_y)),
     )
     return nan_unless(valid, report)
+
+
+def _nearby(model: AbstractEnergyDynamics, y: State, key: Array) -> tuple[Bool[Array, ""], Scalar]:
+    """Whether derivatives are those of central differences, and the largest force, at eight points near a state.
+
+    Not at the state itself, where a function may have a kink. Of three steps, which differ by factors of eight, the one
+    that agrees best counts: longer ones cross kinks, shorter ones are all rounding. A wrong derivative never agrees.
+    """
+    flat, restore = ravel_pytree(y)
+    eps = jnp.finfo(flat.dtype).eps
+    step = eps ** (1 / 3) * jnp.maximum(jnp.max(jnp.abs(flat)), eps)
+    steps = step * 8.0 ** -jnp.arange(3).astype(flat.dtype)
+
+    def parts(flat: Array) -> list[Array]:
+        y = restore(flat)
+        terms = jnp.stack(list(model.energy_terms(y).values()))
+        return [ravel_pytree(model.activations(y))[0], ravel_pytree(model.target(y))[0], terms]
+
+    def apart(draws: Array) -> tuple[Scalar, Scalar]:
+        near, v = flat + 10 * step * draws[0], draws[1]
+        at, slopes = jax.jvp(parts, (near,), (v,))
+        shifted = jax.vmap(lambda step: parts(near + step * v))(jnp.concatenate([steps, -steps]))
+        worst = jnp.zeros((), flat.dtype)
+        for value, slope, both in zip(at, slopes, shifted, strict=True):
+            difference = (both[:3] - both[3:]) / (2 * steps[:, None])
+            rounding = 100 * eps * jnp.max(jnp.abs(value)) / steps
+            size = jnp.max(jnp.abs(difference), axis=1) + jnp.max(jnp.abs(slope)) + rounding
+            error = jnp.max(jnp.abs(difference - slope[None]), axis=1) / jnp.where(size > 0, size, 1)
+            worst = jnp.maximum(worst, jnp.min(error))
+        return worst, jnp.max(jnp.abs(at[1] - near))
+
+    draws = jax.random.uniform(key, (8, 2, flat.size), flat.dtype, -1, 1)
+    draws = draws.at[0, 1].set(1)  # a common shift, to which functions of differences do not react
+    worst, force = jax.lax.map(apart, draws)
+    return jnp.max(worst) < 0.1, jnp.max(force)

@@ -10,13 +10,14 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array
-from scipy import special
+from scipy import optimize, special
 
 import hopfield_jax as hj
 from hopfield_jax._misc import as_inexact
 from hopfield_jax.associative import (
     AdiabaticNetwork,
     DenseSynapse,
+    DistanceNetwork,
     IdentityMap,
     LayeredNetwork,
     MemoryMap,
@@ -80,6 +81,20 @@ def _power(n: int) -> Generating:
 def _rectified(n: int) -> Generating:
     relu = lambda x: np.maximum(x, 0)  # noqa: E731
     return Generating(hj.RectifiedPower, {}, {"n": n}, lambda x: np.sum(relu(x) ** n) / n, lambda x: relu(x) ** (n - 1))
+
+
+def _entmax(x, alpha, beta):
+    """p and max p·z − Ω(p) over the simplex, z = βx, with τ from a bracket (Peters, Niculae and Martins 2019)."""
+    top = np.max(beta * x)
+    z = (alpha - 1) * (beta * x - top)
+    power = lambda tau: np.maximum(z - tau, 0) ** (1 / (alpha - 1))  # noqa: E731
+    p = power(optimize.brentq(lambda tau: np.sum(power(tau)) - 1, -1, 0, xtol=1e-16))
+    return p, (p @ (beta * x - top) + top - (np.sum(p**alpha) - 1) / (alpha * (alpha - 1))) / beta
+
+
+def _entmax_of(alpha: float, beta: float) -> Generating:
+    value, activation = (lambda x, alpha, beta, i=i: _entmax(x, alpha, beta)[i] for i in (1, 0))
+    return Generating(hj.Entmax, {"alpha": alpha, "beta": beta}, {}, value, activation)
 
 
 GENERATING = {
@@ -152,10 +167,26 @@ GENERATING = {
         lambda x, gain, shift, delta: gain * x.size * np.sqrt(np.var(x) + delta) + shift @ x,
         lambda x, gain, shift, delta: gain * (x - np.mean(x)) / np.sqrt(np.var(x) + delta) + shift,
     ),
+    "sparsemax": Generating(
+        hj.Sparsemax,
+        {"beta": 0.4},
+        {},
+        lambda x, beta: _entmax(x, 2.0, beta)[1],
+        lambda x, beta: _entmax(x, 2.0, beta)[0],
+    ),
+    "entmax_1.5": _entmax_of(1.5, 0.4),
+    "entmax_1.1": _entmax_of(1.1, 1.7),
+    "log_sum_relu": Generating(
+        hj.LogSumReLU,
+        {"beta": 1.7, "delta": 0.3},
+        {},
+        lambda x, beta, delta: np.log(delta + np.sum(np.maximum(1 + beta * x, 0))) / beta,
+        lambda x, beta, delta: (beta * x > -1) / (delta + np.sum(np.maximum(1 + beta * x, 0))),
+    ),
     "memory": _memory(True),
     "memory_no_diagonal": _memory(False),
 }
-CONVEX = [name for name in GENERATING if name != "memory_no_diagonal"]
+CONVEX = [name for name in GENERATING if name not in ("memory_no_diagonal", "log_sum_relu")]
 
 
 # --- dynamics with closed solutions ---
@@ -264,6 +295,9 @@ def networks() -> dict[str, Network]:
             (6,),
         ),
         "attention": (AdiabaticNetwork(MemoryMap(patterns), hidden=hj.LogSumExp(2.0)), (6,)),
+        "sparsemax": (AdiabaticNetwork(MemoryMap(real), hidden=hj.Sparsemax(0.4)), (6,)),
+        "entmax": (AdiabaticNetwork(MemoryMap(real, bias), visible=hj.Entmax(1.3, 0.5), hidden=hj.Entmax(1.5)), (6,)),
+        "distance": (DistanceNetwork(real, hj.LogSumReLU(0.03, delta=0.1)), (6,)),
         "dense_memory": (
             AdiabaticNetwork(MemoryMap(patterns), visible=hj.HardTanh(1.5), hidden=hj.RectifiedPower(3)),
             (6,),
@@ -337,8 +371,9 @@ def networks() -> dict[str, Network]:
 
 
 NETWORKS = (
-    "krotov_hopfield", "slow_fast_nonlinear", "adiabatic", "attention", "dense_memory", "exponential_memory",
-    "identity", "identity_fewer_hidden", "identity_more_hidden", "user_map", "conditioning", "graded",
-    "graded_self_coupling", "three_layers", "tokens", "softmax_visible", "spherical", "layer_norm", "collective_layers",
+    "krotov_hopfield", "slow_fast_nonlinear", "adiabatic", "attention", "sparsemax", "entmax", "distance",
+    "dense_memory", "exponential_memory", "identity", "identity_fewer_hidden", "identity_more_hidden", "user_map",
+    "conditioning", "graded", "graded_self_coupling", "three_layers", "tokens", "softmax_visible", "spherical",
+    "layer_norm", "collective_layers",
 )  # fmt: skip
 """The names in `networks()`, known without building any."""

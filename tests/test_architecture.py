@@ -14,9 +14,9 @@ PACKAGE = "hopfield_jax"
 ROOT = Path(__file__).parent.parent / PACKAGE
 # A module imports from lower floors, and on its own floor from its own folder or from names further left.
 FLOORS = (
-    ("_types", "_misc", "_progress", "_checks", "_results"),
+    ("_types", "_misc", "_progress", "_checks", "_results", "_roots"),
     ("_units", "_patterns", "_dynamics", "_couplings", "_synapses"),
-    tuple("_roots _integrate _steady_state _stability _lyapunov _orbit _threshold _follow _tune results sweep".split()),
+    tuple("_integrate _steady_state _stability _lyapunov _orbit _threshold _follow _tune results sweep".split()),
     ("theory",),
     ("associative", "sequential", "dmft", "classical"),
     ("plot", "cli"),

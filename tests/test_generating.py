@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -99,7 +100,8 @@ CURVATURE_AT_ZERO = {
     "quadratic": 1.7, "log_cosh": 1.7, "hard_tanh": 1.7, "softplus": 1.7 / 4, "erf": 2 * 1.7 / np.sqrt(np.pi),
     "rectified_3": 0.0, "rectified_8": 0.0, "power_2": 1.0, "power_4": 0.0, "power_8": 0.0, "exponential": 1.7,
     "log_sum_exp": 1.7 * (np.eye(5) / 5 - 1 / 25), "spherical": 1 / np.sqrt(0.3),
-    "layer_norm": 1.3 / np.sqrt(0.2) * (np.eye(5) - 1 / 5),
+    "layer_norm": 1.3 / np.sqrt(0.2) * (np.eye(5) - 1 / 5), "sparsemax": 0.4 * (np.eye(5) - 1 / 5),
+    "entmax_1.5": 0.4 * 5**-0.5 * (np.eye(5) - 1 / 5), "log_sum_relu": -1.7 / 5.3**2 * np.ones((5, 5)),
 }  # fmt: skip
 
 
@@ -271,7 +273,109 @@ def test_integers_and_other_numbers_share_one_trace():
         traced(hj.LogCosh(beta), jnp.ones(3))
 
 
-SLOPED = [hj.LogCosh, hj.HardTanh, hj.Softplus, hj.Erf, hj.Exponential, hj.LogSumExp]
+# --- sparse families ---
+
+THREE = np.array([1.0, 0.5, -1.0])
+SPARSE = {  # L, p and τ at THREE
+    "sparsemax": (hj.Sparsemax, 1.0625, [0.75, 0.25, 0.0]),
+    "entmax": (hj.Entmax, 1.184371, [0.673993, 0.326007, 0.0]),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_sparse_families_have_their_published_numbers(name):
+    kind, value, activation = SPARSE[name]
+    np.testing.assert_allclose(kind()(jnp.asarray(THREE, jnp.float32)), value, rtol=1e-6)
+    np.testing.assert_allclose(kind().activation(jnp.asarray(THREE, jnp.float32)), activation, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.01, 1.2, 1.5, 1.8, 2.0])
+def test_entmax_is_that_of_a_bisection(alpha):
+    """Many entries of several scales, in float32; and exact zeros where they are."""
+    x = np.random.default_rng(0).normal(size=(6, 200)) * np.array([0.01, 0.1, 1, 3, 10, 100])[:, None]
+    x = x.astype(np.float32)
+    got = np.asarray(jax.vmap(_entmax_activation, in_axes=(None, None, 0))(np.float32(alpha), np.float32(1), x))
+    exact = GENERATING["entmax_1.5"].activation
+    expected = np.stack([exact(row.astype(float), np.float64(np.float32(alpha)), 1.0) for row in x])
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
+    same = (got > 0) == (expected > 0)
+    assert np.all(same | (np.maximum(got, expected) < 1e-6))  # at the edge of the support rounding decides
+
+
+def test_entmax_has_its_limits(x64):
+    x = jnp.asarray(X)
+    np.testing.assert_allclose(hj.Entmax(2.0, 0.7).activation(x), hj.Sparsemax(0.7).activation(x), atol=1e-14)
+    near = [hj.Entmax(1 + step).activation(x) - hj.LogSumExp().activation(x) for step in (1e-3, 1e-4)]
+    np.testing.assert_allclose(near[0], 10 * near[1], rtol=0.01)  # of first order in α - 1
+    assert np.max(np.abs(near[0])) < 1e-3
+
+
+@given(hnp.arrays(np.float32, (4,), elements=st.floats(-5, 5, width=32)), st.sampled_from([1.25, 1.5, 2.0]))
+@settings(max_examples=50)
+def test_the_largest_entry_is_selected_alone_exactly_when_its_margin_allows(x, alpha):
+    beta = np.float32(0.5)
+    p = _entmax_activation(jnp.float32(alpha), beta, x)
+    second, first = np.sort(x)[-2:]
+    margin = beta * (alpha - 1) * (first.astype(float) - second) - 1
+    if abs(margin) > 1e-5:  # rounding
+        assert (np.max(p) == 1 and np.count_nonzero(p) == 1) == (margin > 0)
+
+
+_entmax_activation = jax.jit(lambda alpha, beta, x: hj.Entmax(alpha, beta).activation(x))
+
+
+def test_second_derivatives_through_a_scan_of_updates_are_those_of_differences(x64):
+    """Reverse mode over reverse mode of a scan, where JAX drops custom rules."""
+    patterns = hj.gaussian_patterns(6, 8, key=jax.random.key(0))
+
+    def value(alpha):
+        memories = hj.associative.MemoryMap(patterns)
+        network = hj.associative.AdiabaticNetwork(memories, hidden=hj.Entmax(alpha, 0.4))
+        start = 0.6 * patterns[0] + 0.4 * patterns[1]
+        return jnp.sum(jnp.sin(jax.lax.scan(lambda v, _: (network.update(v), None), start, length=2)[0]))
+
+    gradient, alpha, h = jax.grad(value), 1.4, 1e-5
+    second, ahead, behind = jax.jit(lambda a: (jax.grad(gradient)(a), gradient(a + h), gradient(a - h)))(alpha)
+    np.testing.assert_allclose(second, (ahead - behind) / (2 * h), rtol=1e-6)
+    assert abs(second) > 1e-2
+
+
+@pytest.mark.parametrize("name", ["entmax_1.5", "entmax_1.1", "log_sum_relu"])
+def test_the_curvature_has_its_derivative(name, x64):
+    fn, x, v, h = functions(64)[name], jnp.asarray(X), jnp.asarray(V), 1e-5
+    third = jax.jvp(lambda x: fn.curvature(x, v), (x,), (v,))[1]
+    difference = (fn.curvature(x + h * v, v) - fn.curvature(x - h * v, v)) / (2 * h)
+    close(third, difference, 1e-7)
+    assert np.max(np.abs(third)) > 1e-3
+
+
+@pytest.mark.parametrize("units", [hj.Sparsemax(), hj.Entmax(1.3), hj.LogSumReLU()])
+def test_sixteen_bits_are_kept(units):
+    x = jnp.asarray(THREE, jnp.bfloat16)
+    units = jax.tree.map(lambda p: p.astype(jnp.bfloat16), units)
+    p = units.activation(x)
+    assert p.dtype == jnp.bfloat16
+    # Of a precision of 2⁻⁸ some roundings.
+    exact = jax.tree.map(lambda p: p.astype(jnp.float32), units).activation(x.astype(jnp.float32))
+    np.testing.assert_allclose(p.astype(np.float32), exact, atol=0.02)
+
+
+@jax.jit
+def _code(alpha):
+    memories = hj.associative.MemoryMap(jnp.eye(3))
+    network = hj.associative.AdiabaticNetwork(memories, hidden=hj.Entmax(alpha))
+    run = hj.integrate(network, jnp.ones(3), t1=1.0, dt0=0.5, solver=dfx.Euler(), max_steps=4, throw=False)
+    return run.result == hj.RESULTS.invalid_parameter
+
+
+@pytest.mark.parametrize("alpha", [1.0, 2.01, 0.5, -1.0, np.nan])
+def test_an_alpha_outside_its_domain_is_refused_or_flagged(alpha):
+    with pytest.raises(ValueError, match=r"Entmax\.alpha"):
+        hj.Entmax(alpha)
+    assert _code(alpha) and not _code(1.5)
+
+
+SLOPED = [hj.LogCosh, hj.HardTanh, hj.Softplus, hj.Erf, hj.Exponential, hj.LogSumExp, hj.Sparsemax, hj.LogSumReLU]
 
 
 @pytest.mark.parametrize("kind", SLOPED)
@@ -295,6 +399,8 @@ def test_a_bad_slope_names_itself(kind, beta):
         (lambda: hj.LayerNorm(shift=np.nan), r"LayerNorm\.shift"),
         (lambda: hj.LayerNorm(shift=np.ones((2, 2))), r"LayerNorm\.shift"),
         (lambda: hj.LayerNorm(delta=0), r"LayerNorm\.delta"),
+        (lambda: hj.Entmax(beta=0.0), r"Entmax\.beta"),
+        (lambda: hj.LogSumReLU(delta=0.0), r"LogSumReLU\.delta"),
         (lambda: hj.RectifiedPower(1), r"RectifiedPower\.n"),
         (lambda: hj.Power(0), r"Power\.n"),
         (lambda: hj.RectifiedPower(True), r"RectifiedPower\.n"),

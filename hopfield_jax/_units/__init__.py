@@ -19,3 +19,6 @@ from ._separable import Power as Power
 from ._separable import Quadratic as Quadratic
 from ._separable import RectifiedPower as RectifiedPower
 from ._separable import Softplus as Softplus
+from ._sparse import Entmax as Entmax
+from ._sparse import LogSumReLU as LogSumReLU
+from ._sparse import Sparsemax as Sparsemax

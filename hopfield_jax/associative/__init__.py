@@ -1,4 +1,5 @@
 from . import results as results
+from ._distance import DistanceNetwork as DistanceNetwork
 from ._maps import IdentityMap as IdentityMap
 from ._maps import MemoryMap as MemoryMap
 from ._memory import LearningNetwork as LearningNetwork

@@ -347,6 +347,46 @@ def test_a_generating_function_that_is_not_convex_is_flagged(x64):
     assert "not convex" in str(report)
 
 
+class Stopped(hj.AbstractGeneratingFunction):
+    """Sparsemax as it is easily written: correct values; a gradient that is blocked at the threshold or at p."""
+
+    blocked: str = eqx.field(static=True)
+
+    def __call__(self, x):
+        ordered = -jnp.sort(-x)
+        sums, counts = jnp.cumsum(ordered), jnp.arange(1.0, x.size + 1, dtype=x.dtype)
+        tau = jnp.max((sums - 1) / counts)
+        tau = jax.lax.stop_gradient(tau) if self.blocked == "threshold" else tau
+        p = jax.nn.relu(x - tau)
+        p = jax.lax.stop_gradient(p) if self.blocked == "activation" else p
+        return jnp.vdot(p, x) - 0.5 * jnp.vdot(p, p) + 0.5
+
+
+@pytest.mark.parametrize("blocked", ["", "threshold", "activation"])
+@pytest.mark.parametrize("family", ["hidden", "visible"])
+@precisions
+def test_a_stopped_gradient_is_found(blocked, family, bits):
+    with enable_x64(bits == 64):
+        patterns, states = 0.5 * hj.gaussian_patterns(4, 6, key=jr.key(0)), 0.1 * jr.normal(jr.key(1), (10, 6))
+        units: dict[str, Any] = {family: Stopped(blocked)}
+        network = AdiabaticNetwork(MemoryMap(patterns), **units)
+        report = eqx.filter_jit(eqx.filter_vmap(hj.check_descent, in_axes=(None, 0)))(network, states)
+    assert np.all(report.consistent)  # which only automatic differentiation looks at
+    assert np.all(report.differentiable) if not blocked else not np.any(report.differentiable)
+    if blocked == "activation" and family == "visible":
+        assert np.all(np.abs(report.smallest_curvature) == 0)
+    assert ("stopped gradient" in str(jtu.tree_map(lambda x: x[0], report))) == bool(blocked)
+
+
+@pytest.mark.parametrize("name", ["dense_memory", "sparsemax", "entmax", "distance", "three_layers"])
+def test_kinks_are_no_stopped_gradients(name):
+    network = networks()[name]
+    states = network.state(jr.key(2), 1.0, (30,))
+    states = jtu.tree_map(lambda x: x.at[0].set(0), states)  # a kink of rectified units
+    report = eqx.filter_jit(eqx.filter_vmap(hj.check_descent, in_axes=(None, 0)))(network.model, states)
+    assert np.all(report.differentiable)
+
+
 # --- bad input ---
 
 PATTERNS = jnp.array([[1.0, -1.0, 1.0, 1.0], [1.0, 1.0, -1.0, 1.0]])

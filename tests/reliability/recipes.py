@@ -68,6 +68,9 @@ def foundations() -> list[Recipe]:
     integrate = dict(t1=Real(1.0, POSITIVE), max_steps=Whole(256, 1, 10**4), throw=False)
     return [
         *(unit(call, beta=1.0) for call in units),
+        unit(hj.Sparsemax, beta=1.0),
+        unit(hj.Entmax, alpha=Real(1.5, "(1, 2]"), beta=1.0),
+        unit(hj.LogSumReLU, beta=1.0, delta=0.25),
         unit(hj.Quadratic, strength=1.0),
         unit(hj.Spherical, delta=0.25),
         unit(hj.LayerNorm, gain=0.5, shift=np.array([0.0, 1.0]), delta=0.25),
@@ -326,6 +329,11 @@ def associative_memories() -> list[Recipe]:
         Recipe(
             associative.AdiabaticNetwork,
             dict(hidden_map=hidden, visible=None, hidden=None, input=neurons, tau_visible=0.5),
+            use=euler,
+        ),
+        Recipe(
+            associative.DistanceNetwork,
+            dict(patterns=patterns, hidden=Thing(hj.LogSumReLU(), also={"others": hj.Sparsemax()}), tau_visible=0.5),
             use=euler,
         ),
         Recipe(
