@@ -44,8 +44,10 @@ CITED = {  # authors, year: where, if that is said anywhere
     "Little 1974": (),
     "Martins, Astudillo 2016": (),
     "Matoušek 1998": (),
+    "Mejias, Torres 2009": ("Neural Computation 21, 851",),
     "Mézard, Nadal, Toulouse 1986": ("J. Physique 47, 1457",),
     "Okada 1995": ("Neural Networks 8, 833",),
+    "Pantic, Torres, Kappen, Gielen 2002": ("Neural Computation 14, 2903",),
     "Personnaz, Guyon, Dreyfus 1985": (),
     "Peters, Niculae, Martins 2019": (),
     "Shiino, Fukai 1992": ("J. Phys. A 25, L375",),
@@ -53,6 +55,7 @@ CITED = {  # authors, year: where, if that is said anywhere
     "Sompolinsky 1986": (),
     "Sompolinsky, Crisanti, Sommers 1988": (),
     "Storkey 1997": (),
+    "Tsodyks, Markram 1997": (),
     "Tsodyks, Feigel'man 1988": ("Europhys. Lett. 6, 101",),
 }
 

@@ -21,6 +21,7 @@ class AbstractUnits(Checked):
     - `binary`: whether outputs are ±1 (or 0, at 0).
     - `thermal`: whether outputs are random spins ±1 in a heat bath, with mean $\tanh\beta x$ (the `activation`); such
       units have the parameter `beta`.
+    - `memoryless`: whether a neuron has no inner variables beside its state.
     - `kinks`: states other than zero at which the slope of the activation jumps.
     - `saturation`: the size of a state from which on the output is exactly ±1, or `None`.
     - `no_gradient`: why automatic differentiation does not go through the units; empty where it does.
@@ -30,6 +31,7 @@ class AbstractUnits(Checked):
     odd = False
     binary = False
     thermal = False
+    memoryless = True
     kinks = ()
     saturation = None
     no_gradient = ""
@@ -37,6 +39,10 @@ class AbstractUnits(Checked):
     @abc.abstractmethod
     def activation(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""Output $\phi(x)$, of thermal units its mean; the shape of `x`."""
+
+    def sample(self, mean: Float[Array, "*shape"], number: Float[Array, "..."]) -> Float[Array, "*shape"]:
+        """Outputs of a given `mean`: of thermal units spins, from uniform numbers in [-1, 1); else the mean itself."""
+        return jnp.where(number < mean, 1, -1).astype(mean.dtype) if self.thermal else mean
 
 
 class AbstractElementwise(AbstractUnits):
@@ -47,10 +53,6 @@ class AbstractElementwise(AbstractUnits):
     @abc.abstractmethod
     def elementwise(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""Potential $\ell(x) = \int_0^x \phi$ (up to a constant) for every entry; NaN where it is not known."""
-
-    def sample(self, mean: Float[Array, "*shape"], number: Float[Array, "..."]) -> Float[Array, "*shape"]:
-        """Outputs of a given `mean`: of thermal units spins, from uniform numbers in [-1, 1); else the mean itself."""
-        return jnp.where(number < mean, 1, -1).astype(mean.dtype) if self.thermal else mean
 
 
 def elementwise_fit(argument: str, units: Any) -> None:

@@ -8,8 +8,11 @@ from .._synapses import Noisy as Noisy
 from .._synapses import Quantised as Quantised
 from .._synapses import Stepwise as Stepwise
 from .._synapses import Ternary as Ternary
+from .._units import AbstractSite as AbstractSite
+from .._units import Adaptation as Adaptation
 from .._units import Elementwise as Elementwise
 from .._units import Glauber as Glauber
+from .._units import ShortTermPlasticity as ShortTermPlasticity
 from .._units import Sign as Sign
 from . import results as results
 from ._crosstalk import crosstalk_noise as crosstalk_noise

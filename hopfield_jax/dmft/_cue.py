@@ -2,6 +2,7 @@
 
 import abc
 import itertools
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -106,19 +107,19 @@ class SpinCue(AbstractCue):
     def state(
         self, units: AbstractUnits, patterns: Float[Array, "condensed neurons"], *, key: PRNGKey
     ) -> tuple[Array, Array]:
-        r"""Spins with the overlaps exact to 2/N per combination of signs (for one pattern: to 1/N)."""
-        overlaps = jnp.atleast_1d(self.overlap)
-        relative = patterns * patterns[:1]  # gauge: the first pattern is all ones
+        r"""Spins with the overlaps exact to 2/N per combination of signs (for one pattern and odd units: to 1/N)."""
+        overlaps, odd = jnp.atleast_1d(self.overlap), units.odd
+        gauge = patterns[:1] if odd else jnp.ones_like(patterns[:1])  # the first is all ones, if allowed
         order = jr.uniform(key, patterns.shape[1:], patterns.dtype)
         spins = jnp.zeros_like(order)
-        for signs in _sign_vectors(overlaps.size, fixed=True):
+        for signs in _sign_vectors(overlaps.size, fixed=odd):
             signs = jnp.asarray(signs, patterns.dtype)
-            members = jnp.all(relative == signs[:, None], axis=0)
+            members = jnp.all(patterns * gauge == signs[:, None], axis=0)
             rank = jnp.argsort(jnp.argsort(jnp.where(members, order, 2)))
             share = (1 + jnp.sum(overlaps * signs)) / 2
             up = rank.astype(share.dtype) < jnp.round(share * jnp.sum(members).astype(share.dtype))
             spins = jnp.where(members, jnp.where(up, 1, -1).astype(order.dtype), spins)
-        spins *= patterns[0]
+        spins *= gauge[0]
         return spins, spins
 
 
@@ -164,6 +165,12 @@ class GaussianCue(AbstractCue):
         noise = jr.normal(key, patterns.shape[1:], patterns.dtype)
         state = matmul(jnp.atleast_1d(self.amplitude), patterns) + self.spread * noise
         return state, units.activation(state)
+
+
+def balanced_signs(num: int, num_neurons: int, dtype: Any, *, key: PRNGKey) -> Float[Array, "condensed neurons"]:
+    """Patterns in which every combination of signs is equally frequent, to one neuron."""
+    signs = _sign_vectors(num, fixed=False).T[:, np.arange(num_neurons) % 2**num]
+    return jr.permutation(key, jnp.asarray(signs, dtype), axis=1)
 
 
 def _few(argument: str, x: Array) -> None:

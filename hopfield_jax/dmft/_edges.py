@@ -24,7 +24,8 @@ from ._causal import append, causal_scan, known
 from ._cue import AbstractCue, Strata
 from ._kernels import Exponential
 from ._model import AbstractPlasticModel
-from ._pass import Rows, forces
+from ._pass import forces
+from ._rows import Drive, Rows
 
 
 class Nodes(NamedTuple):
@@ -90,7 +91,7 @@ class _Histories(NamedTuple):
     """Flat over the edges: reshaped in a step, XLA would copy them."""
 
     directions: Float[Array, "rank paths"]
-    outputs: Float[Array, "times rank"]
+    seen: tuple[Float[Array, "times rank"], ...]
 
 
 def rows_on_edges(
@@ -205,7 +206,7 @@ def _rows(model, cue, rows: Rows, nodes: Nodes, mass: Array, y: Array, of_node: 
         strata.state, jnp.zeros_like(mass), jnp.zeros((room, room), dtype), jnp.zeros((), int), memories, memory
     )
     first, second = (nodes.directions,) * 2 if thermal else _ends(nodes.directions)
-    histories = _Histories(_flat((first + second) / 2), jnp.zeros((num_times * bool(dense), room), dtype))
+    histories = _Histories(_flat((first + second) / 2), (jnp.zeros((num_times * bool(dense), room), dtype),))
     a, b = model.fields(num_times)
     inputs = _At(a, b, dense, rows, nodes.x, nodes.phi, outputs, square, energy)
     return causal_scan(_step, _Constants(model, exponential, strata, edges), state, inputs, histories)[1]
@@ -233,8 +234,8 @@ def _step(
     outputs, metric, turn = _coefficients(c, given, rank, state.metric, projections, square)
     innovation = known(given.innovation, jnp.where(given.new, inner(outputs, (index == rank).astype(x.dtype)), 0))
 
-    driving = overlap, outputs, answers
-    on, memories, past = forces(model, c.exponential, t, state.memories, at.tables, driving, histories.outputs, done)
+    driving = Drive.of(overlap, answers, outputs, {})
+    on, memories, past = forces(model, c.exponential, t, state.memories, at.tables, driving, histories.seen, done)
     later = rank + given.new.astype(rank.dtype)
     plain = jnp.where(index < later, on.crosstalk + on.plastic, 0)
     back, directions = _feedback(given, rank, phi.reshape(-1), plain - matmul(plain, turn), histories.directions, done)

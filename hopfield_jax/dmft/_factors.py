@@ -11,7 +11,7 @@ from .._misc import matmul
 from .._types import Array, Float
 from ._kernels import Exponential, dense_tables, plastic_weights
 from ._order import AbstractTwoTime, mean_and_error
-from ._pass import Rows
+from ._rows import Rows
 
 
 class Factors(AbstractTwoTime):
@@ -42,7 +42,9 @@ def _two_time(name: str, factors: Factors) -> tuple[Array, Array]:
         rows = jtu.tree_map(there, rows)
         if name in ("correlation", "plastic_feedback"):
             dropped = jnp.where(rows.new, 0, rows.innovation**2)
-            out = matmul(rows.outputs, rows.outputs.T) + jnp.diag(dropped)
+            of_traces = name == "plastic_feedback" and bool(rows.traces.keys() & {"pre", "both"})
+            out = matmul(rows.outputs, (rows.drive.pre if of_traces else rows.outputs).T)
+            out += jnp.diag(jnp.zeros_like(dropped) if of_traces else dropped)
             good = good[:, None] & good[None, :]
             if name == "plastic_feedback":
                 tables = dense_tables(factors.tables, size)

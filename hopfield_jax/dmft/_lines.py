@@ -31,7 +31,8 @@ from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
 from ._edges import Nodes, cue_at, rows_on_edges, rows_on_spins, split_tables, still
 from ._model import AbstractPlasticModel
-from ._pass import Rows, forces, run_pass, thermal_numbers
+from ._pass import forces, run_pass, thermal_numbers
+from ._rows import Rows
 from ._sobol import normals, scrambled, uniforms
 
 _SPAN = 4.5  # half the length of the lines, in standard deviations
@@ -99,6 +100,8 @@ def run_pass_by_lines(model_and_cue, *, tolerance, key, lines: Lines, **sizes):
 @run_pass_by_lines.def_jvp
 def _(primals, tangents, *, tolerance, key, lines, **sizes):
     ((model, cue),), (moves,) = primals, tangents
+    if not model.units.memoryless:
+        fail("derivative", "Along() for units with inner variables, which no lines follow", "Lines()")
     rows, orthogonality = run_pass(model, cue, tolerance, key=key, **sizes)
     pair = nondifferentiable(
         (model, cue), "`derivative`: Lines() gives first derivatives only. Take Along() for second ones."
@@ -169,14 +172,17 @@ def _drive(model: AbstractPlasticModel, rows: Rows) -> _Drive:
 
     def body(carry, here):
         (memories, past, rank), (t, row, tables) = carry, here
-        driving = row.overlap, row.outputs, row.answers
-        on, memories, past = forces(model, exponential, t, memories, tables, driving, past, None)
+        on, memories, past = forces(model, exponential, t, memories, tables, row.drive, past, None)
         later = rank + row.new.astype(rank.dtype)
         weights = jnp.where(index < later, on.crosstalk + on.plastic, 0)
         return (memories, past, later), (on.signal, on.noise, weights, jnp.where(index < rank, row.outputs, 0))
 
     blank = jnp.zeros((room, room), rows.outputs.dtype)
-    start = tuple(blank for _ in exponential), jnp.zeros((times * bool(dense), room), blank.dtype), jnp.zeros((), int)
+    start = (
+        tuple(blank for _ in exponential),
+        (jnp.zeros((times * bool(dense), room), blank.dtype),),
+        jnp.zeros((), int),
+    )
     _, on = jax.lax.scan(body, start, (jnp.arange(times), rows, dense))
     return _Drive(*on, jnp.where(rows.new, rows.innovation, 1), rows.new, *model.fields(times))
 

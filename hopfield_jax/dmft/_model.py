@@ -3,14 +3,15 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
 from .._checks import Checked, Rules, fail, is_valid, kind
-from .._misc import default_float
+from .._misc import default_float, in_type
 from .._types import Array, Float, Int, Parameter, PRNGKey, PyTree, Scalar
-from .._units import AbstractElementwise, elementwise_fit, without_gradient
+from .._units import AbstractElementwise, AbstractSite, Memoryless, as_site, site_fits, without_gradient
 from ._cue import AbstractCue
 from ._kernels import AbstractPlasticityKernel, Exponential, kernel_tables
 from ._schemes import AbstractScheme
@@ -23,7 +24,7 @@ class AbstractPlasticModel(Checked):
     """
 
     load: eqx.AbstractVar[Parameter[Scalar]]
-    units: eqx.AbstractVar[AbstractElementwise]
+    units: eqx.AbstractVar[AbstractElementwise | AbstractSite]
     kernel: eqx.AbstractVar[AbstractPlasticityKernel | None]
     dt: eqx.AbstractVar[Parameter[Scalar]]
     pattern_field: eqx.AbstractVar[Parameter[Array]]
@@ -33,7 +34,7 @@ class AbstractPlasticModel(Checked):
 
     def __check_init__(self):
         name = type(self).__name__
-        elementwise_fit(f"{name}.units", self.units)
+        site_fits(f"{name}.units", self.units)
         if not isinstance(self.kernel, AbstractPlasticityKernel | None):
             fail(f"{name}.kernel", "a plasticity kernel or None", kind(self.kernel))
         if not isinstance(self.scheme, AbstractScheme):
@@ -50,6 +51,30 @@ class AbstractPlasticModel(Checked):
         rules.holds(f"{name}.dt", lambda dt: dt <= np.asarray(largest, dt.dtype), at_most, self.dt)
         for weights in jtu.tree_leaves(self.tables(2)):  # raises if the kernel is invalid for this step
             rules.holds(f"{name}.kernel", lambda weights: abs(weights) < np.inf, "finite weights", weights)
+
+    @property
+    def site(self) -> AbstractSite | Memoryless:
+        """The law of a neuron."""
+        return as_site(self.units)
+
+    def traces(self, phi: Array, inner: PyTree, sent: Array) -> dict[str, Array]:
+        """What plasticity sees behind a synapse (`post`) and before it (`pre`, or one for `both`), if it is not the
+        output itself."""
+        post, pre = (sent, sent) if self.kernel is None else self.site.traces(phi, inner, sent)
+        found = {"both": post} if post is pre else {"post": post, "pre": pre}
+        return {name: trace for name, trace in found.items() if trace is not sent}
+
+    def num_traces(self) -> int:
+        """How many there are."""
+        if self.units.memoryless or self.kernel is None:
+            return 0
+        model = in_type(self, default_float())
+
+        def look(phi: Array) -> dict[str, Array]:
+            inner = model.site.start(phi)
+            return model.traces(phi, inner, model.site.sent(phi, inner))
+
+        return len(jax.eval_shape(look, jax.ShapeDtypeStruct((1,), default_float())))
 
     @property
     @abc.abstractmethod
@@ -102,8 +127,8 @@ class AbstractPlasticModel(Checked):
         """The field on every neuron of a finite network."""
 
     def where_defined(self, energy: Array) -> Array:
-        """The energy; NaN if couplings are not symmetric, as it is no energy then."""
-        return jnp.where(jnp.all(self.returned(jnp.ones(2)) == 1), energy, jnp.nan)
+        """The energy; NaN if couplings are not symmetric or neurons have inner variables, as it is no energy then."""
+        return jnp.where(self.units.memoryless & jnp.all(self.returned(jnp.ones(2)) == 1), energy, jnp.nan)
 
     def tables(self, num_times: int) -> tuple[Exponential | Array, ...]:
         r"""The terms of the plasticity $\lambda K$; empty without plasticity."""

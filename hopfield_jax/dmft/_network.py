@@ -11,7 +11,7 @@ from .._checks import at_least, domain, fail, kind
 from .._misc import matmul
 from .._synapses import AbstractSynapses
 from .._types import Array, Float, Int, Parameter, PRNGKey, Scalar
-from .._units import AbstractElementwise
+from .._units import AbstractElementwise, AbstractSite
 from ._kernels import AbstractPlasticityKernel
 from ._model import AbstractPlasticModel
 from ._schemes import AbstractScheme, Euler
@@ -28,7 +28,8 @@ class PlasticNetwork(AbstractPlasticModel):
     **Arguments:**
 
     - `load`: $\alpha$ > 0.
-    - `units`: a separable generating function, `Elementwise(fn)`, `Sign()` or `Glauber(beta)` (`dt` = 1 only).
+    - `units`: a separable generating function, `Elementwise(fn)`, `Sign()` or `Glauber(beta)` (`dt` = 1 only); or a
+      neuron with inner variables such as `Adaptation` or `ShortTermPlasticity`.
     - `kernel`: a plasticity kernel, or `None`.
     - `dt`: step in (0, 1] in units of the neurons' time constant; 1 is the synchronous map.
     - `self_coupling`: whether the stored couplings keep their diagonal.
@@ -50,7 +51,7 @@ class PlasticNetwork(AbstractPlasticModel):
     """
 
     load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
-    units: AbstractElementwise
+    units: AbstractElementwise | AbstractSite
     kernel: AbstractPlasticityKernel | None = None
     dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)
     self_coupling: bool = eqx.field(static=True, default=False)
@@ -138,7 +139,7 @@ class DensePlasticNetwork(AbstractPlasticModel):
     """
 
     load: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
-    units: AbstractElementwise
+    units: AbstractElementwise | AbstractSite
     n: int = eqx.field(static=True, default=2)
     kernel: AbstractPlasticityKernel | None = None
     dt: Parameter[Scalar] = eqx.field(metadata=domain("positive"), default=1.0)

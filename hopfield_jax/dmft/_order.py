@@ -53,8 +53,10 @@ class OrderParameters(eqx.Module):
     **Attributes:**
 
     - `times`: in units of the neurons' time constant.
-    - `overlap`: $m_t = \langle\xi\phi_t\rangle$. `cue_overlap`: $C_{t0}$.
-    - `energy`: per neuron, $\langle x\phi - L(x)\rangle - \frac12\langle\phi I\rangle - \langle\theta\phi\rangle$.
+    - `overlap`: $m_t = \langle\xi s_t\rangle$ of what neurons send, which is $\phi$ unless they have inner variables.
+    - `activity`: $\langle\xi\phi_t\rangle$. `cue_overlap`: $\langle\phi_t\phi_0\rangle$.
+    - `energy`: per neuron, $\langle x\phi - L(x)\rangle - \frac12\langle\phi I\rangle - \langle\theta\phi\rangle$; NaN
+      where couplings are not symmetric or neurons have inner variables, since nothing then descends.
     - `error_fraction`: $P(\xi\phi_t < 0) + \frac12 P(\phi_t = 0)$.
     - `rank`: of theory, the number of directions, the largest over randomisations. `dropped`: the largest dropped
       residual, relative to the size of the outputs (at most `tolerance`). `orthogonality`: the largest entry of
@@ -66,16 +68,19 @@ class OrderParameters(eqx.Module):
 
     **Computed lazily:**
 
-    - `correlation`: $C_{ts} = \langle\phi_t\phi_s\rangle$. `response`: $G_{ts} = \langle\partial\phi_t/
-      \partial\theta_s\rangle$. Where the noise is nearly the same at two times, single entries are ill-determined and
-      only their sums are accurate; NaN where it is smaller than rounding (at loads below 1e-14 in float32).
-    - `noise_covariance`: of the crosstalk. `crosstalk_feedback`: $F_{ts}$, weight of $\phi_s$ in the field of the
-      stored patterns at t. `plastic_feedback`: $\lambda K_{ts}C_{ts}$, its weight in that of the plastic synapses.
+    - `correlation`: $C_{ts} = \langle s_ts_s\rangle$. `response`: $G_{ts} = \langle\partial s_t/\partial\theta_s
+      \rangle$. Where the noise is nearly the same at two times, single entries are ill-determined and only their sums
+      are accurate; NaN where it is smaller than rounding (at loads below 1e-14 in float32).
+    - `noise_covariance`: of the crosstalk. `crosstalk_feedback`: $F_{ts}$, weight of $s_s$ in the field of the
+      stored patterns at t. `plastic_feedback`: $\lambda K_{ts}C_{ts}$, its weight in that of the plastic synapses;
+      with traces $\lambda K_{ts}\langle s_tq_s\rangle$, the weight of $p_s$.
     """
 
     times: Float[Array, " times"]
     overlap: Float[Array, "times *condensed"]
     overlap_error: Float[Array, "times *condensed"]
+    activity: Float[Array, "times *condensed"]
+    activity_error: Float[Array, "times *condensed"]
     cue_overlap: Float[Array, " times"]
     cue_overlap_error: Float[Array, " times"]
     energy: Float[Array, " times"]

@@ -219,6 +219,7 @@ def _multiplier(case: Case) -> Scalar:
 
 _ANY: Assumptions = {
     "not derived for a {model}": lambda case: isinstance(case.model, PlasticNetwork),
+    "{units} units have inner variables": lambda case: case.units.memoryless,
     "{units} units are not odd": lambda case: case.units.odd,
 }
 _HEBB: Assumptions = _ANY | {

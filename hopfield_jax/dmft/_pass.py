@@ -11,51 +11,33 @@ gGR$ and $F = \alpha g^2GR$ these rows give all terms:
 
 No linear system is solved, and the covariance stays positive. Cost scales with the number of directions instead of
 steps, which is small where outputs settle or are smooth in time.
+
+Outputs are what neurons send. What the plasticity sees behind and before a synapse may be something else, $p$ and $q$,
+with coefficients $L^p$, $L^q$ on the same directions: then $Q_{ts} = L_t\cdot L^q_s$ stands for $C_{ts}$, and the sum
+is $\sum_s\lambda K_{ts}L^p_sL_s^{q\top}$.
 """
 
+import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
 
 from .._checks import all_finite
 from .._misc import matmul
-from .._types import Array, Bool, Float, Int, PRNGKey, PyTree, Scalar, UInt32
+from .._types import Array, Float, Int, PRNGKey, PyTree, Scalar, UInt32
 from ._causal import append, causal_scan, known
 from ._cue import AbstractCue, Strata
 from ._kernels import Exponential, plastic_weights
 from ._model import AbstractPlasticModel
+from ._rows import Activity, Drive, Rows, Trace
+from ._schemes import advance_all, start_all
 from ._sobol import normals, scrambled, uniforms
 from ._split import ONE_PIECE, Split
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-
-
-class Rows(eqx.Module):
-    """Measurements of one pass, one row per time (leading axes: times; in a result, randomisations before them)."""
-
-    overlap: Float[Array, "*batch condensed"]
-    """$m_t$"""
-    outputs: Float[Array, "*batch rank"]
-    """$L_t$, coefficients of the outputs on the directions"""
-    innovation: Float[Array, "*batch"]
-    """root mean square of the residual of the outputs after projection onto the earlier directions"""
-    relative: Float[Array, "*batch"]
-    """`residual` over the largest root mean square of outputs up to t"""
-    new: Bool[Array, "*batch"]
-    """whether the residual became a direction"""
-    noise: Float[Array, "*batch normals"]
-    """$u_t + p\\,b_t$, weights of the normals in the noise (`AbstractPlasticModel.crosstalk`)"""
-    answers: Float[Array, "*batch normals"]
-    r"""$b_t = \langle\phi_tz\rangle = \sum_s G_{ts}(u_s + p\,b_s)$"""
-    crosstalk: Float[Array, "*batch rank"]
-    r"""weights of the directions in the crosstalk's feedback $\sum_{s<t}F_{ts}\phi_s$"""
-    own: Float[Array, "*batch"]
-    """$F_{tt}$"""
-    energy: Float[Array, "*batch"]
-    error_fraction: Float[Array, "*batch"]
-    finite: Bool[Array, "*batch"]
 
 
 class _Constants(NamedTuple):
@@ -82,22 +64,23 @@ class _Input(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Carry of the scan: states of the paths; largest size of outputs so far; number of directions; memories of
-    exponential kernels and of the scheme."""
+    """Carry of the scan: states of the paths and inner variables; largest size of outputs so far, and of every trace
+    before it; number of directions; memories of exponential kernels and of the scheme."""
 
     x: Float[Array, "strata samples"]
-    scale: Scalar
+    inner: PyTree[Float[Array, "strata samples"]]
+    scale: tuple[Scalar, ...]
     rank: Int[Array, ""]
     memories: tuple[Float[Array, "rank rank"], ...]
     scheme: PyTree
 
 
 class _Histories(NamedTuple):
-    """Histories: directions q, one row each, over the paths of all strata (`Split.flat`); rows L of the outputs, if a
-    kernel given as a table needs them."""
+    """Histories: directions q, one row each, over the paths of all strata (`Split.flat`); rows of what plasticity
+    sees, behind and before a synapse if that differs, for kernels given as a table."""
 
     directions: Float[Array, "rank paths"]
-    outputs: Float[Array, "times rank"]
+    seen: tuple[Float[Array, "times rank"], ...]
 
 
 def run_pass(
@@ -128,23 +111,27 @@ def run_pass(
     exponential = tuple(table for table in tables if isinstance(table, Exponential))
     dense = tuple(table for table in tables if not isinstance(table, Exponential))
     memories = tuple(jnp.zeros((room, room), dtype) for _ in exponential)
-    state = _State(strata.state, jnp.zeros((), dtype), jnp.zeros((), int), memories, model.scheme.start(strata.state))
+    inner = model.site.start(strata.output)
+    traces = model.traces(strata.output, inner, model.site.sent(strata.output, inner))
+    scales = (jnp.zeros((), dtype),) * (len(traces) + 1)
+    scheme = start_all(model.scheme, (strata.state, inner))
+    state = _State(strata.state, inner, scales, jnp.zeros((), int), memories, scheme)
     inputs = _Input(*model.fields(num_times), numbers[cue.dims + count :] if thermal else None, dense, given)
-    blank = _Histories(
-        split.along(jnp.zeros((room, strata.state.size), dtype)), jnp.zeros((num_times * bool(dense), room), dtype)
-    )
+    seen = (jnp.zeros((num_times * bool(dense), room), dtype),) * (1 if traces.keys() <= {"both"} else 2)
+    blank = _Histories(split.along(jnp.zeros((room, strata.state.size), dtype)), seen)
     constants = _Constants(model, exponential, strata, weights, noise, tolerance, split)
 
     def place(carry: tuple[_State, _Histories]) -> tuple[_State, _Histories]:
         state, histories = carry
-        state = state._replace(x=split.along(state.x), scheme=split.along(state.scheme))
+        x, inner, scheme = split.along((state.x, state.inner, state.scheme))
+        state = state._replace(x=x, inner=inner, scheme=scheme)
         return state, histories._replace(directions=split.along(histories.directions))
 
     histories, rows = causal_scan(_step, constants, state, inputs, blank, place=place)
     directions, weights = jax.lax.stop_gradient((histories.directions, weights))
     weights = split.flat(jnp.broadcast_to(weights, strata.state.shape))
     gram = matmul(directions * weights[None], directions.T)
-    used = jnp.arange(room) < jnp.sum(rows.new)
+    used = jnp.arange(room) < jnp.sum(rows.num_new)
     return rows, jnp.max(jnp.abs(jnp.where(used[:, None], gram - jnp.eye(room, dtype=dtype), 0)))
 
 
@@ -167,49 +154,85 @@ def _step(
     c: _Constants, t: Array, state: _State, at: _Input, histories: _Histories, done: Rows | None
 ) -> tuple[_State, _Histories, Rows]:
     """Observe, crosstalk, plasticity, advance."""
-    x, rank = state.x, state.rank
-    phi, mean = _outputs(c, t, x, at.coin)
-    overlap = matmul(c.strata.signs.T, jnp.sum(c.weights * mean, axis=1))
-    scale = jnp.maximum(state.scale, jax.lax.stop_gradient(_size(c.weights, phi)))
-    outputs, innovation, new, direction = _observe(
-        c, phi, rank, c.tolerance * scale, histories.directions, at.given, done
-    )
-    answers = _answers(c, mean, rank, len(outputs))
-    directions = append(histories.directions, direction, rank, done)
-    rank += new.astype(rank.dtype)
+    x, inner, site = state.x, state.inner, c.model.site
+    phi, mean = _activities(c, t, x, at.coin)
+    sent = site.sent(phi, inner)
+    expected = mean if sent is phi else _expected(c, t, sent, mean, inner)
+    overlap = _along(c, expected)
+    seen = {**c.model.traces(phi, inner, sent), "sent": sent}
+    traces, scales, rank, directions = _observe_all(c, seen, state, histories.directions, at.given, done)
+    own = traces.pop("sent")
+    outputs, answers = own.outputs, _answers(c, expected, state.rank, len(directions))
     # The paths are driven by their own measurements, unless other rows are imposed.
-    drive = (overlap, outputs, answers) if at.given is None else (at.given.overlap, at.given.outputs, at.given.answers)
-    on, memories, past = forces(c.model, c.exponential, t, state.memories, at.tables, drive, histories.outputs, done)
+    drive = Drive.of(overlap, answers, outputs, traces) if at.given is None else at.given.drive
+    on, memories, past = forces(c.model, c.exponential, t, state.memories, at.tables, drive, histories.seen, done)
 
     theta = at.along_pattern * c.strata.signs[:, :1] + at.along_cue * c.strata.direction
     known_weights = jnp.where(jnp.arange(len(outputs)) < rank, on.crosstalk + on.plastic, 0)
     field = matmul(c.strata.signs, on.signal)[:, None] + matmul(on.noise, c.normals)[None] + theta
     field += c.split.by_strata(matmul(known_weights, directions), len(x))
-    new_x, memory = c.model.scheme.advance(t, x, field, state.scheme, c.model.dt)
+    aim, rates = site.law(x, phi, inner, field)
+    aims = aim, jtu.tree_map(operator.add, inner, rates)
+    (new_x, new_inner), memory = advance_all(c.model.scheme, t, (x, inner), aims, state.scheme, c.model.dt)
 
-    energy = on.energy(c.model, overlap, outputs, answers) - jnp.sum(c.weights * mean * theta)
+    energy = on.energy(c.model, overlap, outputs, answers) - jnp.sum(c.weights * expected * theta)
     if at.coin is None:
         energy += jnp.sum(c.weights * (x * phi - c.model.units.elementwise(x)))
     along = c.strata.signs[:, :1] * mean
     wrong = jnp.sum(c.weights * 0.5 * (1 - (jnp.sign(along) if at.coin is None else along)))
-    finite = all_finite((x, on.noise, on.crosstalk + on.plastic))
-    relative = innovation / jnp.where(scale > 0, scale, 1)
+    finite = all_finite((x, inner, on.noise, on.crosstalk + on.plastic))
+    activity = None if sent is phi else Activity(_along(c, mean), jnp.sum(c.weights * mean * c.strata.output))
     rows = Rows(
-        overlap, outputs, innovation, relative, new, on.noise, answers, on.others, on.own, energy, wrong, finite
-    )
-    return _State(new_x, scale, rank, memories, memory), _Histories(directions, past), rows
+        overlap, outputs, own.innovation, own.relative, own.new, on.noise, answers, on.others, on.own, energy, wrong,
+        finite, activity, traces,
+    )  # fmt: skip
+    return _State(new_x, new_inner, scales, rank, memories, memory), _Histories(directions, past), rows
 
 
-def _outputs(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Array, Array]:
-    """Outputs and their thermal means (equal except for thermal spins); at the first time those of the cue."""
+def _along(c: _Constants, x: Array) -> Array:
+    r"""$\langle\xi x\rangle$, of every condensed pattern."""
+    return matmul(c.strata.signs.T, jnp.sum(c.weights * x, axis=1))
+
+
+def _activities(c: _Constants, t: Array, x: Array, coin: Array | None) -> tuple[Array, Array]:
+    """Activities and their thermal means (equal except for thermal spins); at the first time those of the cue."""
     phi = mean = c.model.units.activation(x)
     if coin is not None:
         phi = c.model.units.sample(mean, 2 * uniforms(coin[None], x.shape[1]) - 1)
     return jnp.where(t == 0, c.strata.output, phi), jnp.where(t == 0, c.strata.output, mean)
 
 
+def _expected(c: _Constants, t: Array, sent: Array, mean: Array, inner: PyTree) -> Array:
+    """Thermal means of what is sent: by a spin up, and by one down."""
+    if not c.model.units.thermal:
+        return sent
+    up, down = (c.model.site.sent(jnp.full_like(mean, spin), inner) for spin in (1, -1))
+    return jnp.where(t == 0, sent, 0.5 * (up + down) + 0.5 * mean * (up - down))
+
+
+def _observe_all(
+    c: _Constants,
+    seen: dict[str, Array],
+    state: _State,
+    directions: Array,
+    given: Rows | None,
+    done: Rows | None,
+) -> tuple[dict[str, Trace], tuple[Scalar, ...], Array, Array]:
+    """Rows of all, the largest size of each so far, the number of directions, and these. Outputs are the last, so that
+    they take a part in every direction: its normals act from now on."""
+    found, scales, rank = {}, [], state.rank
+    for (name, x), scale in zip(seen.items(), state.scale, strict=True):
+        scales.append(scale := jnp.maximum(scale, jax.lax.stop_gradient(_size(c.weights, x))))
+        imposed, known_rows = (None if rows is None else rows.traces.get(name, rows) for rows in (given, done))
+        row, innovation, new, direction = _observe(c, x, rank, c.tolerance * scale, directions, imposed, known_rows)
+        directions = append(directions, direction, rank, done)
+        rank += new.astype(rank.dtype)
+        found[name] = Trace(row, innovation, innovation / jnp.where(scale > 0, scale, 1), new)
+    return found, tuple(scales), rank, directions
+
+
 def _observe(
-    c: _Constants, phi: Array, rank: Array, least: Array, directions: Array, given: Rows | None, done: Rows | None
+    c: _Constants, phi: Array, rank: Array, least: Array, directions: Array, given: Any, done: Any
 ) -> tuple[Array, Array, Array, Array]:
     """The row $L_t$ of the outputs on all directions; the root mean square of the residual after projection onto
     earlier ones; whether it exceeds `least` and becomes a direction; that direction (else zero).
@@ -286,35 +309,35 @@ def forces(
     t: Array,
     memories: tuple[Array, ...],
     tables: tuple[Array, ...],
-    drive: tuple[Array, Array, Array],
-    past: Array,
+    drive: Drive,
+    past: tuple[Array, ...],
     done: PyTree | None,
-) -> tuple[Forces, tuple[Array, ...], Array]:
-    r"""What the rows `drive` ($m_t$, $L_t$, $b_t$) bring about, and the memories and rows of the synapses one time on.
+) -> tuple[Forces, tuple[Array, ...], tuple[Array, ...]]:
+    r"""What the rows `drive` bring about, and the memories and rows of the synapses one time on.
 
     The feedback of earlier outputs is $(\partial u/\partial L_t)^\top\epsilon b_t$, by direction; that of the present
     output $2\,\partial u/\partial C_{tt}\cdot\epsilon b_t$ plus self-couplings.
     """
-    overlap, outputs, answers = drive
+    outputs, answers = drive.outputs, drive.answers
     sources, pull = jax.vjp(model.crosstalk, outputs, jnp.sum(outputs**2))
     others, on_site = pull(model.returned(answers))
     own = model.own_feedback + 2 * on_site
-    plastic, memories, past = _plasticity(exponential, t, memories, tables, outputs, past, done)
+    plastic, memories, past = _plasticity(exponential, t, memories, tables, drive, past, done)
     noise, crosstalk = sources + model.propagated(answers), others + own * outputs
-    return Forces(model.signal(overlap), noise, others, own, crosstalk, plastic), memories, past
+    return Forces(model.signal(drive.overlap), noise, others, own, crosstalk, plastic), memories, past
 
 
 def _plasticity(
-    exponential: Any, t: Array, memories: Any, tables: Any, outputs: Array, past: Array, done: PyTree | None
-) -> tuple[Array, tuple[Array, ...], Array]:
-    r"""$\sum_s \lambda K_{ts} (L_t\cdot L_s) L_s$, by direction; updated memories and rows of the outputs."""
-    square, plastic, later = jnp.outer(outputs, outputs), jnp.zeros_like(outputs), []
+    exponential: Any, t: Array, memories: Any, tables: Any, on: Drive, past: tuple[Array, ...], done: PyTree | None
+) -> tuple[Array, tuple[Array, ...], tuple[Array, ...]]:
+    r"""$\sum_s \lambda K_{ts} (L_t\cdot L^q_s) L^p_s$, by direction; updated memories and rows of $L^p$ and $L^q$."""
+    square, plastic, later = jnp.outer(on.post, on.pre), jnp.zeros_like(on.outputs), []
     for memory, kernel in zip(memories, exponential, strict=True):
         total = memory + jnp.where(t > 0, kernel.now, 0) * square
-        plastic += matmul(total, outputs)
+        plastic += matmul(total, on.outputs)
         later.append(kernel.keep * total + kernel.add * square)
     if tables:
-        past = append(past, outputs, t, done)
-        written = jnp.where((jnp.arange(len(past)) <= t)[:, None], past, 0)
-        plastic += matmul(plastic_weights(tables, matmul(written, outputs)), written)
+        past = tuple(append(rows, row, t, done) for rows, row in zip(past, (on.post, on.pre), strict=False))
+        written = [jnp.where((jnp.arange(len(rows)) <= t)[:, None], rows, 0) for rows in past]
+        plastic += matmul(plastic_weights(tables, matmul(written[-1], on.outputs)), written[0])
     return plastic, tuple(later), past

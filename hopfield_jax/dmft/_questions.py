@@ -87,7 +87,8 @@ def agreement(theory: OrderParameters, network: OrderParameters) -> Agreement:
 
 
 def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Array, ""]:
-    r"""Whether the final overlap with the (first) pattern reaches `threshold` and exceeds that of the cue."""
+    r"""Whether the final overlap of the activities with the (first) pattern reaches `threshold` and exceeds that of the
+    cue."""
     if not isinstance(order, OrderParameters):
         fail("order", "order parameters of theory or simulation", kind(order))
     threshold = sieved("threshold", threshold, "finite", ())
@@ -96,8 +97,8 @@ def retrieved(order: OrderParameters, *, threshold: ScalarLike = 0.8) -> Bool[Ar
 
 
 def _ends(order: OrderParameters) -> tuple[Array, Array]:
-    """First and last overlap with the (first) pattern."""
-    overlap = order.overlap.reshape(*order.times.shape, -1)[..., 0]
+    """First and last overlap of the activities with the (first) pattern."""
+    overlap = order.activity.reshape(*order.times.shape, -1)[..., 0]
     return overlap[..., 0], overlap[..., -1]
 
 

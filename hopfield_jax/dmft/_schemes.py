@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import jax.tree_util as jtu
 
 from .._types import Array, Float, PyTree, Scalar
 
@@ -58,3 +59,22 @@ class AdamsBashforth(AbstractScheme):
         """By the formula above."""
         rate = field - x
         return x + dt * (1.5 * rate - 0.5 * jnp.where(t == 0, rate, memory)), rate
+
+
+def start_all(scheme: AbstractScheme, variables: PyTree[Array]) -> list[PyTree[Array]]:
+    """The initial memory of every variable."""
+    return [scheme.start(x) for x in jtu.tree_leaves(variables)]
+
+
+def advance_all(
+    scheme: AbstractScheme,
+    t: Array,
+    variables: PyTree[Array],
+    aims: PyTree[Array],
+    memory: list[PyTree[Array]],
+    dt: Scalar,
+) -> tuple[PyTree[Array], list[PyTree[Array]]]:
+    r"""The next values of all variables, $\dot x = \text{aim} - x$ each, and the next memory."""
+    leaves, structure = jtu.tree_flatten(variables)
+    moved = [scheme.advance(t, x, h, m, dt) for x, h, m in zip(leaves, jtu.tree_leaves(aims), memory, strict=True)]
+    return structure.unflatten([x for x, _ in moved]), [m for _, m in moved]

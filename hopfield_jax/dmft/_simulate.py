@@ -38,7 +38,8 @@ def simulate(
     r"""Simulates finite networks of a model of `solve`, each with its own patterns and cue.
 
     The plastic field is $\lambda\sum_s K_{ts}\phi_i(s)\,[\phi(s)\cdot\phi(t)/N]$: a run stores its history and its
-    patterns but no N × N matrix. A spin cue has its overlap exactly (to 1/N).
+    patterns but no N × N matrix. A spin cue has its overlap exactly (to 1/N). For units that are not odd the condensed
+    patterns are balanced: every combination of their signs is equally frequent.
 
     **Main arguments:**
 
@@ -120,7 +121,7 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
         x["correlation"] = jnp.where(lower, x["correlation"], x["correlation"].T)
     tables, plastic = dense_tables(model.tables(num_times), num_times), jnp.zeros_like(mean["correlation"])
     if tables:
-        plastic = jnp.where(lower, jax.vmap(plastic_weights)(tables, mean["correlation"]), 0)
+        plastic = jnp.where(lower, jax.vmap(plastic_weights)(tables, mean.get("exposure", mean["correlation"])), 0)
     finite = jnp.all(jnp.isfinite(jnp.concatenate([trials["overlap"], trials["correlation"]], axis=2)), axis=(0, 2))
     finite &= jnp.all(jnp.isfinite(plastic), axis=1)
     mean, error, plastic = keep((mean, error, plastic), before(~finite) & valid)
@@ -134,8 +135,10 @@ def _simulate(model, cue, run: Sizes, key, num_trials, response_times, batch_siz
         times=jnp.arange(num_times).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(mean["overlap"]),
         overlap_error=squeeze(error["overlap"]),
-        cue_overlap=mean["correlation"][:, 0],
-        cue_overlap_error=error["correlation"][:, 0],
+        activity=squeeze(mean.get("activity", mean["overlap"])),
+        activity_error=squeeze(error.get("activity", error["overlap"])),
+        cue_overlap=mean.get("cue_overlap", mean["correlation"][:, 0]),
+        cue_overlap_error=error.get("cue_overlap", error["correlation"][:, 0]),
         energy=model.where_defined(mean["energy"]),
         energy_error=model.where_defined(error["energy"]),
         error_fraction=mean["error_fraction"],

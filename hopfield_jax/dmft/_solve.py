@@ -19,7 +19,8 @@ from ._kernels import Exponential
 from ._lines import LINES, Along, Lines, run_pass_by_lines
 from ._model import AbstractPlasticModel, before, check_model, keep, memory_suffices, prepared
 from ._order import OrderParameters, mean_and_error, setting
-from ._pass import Rows, num_dimensions, run_pass
+from ._pass import num_dimensions, run_pass
+from ._rows import Activity, Rows
 from ._sobol import MAX_DIMENSIONS
 from ._split import Split
 
@@ -68,9 +69,10 @@ def solve(
       square is below this fraction of the largest of outputs so far. At 1e-2 an overlap was off by 4e-4, at 1e-3 by
       less than its error.
     - `max_rank`: largest number of directions spanned by the outputs of all times; time and memory grow with it. It
-      need not exceed `num_steps`. `None` begins with 32 and doubles it whenever it is exhausted; under a transformation
-      (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. A `DensePlasticNetwork` takes about r^n normals for rank r and
-      begins with less; for thermal spins it is the number of steps.
+      need not exceed `num_steps` (three times that for plasticity of neurons with inner variables). `None` begins with
+      32 and doubles it whenever it is exhausted; under a transformation (`jax.jit`, `jax.vmap`, `jax.grad`) it is 64. A
+      `DensePlasticNetwork` takes about r^n normals for rank r and begins with less; for thermal spins it is the number
+      of steps.
     - `derivative`: how the solution is differentiated, which costs nothing unless a derivative is asked for. `Lines()`
       is right for all units and strengths of plasticity, with a sampling error like the values (`slopes` measures it).
       `Along()` is the exact derivative of the sample, wrong where paths jump and refused for `Sign` and `Glauber`.
@@ -166,16 +168,17 @@ def _rooms(model: AbstractPlasticModel, num_steps: int, known: bool) -> list[int
     to 50 were seen where outputs settle, and over 100 where they do not. Traced calls cannot retry and use twice the
     first value.
     """
+    most = max(2, num_steps * (1 + model.num_traces()))
     if model.units.thermal:
-        return [max(2, num_steps)]
+        return [most]
     normals = model.num_normals  # looked up once: Equinox wraps a method at every access
     count = lambda room: normals(room + 1)  # noqa: E731
     first = next((room for room in range(32, 2, -1) if count(room) <= 1200), 2)
     rooms = [room for k in range(10) if count(room := first * 2**k) <= MAX_DIMENSIONS - 8] or [first]
     if not known:
         rooms = [room for room in rooms[:2] if count(room) <= 1200][-1:] or rooms[:1]
-    smaller = [room for room in rooms if room < num_steps]
-    return smaller if len(smaller) == len(rooms) else [*smaller, max(2, num_steps)]
+    smaller = [room for room in rooms if room < most]
+    return smaller if len(smaller) == len(rooms) else [*smaller, most]
 
 
 def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, max_rank: int | None) -> None:
@@ -213,7 +216,7 @@ def _solve(
     if 1 == _at_once(num_shifts) < num_shifts:  # so that reverse mode keeps the states of one randomisation at a time
         run = jax.checkpoint(run)
     rows, orthogonality = each(run, (keys[:num_shifts],))
-    full = jnp.any(~rows.new & (rows.relative > tolerance), axis=0)
+    full = jnp.any(rows.rest > tolerance, axis=0)
     full = full.at[-1].set(False)  # the residual of the last time is not needed
     finite = jnp.all(rows.finite, axis=0)
     good = before(~finite | full) & valid
@@ -233,24 +236,27 @@ def _solve(
 
 def _order_parameters(model, cue, rows: Rows, good: Array, source: str, **measured: Any) -> OrderParameters:
     """Means and errors over the randomisations, NaN from the first failure on."""
-    dropped = jnp.max(jnp.where(rows.new, 0, rows.relative)[:, :-1])
+    dropped = jnp.max(rows.rest[:, :-1])
     rows = jax.vmap(keep, (0, None))(rows, good)
-    (overlap, cue_overlap, energy, wrong), errors = mean_and_error(
-        (rows.overlap, rows.outputs[:, :, 0] * rows.outputs[:, :1, 0], rows.energy, rows.error_fraction)
+    activity = rows.activity or Activity(rows.overlap, rows.outputs[:, :, 0] * rows.outputs[:, :1, 0])
+    (overlap, activity, energy, wrong), errors = mean_and_error(
+        (rows.overlap, activity, rows.energy, rows.error_fraction)
     )
     squeeze = (lambda x: x[:, 0]) if cue.shape == () else (lambda x: x)
     return OrderParameters(
         times=jnp.arange(len(good)).astype(model.dt.dtype) * model.dt,
         overlap=squeeze(overlap),
         overlap_error=squeeze(errors[0]),
-        cue_overlap=cue_overlap,
-        cue_overlap_error=errors[1],
+        activity=squeeze(activity.overlap),
+        activity_error=squeeze(errors[1].overlap),
+        cue_overlap=activity.cue_overlap,
+        cue_overlap_error=errors[1].cue_overlap,
         energy=model.where_defined(energy),
         energy_error=model.where_defined(errors[2]),
         error_fraction=wrong,
         error_fraction_error=errors[3],
         two_time=Factors(rows, model.tables(len(good)), model.propagated(jnp.ones_like(rows.answers[0, 0]))),
-        rank=jnp.max(jnp.sum(rows.new, axis=1)),
+        rank=jnp.max(jnp.sum(rows.num_new, axis=1)),
         dropped=dropped,
         setting=setting(source, model, cue),
         **measured,

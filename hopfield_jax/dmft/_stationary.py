@@ -1,5 +1,7 @@
 """The stationary theory of plastic networks."""
 
+from typing import Any
+
 from .._checks import fail, kind
 from ..theory import AbstractBranch, Maxwell, scsna
 from ..theory.results import StationaryState
@@ -34,14 +36,17 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
         fail("model", "a PlasticNetwork", kind(model))
     if not isinstance(model.kernel, LeakyHebbian | None):
         fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", kind(model.kernel))
+    if not model.units.memoryless:
+        fail("model", "units without inner variables", kind(model.units))
     if model.units.thermal:
         fail(
             "model",
             "units without thermal noise (`theory.scsna` is about spins that flip one at a time)",
             kind(model.units),
         )
+    units: Any = model.units
     return scsna(
-        model.units,
+        units,
         model.load,
         strength=0.0 if model.kernel is None else model.kernel.strength,
         coupling=model.coupling,

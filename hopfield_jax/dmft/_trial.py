@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,14 +10,16 @@ import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jax.tree_util as jtu
 
 from .._checks import Rules, at_least, fail, is_concrete, key_fits, kind
 from .._misc import default_float, inner, matmul
 from .._types import Array, ArrayLike, PRNGKey, Scalar
 from ._causal import append, causal_scan
-from ._cue import AbstractCue, SpinCue
+from ._cue import AbstractCue, SpinCue, balanced_signs
 from ._kernels import dense_tables, plastic_weights
 from ._model import AbstractPlasticModel, check_model
+from ._schemes import advance_all, start_all
 from ._split import Split
 
 
@@ -28,6 +31,7 @@ class Sizes(eqx.Module):
     max_patterns: int = eqx.field(static=True)
     asynchronous: bool = eqx.field(static=True)
     matrix: bool = eqx.field(static=True)
+    traces: int = eqx.field(static=True)
     split: Split
     valid: ArrayLike
     """Whether the number of patterns and the step are as required; traced ones are validated here."""
@@ -55,8 +59,8 @@ class Sizes(eqx.Module):
             fail("max_patterns", "a number, as the load is traced and the number of patterns a shape", None)
         condensed = cue.shape[0] if cue.shape else 1
         at_least("max_patterns", max_patterns, condensed)
-        if asynchronous and not model.units.binary:
-            fail("asynchronous", "binary units (Sign, Glauber)", kind(model.units))
+        if asynchronous and not (model.units.binary and model.units.memoryless):
+            fail("asynchronous", "binary units (Sign, Glauber) without inner variables", kind(model.units))
         if asynchronous and model.order != 2:
             fail("asynchronous", "a PlasticNetwork", kind(model))
         if asynchronous:
@@ -65,13 +69,14 @@ class Sizes(eqx.Module):
             fail("mesh", "None with asynchronous=True, which updates one neuron after the other", "a mesh")
         split = Split.of(mesh, "num_neurons", num_neurons)
         matrix = getattr(model, "synapses", None) is not None
-        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, matrix, split, rules.valid)
+        traces = 0 if model.units.memoryless or model.kernel is None else 2
+        return Sizes(num_steps, num_neurons, max_patterns, asynchronous, matrix, traces, split, rules.valid)
 
     def bytes_needed(self, batch: int, num_trials: int) -> int:
         """Memory of parallel networks: patterns and couplings, if a matrix (four times while drawn), and histories;
         correlations of all trials."""
         times = self.num_steps + 1
-        rows = 4 * (self.max_patterns + self.matrix * self.num_neurons) + 3 * times
+        rows = 4 * (self.max_patterns + self.matrix * self.num_neurons) + (3 + 2 * self.traces) * times
         size = self.num_neurons // self.split.pieces * rows * batch
         size += (num_trials + 2) * times**2
         return size * jnp.dtype(default_float()).itemsize
@@ -81,6 +86,7 @@ class _Network(NamedTuple):
     """One network and its requested measurements."""
 
     model: AbstractPlasticModel
+    cue: Array
     stored: Array
     condensed: Array
     direction: Array
@@ -97,28 +103,41 @@ def one_trial(model, cue, run: Sizes, key: PRNGKey, feedback: Array | None, prob
     patterns = jr.rademacher(pattern_key, (run.max_patterns, run.num_neurons), dtype)
     num_patterns = model.num_patterns(run.num_neurons)
     stored = jnp.arange(run.max_patterns, dtype=num_patterns.dtype) < num_patterns
+    count = cue.shape[0] if cue.shape else 1
+    if not model.units.odd:
+        patterns = patterns.at[:count].set(
+            balanced_signs(count, run.num_neurons, dtype, key=jr.fold_in(pattern_key, 2))
+        )
     patterns = run.split.along(jnp.where(stored[:, None], patterns, 0))
-    condensed = patterns[: cue.shape[0] if cue.shape else 1]
+    condensed = patterns[:count]
     x, phi = run.split.along(cue.state(model.units, condensed, key=cue_key))
     probed = None if probe is None else (*probe, jr.rademacher(probe_key, (run.num_neurons,), dtype))
     kept = run.split.along(model.stored(patterns, key=synapse_key))
-    network = _Network(model, kept, condensed, x, noise_key, feedback, probed)
+    network = _Network(model, phi, kept, condensed, x, noise_key, feedback, probed)
     inputs = dense_tables(model.tables(num_times), num_times), *model.fields(num_times)
-    blank = run.split.along(jnp.zeros((num_times, run.num_neurons), dtype))
-    state = x, phi, model.scheme.start(x)
+    inner = model.site.start(phi)
+    sent = model.site.sent(phi, inner)
+    histories = {"sent": sent, **model.traces(phi, inner, sent)}
+    blank = run.split.along(jtu.tree_map(lambda x: jnp.zeros((num_times, *x.shape), dtype), histories))
+    state = x, phi, inner, start_all(model.scheme, (x, inner))
     return causal_scan(functools.partial(_step, run), network, state, inputs, blank, place=run.split.along)[1]
 
 
-def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, history: Array, done: Any) -> Any:
-    (model, kept, condensed, direction, noise_key, feedback, probe), (x, phi, memory) = network, state
+def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, histories: Any, done: Any) -> Any:
+    (model, cue, kept, condensed, direction, noise_key, feedback, probe), (x, phi, hidden, memory) = network, state
     kernel_rows, a, b = inputs
-    history, past = append(history, phi, t, done), jnp.arange(len(history)) <= t
-    correlation = jnp.where(past, matmul(history, phi) / run.num_neurons, 0)
-    stored = model.stored_field(kept, phi)
-    plastic = matmul(plastic_weights(kernel_rows, correlation), history)
+    sent = model.site.sent(phi, hidden)
+    seen = {"sent": sent, **model.traces(phi, hidden, sent)}
+    histories = {name: append(history, seen[name], t, done) for name, history in histories.items()}
+    history, past = histories["sent"], jnp.arange(run.num_steps + 1) <= t
+    post, pre = (histories.get(name, histories.get("both", history)) for name in ("post", "pre"))
+    correlation = jnp.where(past, matmul(history, sent) / run.num_neurons, 0)
+    exposure = correlation if pre is history else jnp.where(past, matmul(pre, sent) / run.num_neurons, 0)
+    stored = model.stored_field(kept, sent)
+    plastic = matmul(plastic_weights(kernel_rows, exposure), post)
     theta = a * condensed[0] + b * direction
-    overlaps = matmul(condensed, phi) / run.num_neurons
-    energy = -inner(phi, stored) / model.order - 0.5 * inner(phi, plastic) - inner(phi, theta)
+    overlaps = matmul(condensed, sent) / run.num_neurons
+    energy = -inner(sent, stored) / model.order - 0.5 * inner(sent, plastic) - inner(sent, theta)
     if not model.units.thermal:
         energy += jnp.sum(x * phi - model.units.elementwise(x))
     along = condensed[0] * phi if model.units.thermal else jnp.sign(condensed[0] * phi)
@@ -128,6 +147,10 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, hist
         "energy": energy / run.num_neurons,
         "error_fraction": jnp.mean(0.5 * (1 - along)),
     }
+    if sent is not phi:
+        out |= {"activity": matmul(condensed, phi) / run.num_neurons, "cue_overlap": inner(cue, phi) / run.num_neurons}
+    if pre is not history:
+        out["exposure"] = exposure
     if feedback is not None:
         signal = matmul(model.signal(overlaps), condensed)
         noise = condensed[0] * (stored - matmul(jnp.where(past, feedback[t], 0), history) - signal)
@@ -137,14 +160,16 @@ def _step(run: Sizes, network: _Network, t: Array, state: Any, inputs: Any, hist
     if probe is not None:
         at, amplitude, signs = probe
         theta += jnp.where(t == at, amplitude, 0) * signs
-        out = {"probe": inner(signs, phi) / run.num_neurons}
+        out = {"probe": inner(signs, sent) / run.num_neurons}
     key = jr.fold_in(noise_key, t)
     if run.asynchronous:
         x, new = _sweep(model, run, kept.T, history, kernel_rows, theta, phi, correlation, key)
     else:
-        x, memory = model.scheme.advance(t, x, stored + plastic + theta, memory, model.dt)
+        aim, rates = model.site.law(x, phi, hidden, stored + plastic + theta)
+        aims = aim, jtu.tree_map(operator.add, hidden, rates)
+        (x, hidden), memory = advance_all(model.scheme, t, (x, hidden), aims, memory, model.dt)
         new = model.units.sample(model.units.activation(x), jr.uniform(key, phi.shape, phi.dtype, minval=-1))
-    return (x, new, memory), history, out
+    return (x, new, hidden, memory), histories, out
 
 
 def _sweep(model, run, columns, history, kernel_rows, theta, spins, correlation, key) -> tuple[Array, Array]:

@@ -42,6 +42,7 @@ def order(source: str = "theory (by hand)", **others: Any) -> hj.dmft.results.Or
     made |= {"crosstalk_feedback_error": jnp.zeros((4, 4))}
     made |= dict.fromkeys(("rank", "dropped", "orthogonality", "residual"))
     made |= {"times": times, "setting": setting(source), "result": cast(Any, hj.RESULTS.successful)} | others
+    made |= {"activity": made["overlap"], "activity_error": made["overlap_error"]}
     fields = hj.dmft.results.OrderParameters.__dataclass_fields__
     matrices = {n: (x, made.get(f"{n}_error")) for n, x in made.items() if n not in fields and not n.endswith("_error")}
     measured = Measured({name: pair for name, pair in matrices.items() if pair[0] is not None})

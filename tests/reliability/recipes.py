@@ -804,6 +804,27 @@ def mean_field() -> list[Recipe]:
         Recipe(dmft.Euler, {}, use=with_scheme, check=overlap),
         Recipe(dmft.AdamsBashforth, {}, use=with_scheme, check=overlap),
         Recipe(hj.Glauber, dict(beta=2.0), use=with_units, check=overlap),
+        Recipe.drawn(
+            0.3,
+            dmft.Adaptation,
+            dict(units=Fixed(hj.LogCosh(beta=4.0)), strength=0.5, tau=Real(4.0, "[1, inf)")),
+            use=with_units,
+            check=overlap,
+        ),
+        Recipe.drawn(
+            0.3,
+            dmft.ShortTermPlasticity,
+            dict(
+                units=Fixed(hj.LogCosh(beta=4.0)),
+                use=Real(0.25, "(0, 1]"),
+                recovery=Real(4.0, "[1, inf)"),
+                facilitation=None,
+                bits=True,
+                threshold=False,
+            ),
+            use=with_units,
+            check=overlap,
+        ),
         Recipe(
             hj.Elementwise,
             dict(fn=jnp.tanh, odd=False, potential=None, kinks=np.array([-0.5, 0.5])),
