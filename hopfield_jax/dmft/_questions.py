@@ -261,10 +261,10 @@ def scan_strength(
 def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
     def one(strength: Scalar):
         out = run(eqx.tree_at(lambda m: m.kernel.strength, model, strength), cue)
-        overlap, error = (x.reshape(len(x), -1)[-1, 0] for x in (out.overlap, out.overlap_error))
-        return overlap, error, out.cue_overlap[-1], out.cue_overlap_error[-1], out.result
+        last = (x.reshape(len(x), -1)[-1, 0] for x in (out.overlap, out.overlap_error, out.activity))
+        return *last, out.cue_overlap[-1], out.cue_overlap_error[-1], out.result
 
-    overlap, error, cue_overlap, cue_error, result = jax.lax.map(one, strengths, batch_size=batch_size)
+    overlap, error, activity, cue_overlap, cue_error, result = jax.lax.map(one, strengths, batch_size=batch_size)
     usable = jnp.where(is_okay(result), overlap, -jnp.inf)
     top = jnp.argmax(usable)
     any_okay = jnp.isfinite(usable[top])
@@ -275,7 +275,7 @@ def _scan(run, model, cue, strengths, batch_size: int) -> StrengthScan:
         overlap_error=error,
         cue_overlap=cue_overlap,
         cue_overlap_error=cue_error,
-        imprinted=(cue_overlap > overlap) & is_okay(result),
+        imprinted=(cue_overlap > activity) & is_okay(result),
         result=result,
         setting=conditions(run, model, cue, without="kernel.strength"),
         best=jnp.where(any_okay, strengths[top], jnp.nan),

@@ -49,7 +49,7 @@ def test_agreement_by_hand():
 
 def test_retrieved_needs_level_and_gain():
     theory = run(network(), D.SpinCue(0.5))
-    with_end = lambda m: dataclasses.replace(theory, overlap=theory.overlap.at[-1].set(m))  # noqa: E731
+    with_end = lambda m: dataclasses.replace(theory, activity=theory.activity.at[-1].set(m))  # noqa: E731
     assert D.retrieved(with_end(0.81)) and not D.retrieved(with_end(0.79)) and not D.retrieved(with_end(jnp.nan))
     assert D.retrieved(with_end(0.6), threshold=0.55) and not D.retrieved(with_end(0.49), threshold=0.4)
 
