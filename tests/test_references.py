@@ -50,6 +50,7 @@ CITED = {  # authors, year: where, if that is said anywhere
     "Pantic, Torres, Kappen, Gielen 2002": ("Neural Computation 14, 2903",),
     "Personnaz, Guyon, Dreyfus 1985": (),
     "Peters, Niculae, Martins 2019": (),
+    "Ramsauer et al. 2021": (),
     "Shiino, Fukai 1992": ("J. Phys. A 25, L375",),
     "Shiino, Fukai 1993": ("Phys. Rev. E 48, 867",),
     "Sompolinsky 1986": (),

@@ -1,5 +1,9 @@
 from . import results as results
 from ._distance import DistanceNetwork as DistanceNetwork
+from ._driven import DrivenNetwork as DrivenNetwork
+from ._layers import AssociationLayer as AssociationLayer
+from ._layers import MemoryLayer as MemoryLayer
+from ._layers import PoolingLayer as PoolingLayer
 from ._maps import IdentityMap as IdentityMap
 from ._maps import MemoryMap as MemoryMap
 from ._memory import LearningNetwork as LearningNetwork
@@ -21,4 +25,7 @@ from ._prediction import learning_conditions as learning_conditions
 from ._prediction import similarity_curve as similarity_curve
 from ._retrieve import retrieve as retrieve
 from ._score import score as score
+from ._settle import AbstractSettling as AbstractSettling
+from ._settle import Implicit as Implicit
+from ._settle import Unrolled as Unrolled
 from ._spectrum import memory_spectrum as memory_spectrum

@@ -26,6 +26,7 @@ from helpers import enable_x64
 from hopfield_jax.associative import (
     AdiabaticNetwork,
     DenseSynapse,
+    DrivenNetwork,
     IdentityMap,
     LayeredNetwork,
     MapSynapse,
@@ -519,3 +520,24 @@ def test_verbs_take_a_mask_and_refuse_one_of_everything():
     assert np.array_equal(found.result == hj.RESULTS.successful, [True, False, False])
     assert np.array_equal(found.result == hj.RESULTS.not_finite, [False, True, False])
     assert np.array_equal(found.result == hj.RESULTS.invalid_parameter, [False, False, True])
+
+
+# --- inputs that change ---
+
+
+def test_the_energy_at_a_frozen_input_changes_by_dissipation_and_by_the_work_of_the_input(x64):
+    patterns = hj.random_patterns(2, 6, key=jr.key(0))
+    stimulus = lambda t: jnp.sin(t) * jnp.arange(6.0, dtype=jnp.float64) / 6  # noqa: E731
+    network = DrivenNetwork(lambda input: graded_network(patterns, beta=2.0, input=input), stimulus)
+    y, t, dt = jr.normal(jr.key(1), (6,)), 0.7, 1e-5
+    rate = network.vector_field(t, y)
+    np.testing.assert_allclose(rate, network.at(t).vector_field(t, y))
+    energy = lambda dt: network.at(t + dt).energy(y + dt * rate)  # noqa: E731
+    frozen = network.at(t)
+    assert hj.check_descent(frozen, y).descends
+    work = -jnp.vdot(jnp.cos(t) * jnp.arange(6.0) / 6, frozen.activations(y))
+    dissipation = -jnp.vdot(rate, frozen.metric(y, rate))
+    np.testing.assert_allclose((energy(dt) - energy(-dt)) / (2 * dt), work + dissipation, rtol=1e-8)
+    assert abs(work) > 0.1
+    with pytest.raises(ValueError, match="`build`.*energy network"):
+        DrivenNetwork(lambda input: None, stimulus).at(0.0)

@@ -306,7 +306,54 @@ def associative_memories() -> list[Recipe]:
     build = lambda memories, input: associative.graded_network(memories, input=input)  # noqa: E731
     whole_time = {"neurons": cue, "memories": patterns}
     layers = {"v": hj.Layer(hj.LogCosh()), "h": hj.Layer(hj.LogSumExp())}
+    heads = dict(head_size=Whole(4, none=True), output_size=Whole(8, none=True), use_bias=False, key=Key())
+    others = dict(
+        units=Thing(None, none=True, also={"others": hj.Sparsemax()}),
+        visible=Thing(None, none=True, also={"others": hj.LayerNorm()}),
+        settle=Thing(None, none=True, also={"others": associative.Unrolled(2)}),
+    )
+    divides = lambda a: a["head_size"] is not None or a["query_size"] % a["num_heads"] == 0  # noqa: E731
+
+    def associate(layer: Any) -> Any:
+        sizes = layer.query_proj.in_features, layer.key_proj.in_features
+        return layer(jnp.ones((3, sizes[0])), jnp.ones((2, sizes[1])), mask=jnp.array([True, False]))
+
+    def settled(settle: Any) -> Any:
+        return associate(associative.AssociationLayer(2, 8, settle=settle, key=jr.key(0)))
+
     return [
+        Recipe.drawn(
+            0.3,
+            associative.AssociationLayer,
+            dict(num_heads=2, query_size=8, memory_size=Whole(6, none=True), **heads, **others),
+            use=associate,
+            fits=divides,
+        ),
+        Recipe.drawn(
+            0.3,
+            associative.PoolingLayer,
+            dict(num_queries=2, query_size=8, num_heads=2, memory_size=Whole(6, none=True), **heads, **others),
+            use=lambda layer: layer(jnp.ones((2, layer.association.key_proj.in_features))),
+            fits=divides,
+        ),
+        Recipe.drawn(
+            0.3,
+            associative.MemoryLayer,
+            dict(num_memories=3, query_size=8, num_heads=2, **heads, **others),
+            use=lambda layer: layer(jnp.ones((2, layer.association.query_proj.in_features))),
+            fits=divides,
+        ),
+        Recipe(associative.Unrolled, dict(num_updates=Whole(2, 1, 4)), use=settled),
+        Recipe(
+            associative.Implicit,
+            dict(drive=0.5, tolerance=Real(1e-3, NONNEGATIVE), max_updates=Whole(64, 1, 64)),
+            use=settled,
+        ),
+        Recipe(
+            associative.DrivenNetwork,
+            dict(build=lambda input: associative.graded_network(patterns, input=input), stimulus=stream),
+            use=lambda network: _euler(network, cue),
+        ),
         Recipe(
             associative.MemoryMap,
             dict(
