@@ -43,6 +43,8 @@ _DOMAINS: dict[str, tuple[str, Callable]] = {  # in operations shared by NumPy a
 }
 _LARGE = 2**16  # larger concrete arrays are checked on their device instead of being copied to the host
 
+_SMALL = 16  # parameters up to this size are checked together
+
 _KINDS = ("a number", "a vector", "a matrix", "an array of three axes")
 
 
@@ -333,7 +335,9 @@ class Checked(eqx.Module):
 
 def is_valid(tree: PyTree) -> Bool[Array, ""]:
     """Whether every parameter of every module in `tree` lies in its domain; also of traced values."""
-    found: dict[tuple[str, Any], list[Array]] = {}  # one check per domain and type keeps the program small
+    # One check per domain and type of small parameters keeps the program small. Large ones are checked by themselves:
+    # `jax.vmap` over one would copy those beside it for every member.
+    found: dict[tuple[str, Any, int | None], list[Array]] = {}
     rules = Rules()
 
     def collect(tree: PyTree) -> None:
@@ -341,12 +345,13 @@ def is_valid(tree: PyTree) -> Bool[Array, ""]:
             if isinstance(node, eqx.Module):
                 for field, value in _parameters(node) if isinstance(node, Checked) else ():
                     value = jnp.asarray(value)
-                    found.setdefault((field.metadata["domain"], value.dtype), []).append(value.reshape(-1))
+                    alone = None if value.size <= _SMALL else len(found)
+                    found.setdefault((field.metadata["domain"], value.dtype, alone), []).append(value.reshape(-1))
                 collect([getattr(node, f.name, None) for f in dataclasses.fields(node)])
                 _relate(node, rules)
 
     collect(tree)
-    checks = [jnp.all(_DOMAINS[name][1](jnp.concatenate(values))) for (name, _), values in found.items()]
+    checks = [jnp.all(_DOMAINS[name][1](jnp.concatenate(values))) for (name, *_), values in found.items()]
     return functools.reduce(jnp.logical_and, checks, jnp.asarray(rules.valid))
 
 

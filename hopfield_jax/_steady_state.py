@@ -92,7 +92,7 @@ def steady_state(
     - `max_time`, `max_steps`: limits of the integration; of updates, only the second.
     - `solver`: as in `integrate`, or `diffrax.Euler()` for updates.
     - `linear_solver`: for Newton's method and the gradient; default dense LU up to 512 numbers in the
-      state, GMRES beyond.
+      state, GMRES beyond. After updates the gradient is iterated as well, and NaN at an unstable fixed point.
     - `throw`: whether to raise on failure; otherwise the code is in `result` and the state is NaN.
 
     **Returns:** a `SteadyState`.
@@ -111,10 +111,13 @@ def steady_state(
     if tolerance is None:
         tolerance = 10 * rtol if rtol > 1e-6 else 100 * rtol
     tolerance, max_time = rules.real("tolerance", tolerance, "positive"), rules.real("max_time", max_time, "positive")
+    max_updates = max_steps if linear_solver is None and isinstance(solver, dfx.Euler) else None
     if linear_solver is None:
         size = sum(x.size for x in jtu.tree_leaves(y0))
         linear_solver = lx.AutoLinearSolver(well_posed=None) if size <= LARGEST_DENSE else lx.GMRES(rtol, atol)
-    out = _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver, rules.valid)
+    out = _steady_state(
+        model, y0, args, tolerance, max_time, max_steps, solver, linear_solver, max_updates, rules.valid
+    )
     out = eqx.tree_at(lambda found: found.state, out, in_type(out.state, dtype))
     return raise_unless_okay(out, out.result) if throw else out
 
@@ -135,7 +138,9 @@ class _Search(eqx.Module):
 
 
 @eqx.filter_jit
-def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver, valid) -> SteadyState:
+def _steady_state(
+    model, y0, args, tolerance, max_time, max_steps, solver, linear_solver, max_updates, valid
+) -> SteadyState:
     valid = valid & is_valid(model)
     tolerance = jnp.where(valid, tolerance, jnp.nan)  # which is never reached
     frozen, start, constants = _stop_gradient((model, y0, args))
@@ -144,7 +149,8 @@ def _steady_state(model, y0, args, tolerance, max_time, max_steps, solver, linea
     else:
         found = _search(frozen, start, constants, tolerance, max_time, max_steps, solver, linear_solver)
     settled = is_okay(found.result)
-    state = _implicit(found.state, (model, args), settled, linear_solver)
+    resting = jtu.tree_map(lambda a, b: jnp.where(settled, a, b), found.state, start)
+    state = _implicit(resting, (model, args), settled, linear_solver, max_updates)
     state = nan_unless(settled, state, constant=True)
     result = RESULTS.where(valid, found.result, RESULTS.invalid_parameter)
     return eqx.tree_at(lambda found: (found.state, found.result), found, (state, result))
@@ -237,23 +243,47 @@ def _newton(y: State, problem: PyTree, linear_solver: lx.AbstractLinearSolver) -
     return y, ~far((y, size, 0)) & jnp.isfinite(size)
 
 
-def _implicit(state: State, problem: PyTree, settled: Array, linear_solver: lx.AbstractLinearSolver) -> State:
-    """`state` with the implicit derivative of a root, or zero derivative if it is not settled."""
-    # By `where`, since NaN times zero would be NaN.
-    settled_only = lambda x: jnp.where(settled, x, jax.lax.stop_gradient(x)) if eqx.is_inexact_array(x) else x  # noqa: E731
-    problem = jtu.tree_map(settled_only, problem)
+def _implicit(
+    state: State, problem: PyTree, settled: Array, linear_solver: lx.AbstractLinearSolver, max_updates: int | None
+) -> State:
+    """`state` with the implicit derivative of a root, or zero derivative if it is not settled.
+
+    Then `state` and `problem` have to be finite all the same, since NaN times zero is NaN. What `jax.vmap` shares among
+    its members stays shared.
+    """
+    known = lambda x: jnp.where(jnp.isnan(x), 0, x) if eqx.is_inexact_array(x) else x  # noqa: E731
+    problem = jtu.tree_map(known, problem)
 
     def function(y: State) -> State:
-        rate = _imbalance(jtu.tree_map(settled_only, y), problem)
-        return jtu.tree_map(lambda r, x: jnp.where(settled, r, x), rate, y)
+        return jtu.tree_map(lambda rate, x: jnp.where(settled, rate, x), _imbalance(y, problem), y)
 
     def solve(product: Callable, b: State) -> State:
+        if max_updates:
+            return _solve_by_updates(product, b, max_updates)
         operator = lx.FunctionLinearOperator(product, jax.eval_shape(lambda: b))
         return lx.linear_solve(operator, b, linear_solver, throw=False).value
 
     # Lineax would raise in reverse mode, where it cannot return a code.
     tangent_solve = lambda product, b: jax.lax.custom_linear_solve(product, b, solve, solve)  # noqa: E731
     return jax.lax.custom_root(function, state, lambda _, y: y, tangent_solve)
+
+
+def _solve_by_updates(product: Callable, b: State, most: int) -> State:
+    r"""Solves $(J - 1)x = b$ by $x \leftarrow Jx - b$ to rounding; NaN where that does not converge."""
+
+    def far(carry) -> Array:
+        x, change, _ = carry
+        size = _largest(change)
+        return ~(size <= 64 * jnp.finfo(size.dtype).eps * _largest(x))
+
+    def again(carry):
+        x, change, count = carry
+        x = jtu.tree_map(jnp.add, x, change)
+        return x, jtu.tree_map(jnp.subtract, product(x), b), count + 1
+
+    start = jtu.tree_map(jnp.zeros_like, b), jtu.tree_map(jnp.negative, b), jnp.array(0)
+    end = jax.lax.while_loop(lambda carry: far(carry) & (carry[2] < most), again, start)
+    return nan_unless(~far(end), end[0])
 
 
 class _AtRest(eqx.Module):

@@ -157,7 +157,7 @@ def check_model(model: AbstractPlasticModel, cue: AbstractCue) -> None:
 
 def memory_suffices(needed: int, max_bytes: float, hint: str = "") -> None:
     """Raises if the predicted memory exceeds `max_bytes`."""
-    if needed > max_bytes:
+    if not needed <= max_bytes:
         fail("max_bytes", f"room for the predicted {needed / 2**30:.3g} GiB{hint}", f"{max_bytes / 2**30:.3g} GiB")
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_real, fail, is_concrete, kind, sieved
+from .._checks import as_real, at_least, fail, is_concrete, kind, sieved
 from .._misc import as_inexact
 from .._results import RESULTS, Setting, card, describe_result, is_okay
 from .._threshold import Threshold, bisect
@@ -251,6 +251,7 @@ def scan_strength(
     """
     if not hasattr(model.kernel, "strength"):
         fail("model", "a kernel with a strength", kind(model.kernel))
+    at_least("batch_size", batch_size, 1)
     strengths = as_real("strengths", strengths)
     if strengths.ndim != 1 or not strengths.size:
         fail("strengths", "shape (strengths,), at least one", f"shape {strengths.shape}")

@@ -15,6 +15,14 @@ _BITS = 32
 MAX_DIMENSIONS = 21201  # of SciPy's table of Joe and Kuo (2008)
 
 
+def is_balanced(argument: str, num_points: int) -> None:
+    """Validates that a number of Sobol points is a power of two, at least 2."""
+    at_least(argument, num_points, 2)
+    if int(num_points) & (int(num_points) - 1):
+        near = 2 ** round(np.log2(num_points))
+        fail(argument, f"a power of two (such as {near}; a Sobol sequence is balanced only there)", num_points)
+
+
 def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> UInt32[Array, "dims numbers"]:
     r"""Generator numbers for `uniforms`: `num_points` (a power of two) scrambled Sobol points, one row per dimension.
 
@@ -22,9 +30,6 @@ def scrambled(num_dims: int, num_points: int, *, key: PRNGKey) -> UInt32[Array, 
     shift (Matoušek 1998), the last number of each row. Every randomisation is unbiased, so that the spread of several
     estimates the error.
     """
-    if num_points & (num_points - 1) or num_points < 1:
-        near = 2 ** max(0, round(np.log2(max(1, num_points))))
-        fail("num_samples", f"a power of two (such as {near}; a Sobol sequence is balanced only there)", num_points)
     at_least("num_dims", num_dims, 1)
     if num_dims > MAX_DIMENSIONS:
         fail("num_dims", f"at most {MAX_DIMENSIONS} Sobol dimensions", num_dims)

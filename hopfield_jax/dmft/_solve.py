@@ -21,7 +21,7 @@ from ._model import AbstractPlasticModel, before, check_model, keep, memory_suff
 from ._order import OrderParameters, mean_and_error, setting
 from ._pass import num_dimensions, run_pass
 from ._rows import Activity, Rows
-from ._sobol import MAX_DIMENSIONS
+from ._sobol import MAX_DIMENSIONS, is_balanced
 from ._split import Split
 
 
@@ -185,7 +185,7 @@ def _sizes_fit(model, cue, num_steps: int, num_samples: int, num_shifts: int, ma
     """Validates the sizes."""
     check_model(model, cue)
     at_least("num_steps", num_steps, 1)
-    at_least("num_samples", num_samples, 2)
+    is_balanced("num_samples", num_samples)
     at_least("num_shifts", num_shifts, 1)
     if max_rank is not None:
         at_least("max_rank", max_rank, 2)

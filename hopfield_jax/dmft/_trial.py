@@ -49,7 +49,9 @@ class Sizes(eqx.Module):
         rules = Rules()
         with jax.ensure_compile_time_eval() if is_concrete(model.load) else contextlib.nullcontext():
             count = model.num_patterns(num_neurons)
+        condensed = cue.shape[0] if cue.shape else 1
         if max_patterns is not None:
+            at_least("max_patterns", max_patterns, condensed)
             room = "room for the {0} patterns of load {1:g}"
             enough = lambda count, _: count <= max_patterns  # noqa: E731
             rules.holds("max_patterns", enough, room, count, model.load, got=max_patterns)
@@ -57,7 +59,6 @@ class Sizes(eqx.Module):
             max_patterns = int(count)
         elif max_patterns is None:
             fail("max_patterns", "a number, as the load is traced and the number of patterns a shape", None)
-        condensed = cue.shape[0] if cue.shape else 1
         at_least("max_patterns", max_patterns, condensed)
         if asynchronous and not (model.units.binary and model.units.memoryless):
             fail("asynchronous", "binary units (Sign, Glauber) without inner variables", kind(model.units))

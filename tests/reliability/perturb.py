@@ -63,11 +63,13 @@ NOT_NUMBERS: list[tuple[str, Any]] = [
 
 @dataclasses.dataclass(frozen=True)
 class Real:
-    """One real number. `none`: it may be left out. `any_shape`: an array of them is as good. `traced`: it may be."""
+    """One real number. `none`: it may be left out. `vector`, `any_shape`: a vector, an array of them is as good.
+    `traced`: it may be."""
 
     value: Any
     domain: str = "(-inf, inf)"
     none: bool = False
+    vector: bool = False
     any_shape: bool = False
     traced: bool = True
 
@@ -81,8 +83,8 @@ class Real:
             low = [jnp.asarray(v, jnp.float16), jnp.asarray(v, jnp.bfloat16), np.float16(v), BFLOAT16(v)]
             found += [Case(f"as {x.dtype}", x, True, float(x), same=True, coarse=True) for x in low]
             found += [
-                Case("a list of two", [v, v], self.any_shape),
-                Case("a vector", jnp.array([v, v]), self.any_shape),
+                Case("a list of two", [v, v], self.vector or self.any_shape),
+                Case("a vector", jnp.array([v, v]), self.vector or self.any_shape),
             ]
             found += [Case("a matrix", np.full((2, 2), v), self.any_shape), Case("empty", np.zeros(0), self.any_shape)]
         found += [
@@ -332,7 +334,7 @@ def kind_of(name: str, value: Any, declared: Mapping[str, Any]) -> Kind:
         return Whole(value)
     domain = DOMAINS[declared.get("domain", "finite")]
     if isinstance(value, float):
-        return Real(value, domain)
+        return Real(value, domain, vector=1 in declared.get("ndim", ()))
     if isinstance(value, np.ndarray | jax.Array):
         fixed = tuple(range(name == "patterns", value.ndim))
         return Array(value, domain, fixed=fixed, scalar=0 in declared.get("ndim", ()))

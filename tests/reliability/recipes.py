@@ -824,7 +824,11 @@ def mean_field() -> list[Recipe]:
             check=overlap,
         ),
         Recipe.drawn(
-            0.5, dmft.SpinCue, dict(overlap=Real(0.5, "[-1, 1]")), use=lambda cue: solve(cue=cue), check=overlap
+            0.5,
+            dmft.SpinCue,
+            dict(overlap=Real(0.5, "[-1, 1]", vector=True)),
+            use=lambda cue: solve(cue=cue),
+            check=overlap,
         ),
         Recipe.drawn(
             0.3, dmft.GaussianCue, dict(amplitude=0.5, spread=0.25), use=lambda cue: solve(cue=cue), check=overlap
