@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import optax
 import optimistix as optx
@@ -124,6 +125,29 @@ def sloped(x, factor):
 @sloped.defjvp
 def _(factor, primals, tangents):
     return sloped(primals[0], factor), factor * 2 * (primals[0] - 3) * tangents[0]
+
+
+@pytest.mark.parametrize("factor, code", [(1.0, "successful"), (0.5, "wrong_gradient")])
+def test_gradients_with_a_sampling_error_of_their_own(factor, code):
+    """That differs from the differences by noise of 0.3 for each key, as derivatives by lines do, and one of half the
+    slope besides: 2 of 4 at the start, twenty standard errors."""
+    objective = lambda p, key: sloped(p["x"], factor) + 0.3 * _slope_only(p["x"]) * jr.normal(key)  # noqa: E731
+    found = hj.tune(objective, {"x": 1.0}, key=jr.key(1), num_repeats=16, num_steps=100, throw=False)
+    assert found.result == getattr(R, code), str(found)
+    assert found.parameter_errors is not None
+    # The root of the mean gradient, whose error is 0.3/4/2; a step ends within 0.1 of it.
+    assert abs(found.parameters["x"] - 3) < 4 * 0.3 / 4 / 2 / factor + 0.1
+
+
+@jax.custom_jvp
+def _slope_only(x):
+    """Zero, with slope one."""
+    return 0 * x
+
+
+@_slope_only.defjvp
+def _(primals, tangents):
+    return 0 * primals[0], tangents[0]
 
 
 ADVERSARIES: list[tuple[str, Any, dict[str, Any], str]] = [

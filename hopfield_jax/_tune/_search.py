@@ -29,6 +29,15 @@ class Repeats(NamedTuple):
     def mean(self) -> tuple[Array, Array]:
         return jnp.mean(self.values), jnp.mean(self.gradients, axis=0)
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether every entry of the gradient is within two of its standard errors of zero."""
+        number = len(self.values)
+        if number == 1:
+            return False
+        error = jnp.std(self.gradients, axis=0, ddof=1) / number**0.5
+        return bool(jnp.all(jnp.abs(self.mean[1]) <= 2 * error))
+
 
 class Log:
     """Evaluates objective and gradient, and records all evaluations and the best."""
@@ -42,6 +51,7 @@ class Log:
         self.last: tuple[Array, float, Array] | None = None
         self.at_edge = False
         self.steepness = 1.0  # largest slope found near the start
+        self.vanishes = False  # whether the last gradient is zero within its errors
 
     @property
     def end(self) -> tuple[Array, float, Array] | None:
@@ -51,13 +61,21 @@ class Log:
         rounding = 4 * float(jnp.finfo(self.last[0].dtype).eps) * abs(self.best[1])
         return self.last if self.last[1] <= self.best[1] + rounding else self.best
 
-    def evaluate(self, u: Array, probe: bool = False) -> tuple[float, Array, bool]:
-        """Value and gradient in u, and whether both are finite; updates the best one, except for a probe."""
-        value, gradient = self.repeated(u).mean
+    def probe(self, u: Array) -> tuple[Repeats, bool]:
+        """Values and gradients in u, and whether their means are finite."""
+        repeats = self.repeated(u)
+        value, gradient = repeats.mean
         self.count += 1
         fine = bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient)))
         self.not_finite += not fine
-        if fine and not probe and (self.best is None or float(value) < self.best[1]):
+        return repeats, fine
+
+    def evaluate(self, u: Array) -> tuple[float, Array, bool]:
+        """Value and gradient in u, and whether both are finite; updates the best."""
+        repeats, fine = self.probe(u)
+        value, gradient = repeats.mean
+        self.vanishes = repeats.vanishes
+        if fine and (self.best is None or float(value) < self.best[1]):
             self.best = u, float(value), gradient
         return float(value), gradient, fine
 
@@ -99,7 +117,7 @@ def descend(log: Log, u: Array, method: Any, num_steps: int, tolerance: float, a
         u, gradient = target, new
         log.last = u, value, gradient
         advance(1)
-    return settled()
+    return settled() or log.vanishes
 
 
 @eqx.filter_jit

@@ -25,32 +25,42 @@ class Comparison(NamedTuple):
 
 
 def compare(log: Log, u: Array) -> Comparison:
-    """Compares the gradient with central differences of two step sizes, extrapolated, allowing for rounding and
-    truncation errors (from the difference of the two)."""
-    value, gradient, fine = log.evaluate(u, probe=True)
+    """Compares the gradient with central differences of two step sizes, extrapolated, allowing for rounding, truncation
+    (from the difference of the two) and sampling (from the spread over repeats, whose differences have jumps)."""
+    repeats, fine = log.probe(u)
     if not fine:
         return Comparison(float("nan"), False, False, 1.0)
+    value, gradient = float(repeats.mean[0]), repeats.mean[1]
     worst, flat, lower, steepness = 0.0, bool(jnp.all(gradient == 0)), False, float(jnp.max(jnp.abs(gradient)))
     for axis in range(min(u.size, MOST_NUMBERS)):
         here, slopes = float(gradient[axis]), []
         for length in (_MOVE, 0.5 * _MOVE):
             step = length * jnp.eye(u.size, dtype=u.dtype)[axis]
-            (above, _, fine_above), (below, _, fine_below) = (log.evaluate(x, True) for x in (u + step, u - step))
+            (up, fine_up), (down, fine_down) = (log.probe(x) for x in (u + step, u - step))
+            above, below = (float(jnp.mean(x.values)) for x in (up, down))
             flat &= above == value == below
             # Rounding at a zero of the objective is that of nearby values; that of the argument acts by their slope.
             slope = np.nanmax(np.abs([above - value, below - value])) / length
             values = np.nanmax(np.abs([above, value, below]))
             rounding = 16 * float(jnp.finfo(u.dtype).eps) * float(values + abs(float(u[axis])) * slope)
             steepness = float(np.nanmax(np.abs([steepness, (above - value) / length, (below - value) / length])))
-            lower |= min(above, below) < value - 2 * abs(here) * length - rounding
-            if fine_above and fine_below:
-                slopes.append((above - below) / (2 * length))
+            noise = _error(np.subtract(up.values, repeats.values)), _error(np.subtract(down.values, repeats.values))
+            lower |= min(above, below) < value - 2 * abs(here) * length - rounding - 3 * max(noise)
+            if fine_up and fine_down:
+                slopes.append(np.subtract(up.values, down.values) / (2 * length))
         if len(slopes) == 2:
-            difference = (4 * slopes[1] - slopes[0]) / 3
-            error = abs(slopes[1] - slopes[0]) + 4 * rounding / _MOVE
+            differences = (4 * slopes[1] - slopes[0]) / 3
+            difference = float(np.mean(differences))
+            error = abs(float(np.mean(slopes[1] - slopes[0]))) + 4 * rounding / _MOVE
+            error += 3 * _error(differences - np.asarray(repeats.gradients)[:, axis])
             contradiction = max(abs(difference - here) - error, 0)
             worst = max(worst, contradiction / max(abs(difference), abs(here), 1e-30))
     return Comparison(worst, flat, lower, max(steepness, 1e-30))
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of the mean over repeats; 0 for one."""
+    return float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
 def curvature_of(inner: Callable, scales: Scales, p: Array) -> Array:

@@ -134,7 +134,8 @@ def tune(
       or anything like them.
     - `num_steps`: largest number of steps.
     - `tolerance`: optax methods stop when every entry of the gradient, in units of the scales, is smaller than this
-      fraction of the largest one met; optimistix minimisers have their own.
+      fraction of the largest one met; optimistix minimisers have their own. After `num_steps` steps a gradient that is
+      zero within two of its standard errors, from the repeats, will do.
     - `progress`: whether to show a progress bar on a terminal. `throw`: whether to raise on failure; otherwise the code
       is in `result`.
 

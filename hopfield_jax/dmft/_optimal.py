@@ -93,7 +93,7 @@ def optimal_strength(
     lower: ScalarLike = 0.0,
     upper: ScalarLike = 4.0,
     measure: Measure = final_overlap,
-    num_strengths: int = 9,
+    num_strengths: int = 5,
     num_rounds: int = 2,
     value_and_grad: ValueAndGradient = forward_value_and_grad,
     progress: bool = True,

@@ -144,7 +144,9 @@ def memory_needed(
     strata, count, times = cue.num_strata(model.units), model.num_normals(room + 1), num_steps + 1
     # Sobol points, normals, directions (plain, and weighted for the Gram matrix), paths.
     paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
-    if isinstance(derivative, Along) or (derivative is not None and model.units.thermal):
+    if derivative is not None and model.units.thermal:
+        paths += num_samples * strata * 4 * (room + times)
+    elif isinstance(derivative, Along):
         paths += num_samples * strata * (2 * room + times)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces)
     if isinstance(derivative, Lines) and not model.units.thermal:  # on every device

@@ -81,7 +81,9 @@ def programs(mesh: Mesh | None) -> dict[str, Any]:
     split, tolerance = Split.of(mesh, "num_samples", 2**16), jnp.asarray(1e-3)
 
     def theory(model: Any) -> Any:
-        return solve.lower(model, HALF, tolerance, KEY, num_samples=2**16, max_rank=20, split=split, **options)
+        return solve.lower(
+            model, HALF, tolerance, KEY, np.True_, num_samples=2**16, max_rank=20, split=split, **options
+        )
 
     def network(model: Any) -> Any:
         return simulate.lower(model, HALF, Sizes.of(model, HALF, 20, 2**16, 1, KEY, None, 1, mesh=mesh), KEY, 1, (), 1)

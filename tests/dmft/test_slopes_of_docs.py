@@ -73,5 +73,5 @@ def test_derivatives_of_the_table(rule, column, key):
     found = np.array([slope(STRENGTHS, one) for one in jr.split(key, 24)])
     mean, scatter = np.mean(found, 0).T, np.std(found, 0, ddof=1).T
     said = np.stack([table()[step] for step in steps])[..., column : column + 2]
-    # The page's numbers are the mean and scatter of 24 (lines: 16) other runs, rounded to 1e-3 or a digit of it.
+    # The page's numbers are the mean and scatter of 24 (lines: 32) other runs, rounded to 1e-3 or a digit of it.
     assert np.all(np.abs(mean - said[..., 0]) <= 5 * scatter * (2 / 16) ** 0.5 + 5e-4), (mean, scatter)
