@@ -57,6 +57,17 @@ DIFFERENCES = [
     (hj.LogCosh, "cue", {}, (20,), (0.412,), (5e-3,)),
     (hj.LogCosh, "beta", {}, (20,), (0.0047,), (2e-4,)),
     (hj.LogCosh, "tau", {}, (20,), (0.0031,), (1e-4,)),
+    # Steep units; near the edge of a basin; above the capacity (16 randomisations of 16384 paths).
+    (
+        hj.LogCosh,
+        "strength",
+        {"load": 0.08, "cue": 0.4, "beta": 20.0, "strength": 1.5, "tau": 4.0},
+        (15,),
+        (-0.0172,),
+        (7e-4,),
+    ),
+    (hj.LogCosh, "cue", {"cue": 0.3, "strength": 0.5}, (20,), (2.81,), (0.03,)),
+    (hj.LogCosh, "strength", {"load": 0.2, "cue": 0.8}, (20,), (0.0141,), (6e-4,)),
 ]
 
 
