@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from .._checks import at_least
+from .._checks import at_least, fail
 from .._misc import matmul, nondifferentiable
 from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
