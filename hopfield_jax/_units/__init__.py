@@ -21,9 +21,11 @@ from ._separable import RectifiedPower as RectifiedPower
 from ._separable import Softplus as Softplus
 from ._sites import AbstractSite as AbstractSite
 from ._sites import Adaptation as Adaptation
+from ._sites import AtRest as AtRest
 from ._sites import Memoryless as Memoryless
 from ._sites import ShortTermPlasticity as ShortTermPlasticity
 from ._sites import as_site as as_site
+from ._sites import at_rest as at_rest
 from ._sites import site_fits as site_fits
 from ._sparse import Entmax as Entmax
 from ._sparse import LogSumReLU as LogSumReLU

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 
-from .._checks import Checked, Rules, as_real, domain, fail, is_concrete
+from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, kind
 from .._misc import default_float, in_type
 from .._types import Array, Float, Parameter, PyTree, Scalar
 from ._base import AbstractElementwise, AbstractUnits, elementwise_fit
@@ -236,9 +236,59 @@ class Memoryless(AbstractUnits):
         return sent, sent
 
 
+class AtRest(AbstractElementwise):
+    """A site in a constant field, as a function of its state: what it sends there, and by how much the field exceeds
+    the state that it holds."""
+
+    site: AbstractSite
+    separable = True
+    memoryless = False
+
+    @property
+    def kinks(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.site.units.kinks
+
+    def activation(self, x):
+        return self.site.sent(self.site.activation(x), self._rest(x)[1])
+
+    def elementwise(self, x):
+        return jnp.full_like(x, jnp.nan)
+
+    def lift(self, x: Array) -> Array:
+        """The field less the state."""
+        return self._rest(x)[0] - x
+
+    def _rest(self, x: Array) -> tuple[Array, PyTree[Array]]:
+        """Field and inner variables with no change, by Newton's method for every neuron."""
+        phi = self.site.activation(x)
+        leaves, structure = jtu.tree_flatten((x, self.site.start(phi)))
+
+        def changes(values: list[Array]) -> list[Array]:
+            field, y = structure.unflatten(values)
+            drive, rates = self.site.law(x, phi, y, field)
+            return [drive - x, *jtu.tree_leaves(rates)]
+
+        def improved(values: list[Array]) -> list[Array]:
+            units = [[jnp.full_like(v, i == j) for j, v in enumerate(values)] for i in range(len(values))]
+            columns = [jnp.stack(jax.jvp(changes, (values,), (unit,))[1], axis=-1) for unit in units]
+            move = jnp.linalg.solve(jnp.stack(columns, axis=-1), jnp.stack(changes(values), axis=-1)[..., None])
+            return [v - move[..., i, 0] for i, v in enumerate(values)]
+
+        found = jax.lax.fori_loop(0, 6, lambda _, values: improved(values), leaves)  # laws are linear or nearly so
+        # Two steps more have the right derivatives, up to the third.
+        return structure.unflatten(improved(improved(jax.lax.stop_gradient(found))))
+
+
 def as_site(units: AbstractElementwise | AbstractSite) -> AbstractSite | Memoryless:
     """The law of a neuron."""
     return units if isinstance(units, AbstractSite) else Memoryless(units)
+
+
+def at_rest(argument: str, units: AbstractSite) -> AtRest:
+    """The site at rest; random spins have no such state."""
+    if units.thermal:
+        fail(argument, "units without thermal noise", kind(units))
+    return AtRest(units)
 
 
 def site_fits(argument: str, units: Any) -> None:

@@ -13,11 +13,13 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
     r"""Stationary retrieval state: leaky plasticity acts on every site as the self-coupling $\lambda q$.
 
     Where several states of a site coexist (`multivalued`), the history selects one; the stationary theory uses a branch
-    rule instead, and the dynamics of `solve` may end in another state. Compare both.
+    rule instead, and the dynamics of `solve` may end in another state. Compare both. Neurons with inner variables are
+    at rest in it, which need not be stable.
 
     **Arguments:**
 
-    - `model`: a `PlasticNetwork` with a `LeakyHebbian` kernel or none, and no external fields. `dt` has no effect.
+    - `model`: a `PlasticNetwork` with a `LeakyHebbian` kernel or none, and no external fields; for units with inner
+      variables none. `dt` has no effect.
     - `branch`: `hopfield_jax.theory.Maxwell()` (the default), `Upper()` or `Cue(overlap)`.
     - `throw`: as in `hopfield_jax.theory.scsna`.
 
@@ -36,8 +38,8 @@ def stationary(model: PlasticNetwork, *, branch: AbstractBranch | None = None, t
         fail("model", "a PlasticNetwork", kind(model))
     if not isinstance(model.kernel, LeakyHebbian | None):
         fail("model", "a LeakyHebbian kernel or none (others may never come to rest)", kind(model.kernel))
-    if not model.units.memoryless:
-        fail("model", "units without inner variables", kind(model.units))
+    if not model.units.memoryless and model.kernel is not None:
+        fail("model", "no kernel for units with inner variables", kind(model.kernel))
     if model.units.thermal:
         fail(
             "model",

@@ -15,7 +15,7 @@ from .._results import RESULTS, card, describe_result, outcome, raise_unless_oka
 from .._roots import newton
 from .._synapses import AbstractSynapses
 from .._types import Array, Bool, Float, Int, Scalar, ScalarLike
-from .._units import AbstractElementwise
+from .._units import AbstractElementwise, AbstractSite, at_rest
 from ._site import (
     AbstractBranch,
     FieldAverages,
@@ -92,11 +92,23 @@ class Network(eqx.Module):
     synapses: AbstractSynapses | None = None
 
     def averages(self, overlap: Scalar, deviation: Scalar, feedback: Scalar) -> FieldAverages:
+        if not self.units.memoryless:
+            return self._of_both_signs(overlap, deviation, feedback)
         folds = find_folds(self.units, feedback)
         weights, lower, upper = map(jnp.stack, zip(*self.branch.pieces(folds), strict=True))
         mean = self.coupling * overlap
         parts = jax.vmap(lambda *cut: field_averages(self.units, mean, deviation, feedback, cut))(lower, upper)
         return jtu.tree_map(lambda x: inner(weights, x), parts)
+
+    def _of_both_signs(self, overlap: Scalar, deviation: Scalar, feedback: Scalar) -> FieldAverages:
+        """Of sites at rest, whose law need not be odd: at both signs ξ of the pattern, ⟨ξs⟩, ⟨s²⟩ and ⟨sz⟩. They jump
+        from −c to c, where the pull Γs does from −c to c about its mean (Maxwell's rule)."""
+        low, high = self.units.activation(jnp.asarray([-1e-12, 1e-12], overlap.dtype))
+        cut = 0.5 * jnp.maximum(feedback, 0) * (high - low)
+        means = self.coupling * overlap * jnp.asarray([1, -1], overlap.dtype)
+        parts = jax.vmap(lambda mean: field_averages(self.units, mean, deviation, feedback, (-cut, cut)))(means)
+        both = jtu.tree_map(lambda x: 0.5 * (x[0] + x[1]), parts)
+        return eqx.tree_at(lambda a: a.output, both, 0.5 * (parts.output[0] - parts.output[1]))
 
     def root_square(self, averages: FieldAverages) -> Scalar:
         """√q of the crosstalk: for spins in a heat bath that of the thermal mean where crosstalk adds up coherently
@@ -161,7 +173,8 @@ class Network(eqx.Module):
     def state(self, load, x, threshold, num_steps, settled, code, valid, curvature=None) -> StationaryState:
         new, averages = self.respond(x, load)
         imbalance = jnp.max(jnp.abs(stop_gradient(new - x)))
-        depth, mean = find_folds(self.units, x[2]).depth, self.coupling * x[0]
+        depth = find_folds(self.units, x[2]).depth if self.units.memoryless else jnp.zeros_like(x[2])
+        mean = self.coupling * x[0]
         ambiguity = norm.cdf((depth - mean) / x[1]) - norm.cdf((-depth - mean) / x[1])
         residual = stop_gradient(jnp.maximum(imbalance, jnp.abs(averages.mass - 1)))
         eps = jnp.finfo(x.dtype).eps
@@ -191,7 +204,7 @@ class Network(eqx.Module):
 
 
 def scsna(
-    units: AbstractElementwise,
+    units: AbstractElementwise | AbstractSite,
     load: ScalarLike,
     *,
     strength: ScalarLike = 0.0,
@@ -225,7 +238,9 @@ def scsna(
 
     - `units`: odd units whose slope falls away from zero: a separable generating function (`LogCosh`, `HardTanh`,
       `Erf`), `Sign()`, an odd `Elementwise(fn)`, or `Glauber(beta)` for spins in a heat bath, whose φ is the thermal
-      mean.
+      mean. Or neurons with inner variables, such as `hopfield_jax.dmft.ShortTermPlasticity`, odd or not, which are then
+      at rest: φ stands for what they send, ⟨φ⟩ for ⟨ξφ⟩ over both signs of the pattern. They have `Maxwell()`'s branch,
+      no plasticity and one state in each field (else the result says that it has not settled).
     - `load`: patterns per neuron, α, positive.
     - `strength`: of the plasticity, λ; may be negative, but is 0.0 with `Glauber` units. Sign units have no state at
       some fields if Γ < 0, and the result says so.
@@ -263,7 +278,8 @@ def scsna(
     Gutfreund and Sompolinsky, Ann. Phys. 173, 30 (1987), replica symmetric. `Sequence`: Düring, Coolen and
     Sherrington, J. Phys. A 31, 8607 (1998). `Diluted`: Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
-    units = as_units(units)
+    of_sites = not getattr(units, "memoryless", True)
+    units = in_type(at_rest("units", units), default_float()) if of_sites else as_units(units)
     rules = Rules(dtype=default_float())
     load = rules.real("load", load, "positive")
     network = as_network(rules, units, strength, coupling, branch, self_coupling, storage, synapses)
@@ -330,6 +346,8 @@ def as_network(rules: Rules, units, strength, coupling, branch, self_coupling, s
         fail("branch", "a branch rule such as `Maxwell()`", kind(branch))
     # A traced strength is refused as well: its derivative is equally undefined.
     plastic = not (is_concrete(strength) and np.all(np.asarray(strength) == 0))
+    if not units.memoryless and (plastic or not isinstance(branch, Maxwell) or not storage.coherent):
+        fail("units", "none with inner variables beside plasticity, other branches or other storage", kind(units.site))
     if units.thermal:
         if plastic:
             fail("strength", "0.0 for thermal units (what plasticity imprints of fluctuating spins is open)", strength)

@@ -37,7 +37,8 @@ class FieldAverages(eqx.Module):
 def field_averages(
     units: AbstractElementwise, mean: Scalar, deviation: Scalar, feedback: Scalar, cut: tuple[Scalar, Scalar]
 ) -> FieldAverages:
-    """Averages over a Gaussian field, with `u` as the variable of integration: h = u − feedback φ(u) is explicit.
+    """Averages over a Gaussian field, with `u` as the variable of integration: h = u − feedback φ(u) is explicit. (Of
+    sites with inner variables φ stands for what they send at rest, and the field that holds them there is not u.)
 
     The unit's states are u < cut[0] and u > cut[1], two points of the same field between which its output jumps.
     Between jumps and kinks the integrand is smooth in u, even at the end of a branch, where φ(h) has a square-root
@@ -52,6 +53,10 @@ def field_averages(
     spread = field + pull * jnp.repeat(units.activation(jnp.stack([-end, end])), _REACH.size)
     for _ in range(3):
         spread = field + pull * units.activation(spread)
+    lift = None if units.memoryless else getattr(units, "lift")  # noqa: B009
+    if lift is not None:  # the state is the field less this
+        reach = jnp.max(jnp.abs(lift(jnp.stack([-end, end]))))
+        spread = jnp.concatenate([spread - reach, spread + reach])
     spread = jax.lax.stop_gradient(spread)
     low, high = jnp.min(spread), jnp.max(spread)
     scales = jnp.maximum(-low, high) * jnp.asarray(_SCALES, dtype)
@@ -65,8 +70,12 @@ def field_averages(
     du = (width[:, None] * jnp.asarray(0.5 * _WEIGHTS, dtype)[None, :]).reshape(-1)
     u = u.reshape(-1)
     output, slope = output_and_slope(units, u)
-    z = (u - feedback * output - mean) / deviation
-    weight = jnp.exp(-0.5 * jnp.square(z)) * (1 - feedback * slope) * du / (deviation * np.sqrt(2 * np.pi).item())
+    field, rise = u - feedback * output, 1 - feedback * slope
+    if lift is not None:
+        more, steeper = jax.jvp(lift, (u,), (jnp.ones_like(u),))
+        field, rise = field + more, rise + steeper
+    z = (field - mean) / deviation
+    weight = jnp.exp(-0.5 * jnp.square(z)) * rise * du / (deviation * np.sqrt(2 * np.pi).item())
     sums = matmul(jnp.stack([output, jnp.square(output), output * z]), weight)
     return FieldAverages(sums[0], sums[1], sums[2], jnp.sum(jnp.abs(weight)))
 
