@@ -1,5 +1,7 @@
 """Stationary states of neurons with inner variables: short-term plasticity at rest, adaptation as a self-coupling."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -65,11 +67,12 @@ def test_adaptation_at_rest_is_a_negative_self_coupling():
 
 def test_sites_whose_rest_is_not_known_are_refused():
     depressing = D.ShortTermPlasticity(TANH, 0.2, 5.0)
-    for units, options in (
+    cases: Any = (
         (depressing, {"strength": 0.1}),
         (depressing, {"branch": hj.theory.Upper()}),
         (depressing, {"storage": hj.theory.Sequence()}),
         (D.ShortTermPlasticity(D.Glauber(4.0), 0.2, 5.0), {}),
-    ):
+    )
+    for units, options in cases:
         with pytest.raises(ValueError, match="`units`: expected"):
             hj.theory.scsna(units, 0.05, **options)
