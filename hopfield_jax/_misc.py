@@ -151,6 +151,11 @@ def inner(a: Array, b: Array) -> Scalar:
     return jnp.vdot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
+def largest(tree: PyTree) -> Scalar:
+    """The largest absolute value in a pytree."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(tree)]))
+
+
 def nondifferentiable(tree: PyTree, message: str) -> PyTree:
     """`tree` unchanged; differentiating through it raises an error with this message."""
     arrays, rest = eqx.partition(tree, eqx.is_inexact_array)

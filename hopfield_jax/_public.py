@@ -19,6 +19,8 @@ from ._integrate import Noise as Noise
 from ._integrate import integrate as integrate
 from ._lyapunov import lyapunov_exponents as lyapunov_exponents
 from ._misc import as_inexact as as_inexact
+from ._orbit import follow_orbit as follow_orbit
+from ._orbit import periodic_orbit as periodic_orbit
 from ._patterns import add_noise as add_noise
 from ._patterns import biased_patterns as biased_patterns
 from ._patterns import correlated_patterns as correlated_patterns

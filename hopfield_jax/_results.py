@@ -47,7 +47,10 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
         "No steady state was reached: the largest rate of change at the end exceeds the tolerance. "
         "Try a larger `max_steps` or looser tolerances; the dynamics may also cycle."
     )
-    not_converged = "The matrix-free eigensolver did not converge. Pass `num_eigenvalues=None` for the dense one."
+    not_converged = (
+        "The matrix-free eigensolver did not converge. Pass `num_eigenvalues=None` (`num_multipliers=None`) for the "
+        "dense one."
+    )
     not_convex = (
         "A generating function is not convex at this state, so that the symmetric eigensolver does not apply. "
         "Pass `symmetric=False`."
@@ -102,6 +105,11 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
         "The dynamics came to rest within the tolerance, but Newton's method found no steady state nearby, nor at a "
         "hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
     )
+    no_return = (
+        "No periodic orbit was found near the guess: Newton's method did not converge. Try a state nearer to the orbit "
+        "and away from its fast parts, a better `period`, or a `transient` if the orbit attracts."
+    )
+    orbit_at_rest = "There is no periodic orbit near the guess, which is at rest or led to a fixed point."
 
 
 def is_okay(result: RESULTS) -> Bool[Array, "*batch"]:

@@ -1,12 +1,16 @@
 """Roots: one bracketing loop, one Newton's method, and one implicit derivative."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.tree_util as jtu
+import lineax as lx
 
-from ._types import Array, Bool
+from ._misc import largest
+from ._types import Array, Bool, PyTree
 
 
 class Bracket(eqx.Module):
@@ -73,6 +77,30 @@ def newton(
     return jax.lax.custom_root(
         function, guess, iterate, lambda function, value: solve(jax.jacfwd(function)(value), value)
     )
+
+
+def settled_newton(
+    function: Callable[[PyTree, Any], PyTree], x: PyTree, args: Any, linear_solver: lx.AbstractLinearSolver
+) -> tuple[PyTree, Bool[Array, ""]]:
+    """Newton's method for `function(x, args)` until the last step is within √eps, and whether it converged.
+
+    Convergence is judged by the length of the last step, not the residual: for a small minimum c + x² without a root
+    the residual may be as small as c, but no step is shorter than √c.
+    """
+
+    def step(carry):
+        x, _, count = carry
+        operator = lx.JacobianLinearOperator(function, x, args)
+        change = lx.linear_solve(operator, function(x, args), linear_solver, throw=False).value
+        x, size = jtu.tree_map(jnp.subtract, x, change), largest(change)
+        return x, size / (1 + largest(x)), count + 1
+
+    def far(carry):
+        _, size, count = carry
+        return (count < 32) & (size > jnp.sqrt(jnp.finfo(size.dtype).eps))
+
+    x, size, _ = jax.lax.while_loop(far, step, step((x, None, jnp.array(0))))
+    return x, ~far((x, size, 0)) & jnp.isfinite(size)
 
 
 def implicit(function: Callable[[Array], Array], root: Array) -> Array:

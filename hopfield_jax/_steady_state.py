@@ -13,8 +13,9 @@ import lineax as lx
 from ._checks import Rules, all_finite, at_least, fail, is_concrete, is_valid, kind
 from ._dynamics import AbstractDynamics, AbstractEnergyDynamics, Layer
 from ._integrate import Event, as_args, as_problem, integrate, tolerances
-from ._misc import in_type, nan_unless
+from ._misc import in_type, largest, nan_unless
 from ._results import RESULTS, describe_result, is_okay, memory_of, outcome, raise_unless_okay
+from ._roots import settled_newton
 from ._types import Array, Bool, Int, PyTree, Scalar, ScalarLike, State
 
 LARGEST_DENSE = 512
@@ -164,9 +165,9 @@ def _iterate(y: State, problem: PyTree, tolerance: Scalar, max_steps: int) -> St
         y = jtu.tree_map(jnp.add, y, change)
         return y, _imbalance(y, problem), count + 1
 
-    going = lambda carry: (_largest(carry[1]) > tolerance) & (carry[2] < max_steps)  # noqa: E731
+    going = lambda carry: (largest(carry[1]) > tolerance) & (carry[2] < max_steps)  # noqa: E731
     y, change, count = jax.lax.while_loop(going, update, (y, _imbalance(y, problem), jnp.array(0)))
-    residual = _largest(change)
+    residual = largest(change)
     result = outcome((~(residual <= tolerance), RESULTS.not_settled), (~all_finite((y, change)), RESULTS.not_finite))
     return SteadyState(state=y, residual=residual, time=count.astype(residual.dtype), num_steps=count, result=result)
 
@@ -174,7 +175,7 @@ def _iterate(y: State, problem: PyTree, tolerance: Scalar, max_steps: int) -> St
 def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solver) -> SteadyState:
     """Integrates to rest; reduces the target rate to a tenth whenever Newton's method leaves for another state."""
     problem = model, args
-    rate = lambda y: _largest(_imbalance(y, problem))  # noqa: E731
+    rate = lambda y: largest(_imbalance(y, problem))  # noqa: E731
     tolerance, max_time = (x.astype(jax.eval_shape(rate, y0).dtype) for x in (tolerance, max_time))
 
     def attempt(search: _Search) -> _Search:
@@ -193,9 +194,9 @@ def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solv
         okay, at_end = is_okay(path.result), rate(path.final)
         arrived = okay & (at_end <= 2 * tolerance)  # located to rounding, or at `max_time`
         flow = jtu.tree_map(lambda a, b: jnp.where(okay, a, b), path.final, search.flow)
-        root, converged = _newton(flow, problem, linear_solver)
-        residual, moved = rate(root), _largest(jtu.tree_map(jnp.subtract, root, flow))
-        stayed = moved <= 0.1 * (1 + _largest(flow))  # a longer Newton step may have left the basin
+        root, converged = settled_newton(_imbalance, flow, problem, linear_solver)
+        residual, moved = rate(root), largest(jtu.tree_map(jnp.subtract, root, flow))
+        stayed = moved <= 0.1 * (1 + largest(flow))  # a longer Newton step may have left the basin
         settled = arrived & converged & stayed & (residual <= tolerance)
         return _Search(
             wanted=0.1 * wanted,
@@ -219,28 +220,6 @@ def _search(model, y0, args, tolerance, max_time, max_steps, solver, linear_solv
         *((search.result == code, code) for code in (RESULTS.not_finite, RESULTS.invalid_parameter)),
     )
     return SteadyState(search.state, search.residual, search.time, search.num_steps, result)
-
-
-def _newton(y: State, problem: PyTree, linear_solver: lx.AbstractLinearSolver) -> tuple[State, Array]:
-    """Newton's method, and whether it converged.
-
-    Convergence is judged by the length of the last step, not the residual: for a small minimum c + x² without a root
-    the residual may be as small as c, but no step is shorter than √c.
-    """
-
-    def step(carry):
-        y, _, count = carry
-        operator = lx.JacobianLinearOperator(_imbalance, y, problem)
-        change = lx.linear_solve(operator, _imbalance(y, problem), linear_solver, throw=False).value
-        y, size = jtu.tree_map(jnp.subtract, y, change), _largest(change)
-        return y, size / (1 + _largest(y)), count + 1
-
-    def far(carry):
-        _, size, count = carry
-        return (count < 32) & (size > jnp.sqrt(jnp.finfo(size.dtype).eps))
-
-    y, size, _ = jax.lax.while_loop(far, step, step((y, None, jnp.array(0))))
-    return y, ~far((y, size, 0)) & jnp.isfinite(size)
 
 
 def _implicit(
@@ -273,8 +252,8 @@ def _solve_by_updates(product: Callable, b: State, most: int) -> State:
 
     def far(carry) -> Array:
         x, change, _ = carry
-        size = _largest(change)
-        return ~(size <= 64 * jnp.finfo(size.dtype).eps * _largest(x))
+        size = largest(change)
+        return ~(size <= 64 * jnp.finfo(size.dtype).eps * largest(x))
 
     def again(carry):
         x, change, count = carry
@@ -293,7 +272,7 @@ class _AtRest(eqx.Module):
     tolerance: Scalar
 
     def __call__(self, t, y, args, mode):
-        return _largest(_imbalance(y, (self.model, args))) - self.tolerance
+        return largest(_imbalance(y, (self.model, args))) - self.tolerance
 
 
 def _imbalance(y, model_and_args):
@@ -304,10 +283,6 @@ def _imbalance(y, model_and_args):
         is_layer = lambda x: isinstance(x, Layer)  # noqa: E731
         rate = jtu.tree_map(lambda layer, r: layer.tau * r, model.layers(), rate, is_leaf=is_layer)
     return rate
-
-
-def _largest(tree: PyTree) -> Scalar:
-    return jnp.max(jnp.stack([jnp.max(jnp.abs(x)) for x in jtu.tree_leaves(tree)]))
 
 
 def _stop_gradient(tree: PyTree) -> PyTree:

@@ -3,6 +3,7 @@
 from ._follow import Branch as Branch
 from ._follow import Folds as Folds
 from ._lyapunov import LyapunovExponents as LyapunovExponents
+from ._orbit import PeriodicOrbit as PeriodicOrbit
 from ._results import Occurrences as Occurrences
 from ._results import Setting as Setting
 from ._results import Steps as Steps

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     ("_types", "_misc", "_progress", "_checks", "_results", "_roots"),
     ("_units", "_patterns", "_dynamics", "_couplings", "_synapses"),
-    tuple("_integrate _steady_state _stability _lyapunov _orbit _threshold _follow _tune results sweep".split()),
+    tuple("_integrate _steady_state _stability _lyapunov _threshold _follow _orbit _tune results sweep".split()),
     ("theory",),
     ("associative", "sequential", "dmft", "classical"),
     ("plot", "cli"),

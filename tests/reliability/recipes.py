@@ -49,6 +49,15 @@ def of_entries(*entries: float) -> Callable[[dict[str, Any], Answer], str]:
 # --- hj ---
 
 
+class Rotor(hj.AbstractDynamics):
+    """dr/dt = r (level − r²), dθ/dt = 1: the period 2π, stable."""
+
+    level: hj.Parameter[jax.Array] = eqx.field(metadata=hj.domain("positive"), default=1.0)
+
+    def vector_field(self, t: Any, y: Any, args: Any = None) -> Any:
+        return (self.level - jnp.sum(y**2)) * y + jnp.stack([-y[1], y[0]])
+
+
 def foundations() -> list[Recipe]:
     patterns = hj.hadamard_patterns(3, 8)[1:]
     cue = 0.5 * patterns[0]
@@ -144,6 +153,7 @@ def foundations() -> list[Recipe]:
                 num_steps=Whole(32, 1, 64),
                 max_folds=Whole(2, 1, 4),
                 min_folds=Whole(0, 0, 4),
+                fold_tolerance=Real(1e-3, POSITIVE, none=True),
                 throw=False,
             ),
             fits=lambda a: a["lower"] <= a["parameter"] + 1e-37 and a["parameter"] <= a["upper"],  # subnormal: XLA's 0
@@ -200,6 +210,39 @@ def foundations() -> list[Recipe]:
                 and a["t1"] - a["t0"] < 2**14 * a["dt0"]
                 and a["dt0"] > 1e-6 * max(abs(a["t0"]), abs(a["t1"]))
             ),
+        ),
+        Recipe.drawn(
+            0.3,
+            hj.periodic_orbit,
+            dict(
+                model=Rotor(),
+                y0=np.array([1.0, 0.25]),
+                period=Real(6.0, POSITIVE),
+                forced=False,
+                transient=Real(1.0, NONNEGATIVE),
+                num_multipliers=Whole(2, 1, 2, none=True),
+                max_steps=Whole(1024, 1, 2048),
+                throw=False,
+            ),
+            check=lambda a, answer: (
+                ""
+                if a["forced"] or not a["period"] < 9 or abs(answer.arrays[".period"] - 2 * np.pi) < 1e-2
+                else "another period"
+            ),
+        ),
+        Recipe.drawn(
+            0.05,
+            hj.follow_orbit,
+            dict(
+                function=Rotor,
+                y0=Fixed(np.array([1.0, 0.0])),
+                parameter=Real(1.0, POSITIVE, traced=False),
+                period=Real(6.25, POSITIVE),
+                max_steps=Whole(1024, 1, 2048),
+                num_steps=Whole(2, 1, 4),
+                throw=False,
+            ),
+            ignore=(".direction", ".curvature"),
         ),
         Recipe(hj.jacobian, dict(model=network, y=cue), use=lambda operator: operator.as_matrix()),
         Recipe(
