@@ -84,7 +84,6 @@ def follow(
     num_steps: int = 128,
     max_folds: int = 4,
     min_folds: int = 0,
-    fold_tolerance: ScalarLike | None = None,
     throw: bool = True,
 ) -> Branch:
     r"""Follows the solutions of f(x, p) = 0, n equations for n unknowns and a parameter, around its folds.
@@ -114,8 +113,6 @@ def follow(
     - `step`: the first arclength h, and a quarter of the largest one.
     - `num_steps`: number of attempted steps.
     - `max_folds`: capacity for folds. `min_folds`: with fewer the result is unsuccessful.
-    - `fold_tolerance`: largest |f| and |dp/ds| of a fold; default √eps. A larger δ, for functions with noise such as
-      those of a solver, is an error of the fold's p of δ²/2 divided by the curvature.
     - `throw`: whether to raise on failure; otherwise the code is in `result`.
 
     **Returns:** a `Branch`.
@@ -151,11 +148,8 @@ def follow(
     at_least("num_steps", num_steps, 1)
     at_least("max_folds", max_folds, 1)
     at_least("min_folds", min_folds, 0)
-    fold_tolerance = jnp.sqrt(jnp.finfo(state.dtype).eps) if fold_tolerance is None else fold_tolerance
-    fold_tolerance = real("fold_tolerance", fold_tolerance, "positive")
-    numbers = state, parameter, lower, upper, step, fold_tolerance
-    counts = int(num_steps), int(max_folds), int(min_folds)
-    out = _follow(function, *numbers, forward, *counts, rules.valid)
+    numbers = state, parameter, lower, upper, step
+    out = _follow(function, *numbers, forward, num_steps, max_folds, min_folds, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 
@@ -169,9 +163,7 @@ class _Point(eqx.Module):
 
 
 @eqx.filter_jit
-def _follow(
-    function, state, parameter, lower, upper, step, accuracy, forward, num_steps, max_folds, min_folds, valid
-) -> Branch:
+def _follow(function, state, parameter, lower, upper, step, forward, num_steps, max_folds, min_folds, valid) -> Branch:
     def equations(w: Array) -> Array:
         value = jnp.asarray(function(w[:-1], w[-1]))
         if value.shape != state.shape:
@@ -201,7 +193,7 @@ def _follow(
         before, after = w[i], w[i + 1]
         share = tangents[i, -1] / (tangents[i, -1] - tangents[i + 1, -1])
         guess = before + share * (after - before)
-        return _fold(equations, guess, tangents[i], jnp.max(jnp.abs(after - before)), accuracy)
+        return _fold(equations, guess, tangents[i], jnp.max(jnp.abs(after - before)))
 
     # Padding repeats the first fold, so that its derivatives are finite.
     folds, curvature, found = jax.vmap(locate)(jnp.minimum(jnp.where(at < num_steps, at, at[0]), num_steps - 1))
@@ -284,7 +276,7 @@ def _unit(vector):
     return vector / jnp.linalg.norm(vector)
 
 
-def _fold(equations, guess, along, reach, accuracy):
+def _fold(equations, guess, along, reach):
     """The fold near a guess, d²p/ds² there, and whether it was found."""
     guess, along = jax.lax.stop_gradient((guess, along))
 
@@ -297,4 +289,4 @@ def _fold(equations, guess, along, reach, accuracy):
     _, curvature = jax.jvp(lambda w: _unit(_tangent(equations, w, along))[-1], (at,), (tangent,))
     imbalance = jnp.max(jnp.abs(conditions(at)))
     near = jnp.max(jnp.abs(at - guess)) <= reach
-    return w, curvature, near & (imbalance <= accuracy)
+    return w, curvature, near & (imbalance <= jnp.sqrt(jnp.finfo(w.dtype).eps))

@@ -421,15 +421,15 @@ def follow_orbit(
     The equations of `periodic_orbit`, with the phase fixed by the plane through the first state across the flow, are
     those of `follow`. All orbits of the branch must cross that plane: take a state whose variables lie between their
     extremes on all of them. The cost grows with the square of the size of the state, at folds with its fourth power:
-    for small systems.
+    for small systems. Folds are located by second derivatives, which miss the jumps of slopes at kinks of units: such a
+    fold is the extreme of `parameter` on the branch, while the code may be `no_fold`.
 
     **Arguments:**
 
     - `function`: from the parameter to the dynamics.
     - `y0`, `period`: of an orbit at `parameter`, such as those of a `PeriodicOrbit`.
     - `args`, `max_steps`, `solver`, `stepsize_controller`: as in `periodic_orbit`.
-    - `options`: those of `follow`: bounds, steps, folds, `throw`. `fold_tolerance` is 1e-3 by default, for the noise of
-      solvers.
+    - `options`: those of `follow`: bounds, steps, folds, `throw`.
 
     **Returns:** a `Branch`, whose states are the flattened state followed by the period.
 

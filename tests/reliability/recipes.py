@@ -153,7 +153,6 @@ def foundations() -> list[Recipe]:
                 num_steps=Whole(32, 1, 64),
                 max_folds=Whole(2, 1, 4),
                 min_folds=Whole(0, 0, 4),
-                fold_tolerance=Real(1e-3, POSITIVE, none=True),
                 throw=False,
             ),
             fits=lambda a: a["lower"] <= a["parameter"] + 1e-37 and a["parameter"] <= a["upper"],  # subnormal: XLA's 0
