@@ -234,7 +234,7 @@ def foundations() -> list[Recipe]:
             hj.follow_orbit,
             dict(
                 function=Rotor,
-                y0=Fixed(np.array([1.0, 0.0])),
+                y0=Fixed(jnp.array([1.0, 0.0])),
                 parameter=Real(1.0, POSITIVE, traced=False),
                 period=Real(6.25, POSITIVE),
                 max_steps=Whole(1024, 1, 2048),
