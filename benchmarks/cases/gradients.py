@@ -15,14 +15,15 @@ D = hj.dmft
 
 def benches(options) -> list[Bench]:
     sizes = ((10, 1024),) if options.quick else ((30, 8192), (100, 8192))
-    return [*(kind(*size) for size in sizes for kind in (forward, reverse)), largest_load(3 if options.quick else 10)]
+    forwards = [forward(*size, rule) for size in sizes for rule in (D.Along(), D.Lines())]
+    return [*forwards, *(reverse(*size) for size in sizes), largest_load(3 if options.quick else 10)]
 
 
 def scalings(options) -> list[Scaling]:
     return []
 
 
-def _final(num_steps: int, num_samples: int):
+def _final(num_steps: int, num_samples: int, rule: D.Along | D.Lines):
     """The last overlap, as a function of a strength and of the kernel's hundred lags.
 
     Plasticity is weak, because strong one makes jumps that no derivative sees, and the cue is well inside the basin,
@@ -34,7 +35,7 @@ def _final(num_steps: int, num_samples: int):
         table = jnp.where(lags > 0, strength * kernel[np.clip(lags - 1, 0, 99)], 0)
         model = D.PlasticNetwork(0.1, hj.LogCosh(beta=4.0), kernel=D.TableKernel(table))
         sizes: dict[str, Any] = {"num_steps": num_steps, "num_samples": num_samples, "num_shifts": 2}
-        return D.solve(model, D.SpinCue(0.6), key=jr.key(0), throw=False, **sizes).overlap[-1]
+        return D.solve(model, D.SpinCue(0.6), key=jr.key(0), throw=False, derivative=rule, **sizes).overlap[-1]
 
     return final, (jnp.asarray(0.1), 0.2 * 0.8 ** jnp.arange(100.0))
 
@@ -48,30 +49,34 @@ def _alone(final, strength, kernel) -> Baseline:
     return Baseline("the solution alone", solution, lambda a, b: _relative(a[0], b), 1e-4, rival=False)
 
 
-def forward(num_steps: int, num_samples: int) -> Bench:
+def forward(num_steps: int, num_samples: int, rule: D.Along | D.Lines) -> Bench:
     """One derivative; it is checked against a central difference."""
+    by_lines = isinstance(rule, D.Lines)
 
     def make() -> Problem:
-        final, (strength, kernel) = _final(num_steps, num_samples)
+        final, (strength, kernel) = _final(num_steps, num_samples, rule)
         step = jnp.asarray(0.01)
-        # float32: rounding of some 1e-6 by a difference of 1e-3, and the curvature over it.
+        # Along paths, in float32: rounding of some 1e-6 by a difference of 1e-3, and the curvature over it. Lines have
+        # a sampling error of their own, of some per cent here.
+        tolerance = 0.1 if by_lines else 5e-3
         differences = Call(lambda s, k: (final(s + step, k) - final(s - step, k)) / (2 * step), (strength, kernel))
         return Problem(
             Call(lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)), (strength, kernel)),
             (
                 _alone(final, strength, kernel),
-                Baseline("central difference", differences, lambda a, b: _relative(a[1], b), 5e-3),
+                Baseline("central difference", differences, lambda a, b: _relative(a[1], b), tolerance),
             ),
         )
 
-    return Bench("gradient", "One derivative, forward mode", _size(num_steps, num_samples), make)
+    what = f"One derivative {'by lines' if by_lines else 'along paths'}, forward mode"
+    return Bench("gradient", what, _size(num_steps, num_samples), make)
 
 
 def reverse(num_steps: int, num_samples: int) -> Bench:
     """A hundred derivatives; their product with the kernel is checked against forward mode, along the kernel."""
 
     def make() -> Problem:
-        final, (strength, kernel) = _final(num_steps, num_samples)
+        final, (strength, kernel) = _final(num_steps, num_samples, D.Lines())
         apart = lambda a, b: _relative(a[1] @ np.asarray(kernel), b)  # noqa: E731
         along = Call(lambda s, k: jax.jvp(lambda k: final(s, k), (k,), (k,))[1], (strength, kernel))
         return Problem(
