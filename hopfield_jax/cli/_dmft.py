@@ -19,7 +19,7 @@ from ..dmft import AccumulatingHebbian, PlasticNetwork, SpinCue, agreement, pane
 from ..dmft.results import OrderParameters, Panel
 from ._command import Output, Seed, default_of
 from ._plastic import (
-    AbstractPlastic,
+    AbstractBuilt,
     CueOverlap,
     Load,
     NumSamples,
@@ -53,7 +53,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Dmft(AbstractPlastic):
+class Dmft(AbstractBuilt):
     """A network that stores α N random patterns starts with overlap m₀ with one of them, while Hebbian plasticity of
     strength λ imprints what it does. Theory follows one neuron in the limit N → ∞; simulation runs whole networks.
 
@@ -64,6 +64,8 @@ class Dmft(AbstractPlastic):
       hopfield-jax dmft
       hopfield-jax dmft --strength 0        the same with fixed synapses: the pattern fades
       hopfield-jax dmft --units glauber --beta 3 --load 0.05
+      hopfield-jax dmft --synapses sign --load 0.08
+      hopfield-jax dmft --depression 0.2:5 --load 0.08 --num-steps 40
       hopfield-jax dmft --strength 2 --accumulating --no-simulation
     """
 
@@ -100,7 +102,8 @@ class Dmft(AbstractPlastic):
     def model_and_cue(self) -> tuple[PlasticNetwork, SpinCue]:
         """Those that are compared with a simulation have whole patterns and whole spins, as a network of its size."""
         kernel = AccumulatingHebbian(self.strength) if self.accumulating else None
-        model = self.network(self.load, self.strength, kernel=kernel, dt=self.dt, self_coupling=self.self_coupling)
+        how = {"kernel": kernel, "dt": self.dt, "self_coupling": self.self_coupling, **self.parts}
+        model = self.network(self.load, self.strength, **how)
         cue = self.cue
         if self.simulation:
             at_least("num_neurons", self.num_neurons, 2)
@@ -122,6 +125,8 @@ class Dmft(AbstractPlastic):
         yield f"  units      x(t+dt) = (1 - dt) x + dt [J φ + A(t) φ], {self.said_units}"
         couplings = "with" if self.self_coupling else "without"
         yield f"  stored     J = (1/N) Σ ξξᵀ over P random ±1 patterns, {couplings} self-couplings"
+        for name, law in self.said_parts():
+            yield f"  {name:<10} {law}"
         if self.accumulating:
             yield f"  plastic    A(t+dt) = A(t) + dt (λ/N) φφᵀ, λ = {self.strength:g}"
         else:
@@ -152,7 +157,7 @@ class Dmft(AbstractPlastic):
             known = np.isfinite(compared.squared_difference)
             said = " ".join(str(compared).splitlines()[1:]).strip() if known else "unknown, as one of them ended early"
             yield from (LEGEND, f"Agreement: {said}.")
-        if np.isfinite(last := float(theory.overlap[-1])):
+        if np.isfinite(last := float(theory.activity[-1])):
             closer = "pattern" if last >= float(theory.cue_overlap[-1]) else "cue"
             level, verdict = default_of(retrieved, "threshold"), "" if bool(retrieved(theory)) else "not "
             how = f"{verdict}retrieved (final overlap of at least {level:g}, above the cue's)"
@@ -179,7 +184,7 @@ class Dmft(AbstractPlastic):
         plot.two_times(found.theory, ax=figure.subplots())
         yield "correlation.png", figure
         realised = {"num_patterns": self.num_patterns} if self.simulation else {"num_neurons": None, "num_trials": None}
-        per_step = [f"{name}{e}" for name in (*_SHOWN, "energy", "error_fraction") for e in ("", "_error")]
+        per_step = [f"{name}{e}" for name in (*_SHOWN, "activity", "energy", "error_fraction") for e in ("", "_error")]
         compared = None if found.network is None else agreement(found.theory, found.network)
         yield (
             "dmft.json",

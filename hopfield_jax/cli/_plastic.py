@@ -1,14 +1,27 @@
 """What the commands of retrieval with plastic synapses share: units, cue and network."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
 from .._checks import fail
 from .._units import Erf, Glauber, HardTanh, LogCosh, Sign
-from ..dmft import LeakyHebbian, PlasticNetwork, SpinCue, memory_needed, simulation_memory_needed, solve
+from ..dmft import (
+    Adaptation,
+    Clipped,
+    Diluted,
+    LeakyHebbian,
+    PlasticNetwork,
+    Quantised,
+    ShortTermPlasticity,
+    SpinCue,
+    Ternary,
+    memory_needed,
+    simulation_memory_needed,
+    solve,
+)
 from ._command import AbstractCommand, default_of, fits
 
 Kind = Literal["logcosh", "hardtanh", "erf", "sign", "glauber"]
@@ -58,11 +71,92 @@ class AbstractPlastic(AbstractCommand):
     def network(self, load: Any, strength: Any, **others: Any) -> PlasticNetwork:
         """The network, whose synapses forget unless `others` has a kernel."""
         kernel = others.pop("kernel", None) or LeakyHebbian(strength, self.tau)
-        return PlasticNetwork(load=load, units=UNITS[self.units][0](self.beta), kernel=kernel, **others)
+        units = others.pop("units", None) or UNITS[self.units][0](self.beta)
+        return PlasticNetwork(load=load, units=units, kernel=kernel, **others)
 
     @property
     def cue(self) -> SpinCue:
         return SpinCue(self.cue_overlap)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AbstractBuilt(AbstractPlastic):
+    """The same of neurons that tire and of synapses other than Hebb's."""
+
+    synapses: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Stored synapses: sign, ternary, bits:B (2^B values) or dilute:C (a random fraction C of them); "
+            "or the values of those that are left, as sign,dilute:0.5. Default: Hebb's.",
+        ),
+    ] = None
+    adaptation: Annotated[
+        str | None, typer.Option(metavar="B:TAU", help="Neurons adapt, with strength B and time constant TAU.")
+    ] = None
+    depression: Annotated[
+        str | None,
+        typer.Option(
+            metavar="U:TAU_R[:TAU_F]",
+            help="Synapses tire: a use U of their resources, which recover in TAU_R; with TAU_F they ease as well.",
+        ),
+    ] = None
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Units and synapses of the network."""
+        units: Any = UNITS[self.units][0](self.beta)
+        if self.adaptation is not None and self.depression is not None:
+            fail("depression", "one of --adaptation and --depression", self.depression)
+        if self.adaptation is not None:
+            units = Adaptation(units, *_numbers("adaptation", self.adaptation, "B:TAU", (2,)))
+        if self.depression is not None:
+            units = ShortTermPlasticity(units, *_numbers("depression", self.depression, "U:TAU_R[:TAU_F]", (2, 3)))
+        return {"units": units, "synapses": None if self.synapses is None else _synapses(self.synapses)}
+
+    def said_parts(self) -> Iterator[tuple[str, str]]:
+        """What is not as usual."""
+        if self.synapses is not None:
+            yield "synapses", f"{self.synapses}: in a large network Hebb's and noise"
+        if self.adaptation is not None:
+            b, tau = self.adaptation.split(":")
+            yield "adaptation", f"field h - w, w(t+dt) = w + (dt/τ) (b φ - w), b = {b}, τ = {tau}"
+        if self.depression is not None:
+            use, recovery, *more = self.depression.split(":")
+            rise = f", du/dt = (U - u)/τ_f + U (1 - u) n, τ_f = {more[0]}" if more else ""
+            law = f"sent (u/U) r φ, n = (1 + φ)/2, dr/dt = (1 - r)/τ_r - u r n, U = {use}, τ_r = {recovery}"
+            yield "depression", law + rise
+
+
+def _numbers(option: str, text: str, form: str, counts: Sequence[int]) -> list[float]:
+    """The numbers of `B:TAU`."""
+    try:
+        numbers = [float(x) for x in text.split(":")]
+    except ValueError:
+        numbers = []
+    return numbers if len(numbers) in counts else fail(option, f"numbers as {form}", repr(text))
+
+
+def _synapses(text: str) -> Any:
+    """The synapses of `KIND`."""
+    wrong = lambda: fail("synapses", "sign, ternary, bits:B, dilute:C or two as sign,dilute:C", repr(text))  # noqa: E731
+    plain, share = None, None
+    for part in text.split(","):
+        name, _, number = part.partition(":")
+        try:
+            if part in ("sign", "ternary") and plain is None:
+                plain = Clipped() if part == "sign" else Ternary()
+            elif name == "bits" and plain is None:
+                plain = Quantised(int(number))
+            elif name == "dilute" and share is None:
+                share = float(number)
+            else:
+                wrong()
+        except ValueError as error:
+            if str(error).startswith("`"):
+                raise
+            wrong()
+    return plain if share is None else Diluted(share, synapses=plain)
 
 
 def theory_fits(

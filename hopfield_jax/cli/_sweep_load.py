@@ -16,7 +16,7 @@ from .._types import PRNGKey, Scalar
 from ..dmft import retrieved, simulate, solve
 from ..theory import critical_load
 from ._command import default_of
-from ._plastic import UNITS, AbstractPlastic, CueOverlap, NumSamples, NumSteps, simulation_fits, theory_fits
+from ._plastic import AbstractBuilt, CueOverlap, NumSamples, NumSteps, simulation_fits, theory_fits
 from ._report import new_figure, plus_minus, some, table
 from ._sweep import AbstractSweep, Stage, counts
 
@@ -26,7 +26,7 @@ _ROWS = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepLoad(AbstractPlastic, AbstractSweep):
+class SweepLoad(AbstractBuilt, AbstractSweep):
     """A network that stores α N random patterns starts with overlap m₀ with one of them, while Hebbian plasticity of
     strength λ imprints what it does. The final overlap is found at every load and strength, and by bisection in the
     load the largest one at which the pattern is retrieved; without plasticity the stationary theory has α_c.
@@ -38,6 +38,7 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
       hopfield-jax sweep load
       hopfield-jax sweep load --dry-run
       hopfield-jax sweep load --simulation --num-neurons 2000
+      hopfield-jax sweep load --synapses sign --upper-load 0.3
       hopfield-jax sweep load --cue-overlap 0.4 --num-strengths 64 --num-loads 64 --executor processes:4
     """
 
@@ -62,7 +63,7 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
 
     def check(self) -> None:
         Rules().real("threshold", self.threshold, "probability")
-        model, steps = self.network(self.upper_load, self.upper_strength), self.num_steps
+        model, steps = self.network(self.upper_load, self.upper_strength, **self.parts), self.num_steps
         if self.simulation:
             simulation_fits(model, self.cue, steps, self.num_neurons, _MAX_BYTES)
         else:
@@ -82,22 +83,23 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
 
     def solve(self, key: PRNGKey, strength: Any, load: Any) -> Any:
         """The order parameters at one point."""
-        model, cue, common = self.network(load, strength), self.cue, {"num_steps": self.num_steps, "throw": False}
+        model, cue = self.network(load, strength, **self.parts), self.cue
+        common: Any = {"num_steps": self.num_steps, "throw": False}
         if self.simulation:
             sizes = {"num_neurons": self.num_neurons, "num_trials": self.num_trials, "max_patterns": self.max_patterns}
             return simulate(model, cue, key=key, **sizes, **common)
         return solve(model, cue, key=key, num_samples=self.num_samples, num_shifts=1, **common)
 
     def point(self, key: PRNGKey, *, strength: Scalar, load: Scalar) -> dict[str, Any]:
-        """The final overlap."""
+        """The final overlap of the activities."""
         found = self.solve(key, strength, load)
-        return {"overlap": found.overlap[-1], "result": found.result}
+        return {"overlap": found.activity[-1], "result": found.result}
 
     def margin(self, key: PRNGKey, *, strength: Scalar, load: Scalar, replicate: Any) -> tuple[Any, Any]:
         """How far retrieval is from failing: the final overlap less the threshold, or less the first overlap where that
         is larger; and whether the run succeeded."""
         found = self.solve(key, strength, load)
-        return found.overlap[-1] - jnp.maximum(self.threshold, found.overlap[0]), is_okay(found.result)
+        return found.activity[-1] - jnp.maximum(self.threshold, found.activity[0]), is_okay(found.result)
 
     def stages(self) -> tuple[Stage, ...]:
         strength = self.spaced("lower_strength", "upper_strength", "num_strengths", domain="finite")
@@ -132,12 +134,14 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
             f"loads α from {self.lower_load:g} to {self.upper_load:g}; and by bisection the load up to which it is "
             f"retrieved (m ≥ {self.threshold:g}), {self.num_repeats} times with other random numbers.",
             f"network    {self.said_units}, synapses forget in τ_A = {self.tau:g}",
+            *(f"{name:<10} {law}" for name, law in self.said_parts()),
             f"by         {', '.join(self.how)}",
         )
 
     def attributes(self) -> dict[str, Any]:
         facts = f"$m_0$ = {self.cue_overlap:g}", f"{self.num_steps} steps", f"$τ_A$ = {self.tau:g}", self.said_units
-        critical = _critical_load(UNITS[self.units][0](self.beta))
+        facts += tuple(f"{name} {getattr(self, name)}" for name, _ in self.said_parts())
+        critical = _critical_load(**self.parts)
         return {"conditions": "; ".join((*facts, *self.how)), "critical_load": critical}
 
     @staticmethod
@@ -190,10 +194,10 @@ class SweepLoad(AbstractPlastic, AbstractSweep):
             yield f"Repeats without a boundary between the loads searched, which are left out: {said}."
 
 
-def _critical_load(units: Any) -> float:
+def _critical_load(units: Any, synapses: Any) -> float:
     """Of the stationary theory with fixed synapses; NaN where it has no fold or does not know the units."""
     try:
-        state = critical_load(units, throw=False)
+        state = critical_load(units, synapses=synapses, throw=False)
     except (TypeError, ValueError):
         return math.nan
     return float(state.load) if bool(is_okay(state.result)) else math.nan

@@ -1,6 +1,7 @@
 """Stationary retrieval states by self-consistent signal-to-noise analysis."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -279,7 +280,8 @@ def scsna(
     Sherrington, J. Phys. A 31, 8607 (1998). `Diluted`: Derrida, Gardner and Zippelius, Europhys. Lett. 4, 167 (1987).
     """
     of_sites = not getattr(units, "memoryless", True)
-    units = in_type(at_rest("units", units), default_float()) if of_sites else as_units(units)
+    given: Any = units
+    units = in_type(at_rest("units", given), default_float()) if of_sites else as_units(given)
     rules = Rules(dtype=default_float())
     load = rules.real("load", load, "positive")
     network = as_network(rules, units, strength, coupling, branch, self_coupling, storage, synapses)

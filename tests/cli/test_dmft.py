@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hopfield_jax as hj
-from cli.commands import check_files, run
+from cli.commands import call, check_files, run
 from hopfield_jax.cli import _demo, _dmft
 
 TINY: dict[str, Any] = {"num_steps": 3, "num_samples": 256, "num_shifts": 2, "num_neurons": 200, "num_trials": 2}
@@ -144,3 +144,55 @@ def test_the_demo_shows_both(whole_run, tmp_path, monkeypatch):
     assert [row[:2] for row in rows] == [["0", "1"], ["0", "3"], ["0.3", "1"], ["0.3", "3"]]
     for row, outcome in zip(rows, (fixed, fixed, plastic, plastic), strict=True):
         assert float(row[2]) == pytest.approx(float(outcome.theory.overlap[int(row[1])]), abs=0.51e-4)
+
+
+@pytest.mark.parametrize(
+    "given, facts, overlap",
+    [
+        (
+            {"synapses": "sign,dilute:0.5", "adaptation": "0.5:5"},
+            ("sign,dilute:0.5: in a large network", "b = 0.5, τ = 5", "synapses Diluted"),
+            lambda kernel: hj.dmft.PlasticNetwork(
+                0.05, hj.dmft.Adaptation(hj.LogCosh(4.0), 0.5, 5.0), kernel,
+                synapses=hj.dmft.Diluted(0.5, synapses=hj.dmft.Clipped()),
+            ),
+        ),
+        (
+            {"synapses": "bits:2", "depression": "0.2:5:6"},
+            ("U = 0.2, τ_r = 5", "τ_f = 6", "synapses Quantised", "units ShortTermPlasticity"),
+            lambda kernel: hj.dmft.PlasticNetwork(
+                0.05, hj.dmft.ShortTermPlasticity(hj.LogCosh(4.0), 0.2, 5.0, 6.0), kernel,
+                synapses=hj.dmft.Quantised(2),
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_synapses_and_neurons_that_tire(given, facts, overlap, tmp_path):
+    few = TINY | {"num_steps": 2, "load": 0.05, "output": tmp_path}
+    printed = run("dmft", "--no-simulation", **few, **given)
+    for fact in facts:
+        assert fact in " ".join(printed.split()), fact
+    saved = json.loads((tmp_path / "dmft.json").read_text())
+    sizes = {"num_steps": 2, "num_samples": few["num_samples"], "num_shifts": few["num_shifts"]}
+    key = jr.fold_in(jr.key(0), 0)
+    direct = hj.dmft.solve(overlap(hj.dmft.LeakyHebbian(0.3, 5.0)), hj.dmft.SpinCue(0.4), key=key, **sizes)
+    np.testing.assert_allclose(saved["results"]["theory"]["overlap"], direct.overlap, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "option, value, said",
+    [
+        ("synapses", "signs", "--synapses`: expected sign, ternary, bits:B, dilute:C"),
+        ("synapses", "sign,ternary", "--synapses`: expected sign"),
+        ("synapses", "bits:x", "--synapses`: expected sign"),
+        ("synapses", "bits:9", "Quantised.bits`: expected at most 8"),
+        ("synapses", "dilute:0", "Diluted.connectivity`: expected within (0, 1]"),
+        ("adaptation", "0.5", "--adaptation`: expected numbers as B:TAU, got '0.5'"),
+        ("adaptation", "0.5:0", "positive, got 0.0"),
+        ("depression", "0.2:5:6:7", "--depression`: expected numbers as U:TAU_R[:TAU_F]"),
+        ("depression", "2:5", "ShortTermPlasticity.use`: expected within (0, 1], got 2.0"),
+    ],
+)
+def test_wrong_parts_are_named(option, value, said):
+    result = call("dmft", f"--{option}", value)
+    assert result.exit_code == 2 and said in result.stderr, result.stderr

@@ -45,7 +45,9 @@ def whole(command, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole_load(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sweep_load, "_critical_load", lambda units: 0.1185389)  # the slow test has the theory's
+        patch.setattr(
+            _sweep_load, "_critical_load", lambda units, synapses: 0.1185389
+        )  # the slow test has the theory's
         return whole("load", tmp_path_factory)
 
 
@@ -150,7 +152,7 @@ def test_draws_are_the_same_at_all_gains():
 
 def test_what_is_there_is_not_computed_again(whole_load, monkeypatch):
     printed, out = whole_load
-    monkeypatch.setattr(_sweep_load, "_critical_load", lambda units: 0.1185389)
+    monkeypatch.setattr(_sweep_load, "_critical_load", lambda units, synapses: 0.1185389)
     monkeypatch.setattr(_devices.Worker, "start", lambda *_: pytest.fail("it computed"))
     monkeypatch.setattr(_devices.Worker, "program", lambda *_: pytest.fail("it compiled"))
     again = sweep("load", out, "--resume")
@@ -419,3 +421,16 @@ def test_processes_compute_the_same(whole_gains, tmp_path):
     assert result.exit_code == 0, result.output + repr(result.exception)
     both = [hj.sweep.open(out / "gains.zarr") for out in (tmp_path, whole_gains[1])]
     np.testing.assert_allclose(both[0]["period"], both[1]["period"], rtol=1e-4)
+
+
+def test_load_of_depressing_neurons_with_clipped_synapses():
+    """The program is traced with a site made inside it; the critical load is that of the synapses."""
+    request = SweepLoad(synapses="sign", depression="0.2:5", num_samples=64, num_steps=2)
+    found = jax.jit(lambda load: request.point(jax.random.key(0), strength=0.1, load=load))(0.05)
+    units = hj.dmft.ShortTermPlasticity(hj.LogCosh(4.0), 0.2, 5.0)
+    model = hj.dmft.PlasticNetwork(0.05, units, hj.dmft.LeakyHebbian(0.1, 5.0), synapses=hj.dmft.Clipped())
+    options: Any = {"num_samples": 64, "num_shifts": 1, "key": jax.random.key(0)}
+    direct = hj.dmft.solve(model, hj.dmft.SpinCue(0.7), num_steps=2, **options)
+    np.testing.assert_allclose(found["overlap"], direct.activity[-1], atol=1e-5)
+    said = request.attributes()
+    assert "synapses sign; depression 0.2:5" in said["conditions"] and np.isnan(said["critical_load"])
