@@ -128,7 +128,7 @@ class AbstractBuilt(AbstractPlastic):
             yield "depression", law + rise
 
 
-def _numbers(option: str, text: str, form: str, counts: Sequence[int]) -> list[float]:
+def _numbers(option: str, text: str, form: str, counts: Sequence[int]) -> list[Any]:
     """The numbers of `B:TAU`."""
     try:
         numbers = [float(x) for x in text.split(":")]

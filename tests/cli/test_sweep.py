@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -426,7 +427,9 @@ def test_processes_compute_the_same(whole_gains, tmp_path):
 def test_load_of_depressing_neurons_with_clipped_synapses():
     """The program is traced with a site made inside it; the critical load is that of the synapses."""
     request = SweepLoad(synapses="sign", depression="0.2:5", num_samples=64, num_steps=2)
-    found = jax.jit(lambda load: request.point(jax.random.key(0), strength=0.1, load=load))(0.05)
+    found = jax.jit(lambda load: request.point(jax.random.key(0), strength=jnp.float32(0.1), load=load))(
+        jnp.float32(0.05)
+    )
     units = hj.dmft.ShortTermPlasticity(hj.LogCosh(4.0), 0.2, 5.0)
     model = hj.dmft.PlasticNetwork(0.05, units, hj.dmft.LeakyHebbian(0.1, 5.0), synapses=hj.dmft.Clipped())
     options: Any = {"num_samples": 64, "num_shifts": 1, "key": jax.random.key(0)}
