@@ -10,6 +10,10 @@ from . import results as results
 from ._coding import AbstractCoding as AbstractCoding
 from ._coding import Bits as Bits
 from ._coding import Spins as Spins
+from ._dreams import daydreaming as daydreaming
+from ._dreams import dreaming as dreaming
+from ._dreams import perceptron as perceptron
+from ._dreams import unlearning as unlearning
 from ._finite_size import finite_size as finite_size
 from ._network import BinaryNetwork as BinaryNetwork
 from ._order import AbstractOrder as AbstractOrder

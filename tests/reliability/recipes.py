@@ -1222,6 +1222,7 @@ def classical_networks() -> list[Recipe]:
     tiny = np.finfo(np.float32).tiny  # what is smaller is zero to XLA
     spins = Array(cue, fixed=(0,), fits=lambda x: np.all(np.isin(np.where(np.abs(x) < tiny, 0, x), (-1, 0, 1))))
     stored = Array(patterns, fixed=(1,), fits=lambda x: np.all(np.isin(x, (-1, 1))))
+    signs = Array(patterns, fixed=(1,), fits=lambda x: np.all(np.abs(x) == 1))
     symmetric = np.asarray(hebb.matrix())
     ring = np.stack([np.roll(np.arange(8), 1), np.roll(np.arange(8), -1)], axis=1)
     layer = hj.Layer(hj.LogCosh(beta=2.0))
@@ -1261,6 +1262,33 @@ def classical_networks() -> list[Recipe]:
                 patterns=Array(patterns, fixed=(1,), fits=lambda x: np.linalg.matrix_rank(x) == len(x) and _signed(x)),
                 self_coupling=False,
             ),
+            use=settled,
+        ),
+        Recipe(
+            classical.dreaming,
+            dict(patterns=memories, strength=Real(2.0, "[0, inf]"), self_coupling=False),
+            use=settled,
+            fits=lambda a: np.isfinite(a["strength"]) or np.linalg.matrix_rank(a["patterns"]) == len(a["patterns"]),
+        ),
+        *(
+            Recipe.drawn(
+                0.3,
+                rule,
+                dict(
+                    patterns=signs,
+                    num_dreams=Whole(2, 0, 4),
+                    rate=Real(0.25, POSITIVE),
+                    order=Thing(classical.Synchronous(), also={"another": classical.Asynchronous()}),
+                    key=Key(),
+                ),
+                title=f"classical.{name}",
+                use=settled,
+            )
+            for name, rule in (("unlearning", classical.unlearning), ("daydreaming", classical.daydreaming))
+        ),
+        Recipe(
+            classical.perceptron,
+            dict(patterns=signs, margin=Real(0.25, NONNEGATIVE), max_sweeps=Whole(8, 1, 16)),
             use=settled,
         ),
         Recipe(
