@@ -670,6 +670,7 @@ def sequences() -> list[Recipe]:
                 )
             ),
             ignore=unfinished,
+            beside=TRACED,  # see `retrieve_sequence`
         ),
         Recipe.drawn(
             0.3,
