@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import at_least, fail, kind, takes
 from .._types import PyTree, Scalar
@@ -41,6 +42,8 @@ class Event(eqx.Module):
     def __check_init__(self):
         takes("Event.condition", self.condition, "t, y, args, mode")
         at_least("Event.max_occurrences", self.max_occurrences, 1)
+        if self.direction is not None and not isinstance(self.direction, bool | np.bool_):
+            fail("Event.direction", "True, False or None", repr(self.direction))
         if self.update is not None:
             takes("Event.update", self.update, "t, y, args, mode")
             if self.direction is None:
