@@ -3,8 +3,9 @@
 #
 # Random patterns are not orthogonal: while μ is active, its overlap Γ of about ±1/√N with its successor pushes the
 # state towards the successor or its negative, and adds to the input coupling ε. A run succeeds when its first ten
-# transitions follow the cycle; the success rate is mapped over the gain and the number of patterns, for several ε. If
-# only the sign of Γ + ε mattered, it would be P(Γ > −ε) to the tenth power (to the P-th if there are fewer pairs).
+# transitions follow the cycle; the success rate is mapped over the gain and the number of patterns, for several ε. In
+# theory only the sign of Γ + ε matters (`hj.sequential.success_probability`): P(Γ > −ε) to the tenth power, or to the
+# P-th if there are fewer pairs, for any gain and load.
 
 # %%
 import argparse
@@ -15,7 +16,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.stats import norm
 
 import hopfield_jax as hj
 
@@ -80,8 +80,7 @@ for ax, coupling, share, right in zip(axes, couplings, shares, mean, strict=True
     for (i, j), x in np.ndenumerate(share):
         colour = "black" if x > 0.6 else "white"
         ax.text(j, i, f"{x:.2f} ({right[i, j]:.0f})", ha="center", va="center", fontsize="x-small", color=colour)
-    right_sign = norm.cdf(float(coupling) * num_neurons**0.5)  # of one pair; a cycle has P of them
-    expected = np.mean([right_sign ** min(p, wanted) for p in sizes])
+    expected = np.mean([S.success_probability(num_neurons, coupling, min(p, wanted)) for p in sizes])
     print(f"ε = {coupling:.2f}: share {share.mean():.3f} over all cells, from the sign of Γ + ε alone {expected:.3f}")
     ax.set_xticks(range(len(gains)), [f"{gain:g}" for gain in gains])
     ax.set_yticks(range(len(sizes)), [str(p) for p in sizes])

@@ -10,6 +10,8 @@ from ._learning import learn_transitions as learn_transitions
 from ._map import follow_transitions as follow_transitions
 from ._network import InputDrivenNetwork as InputDrivenNetwork
 from ._network import InputProtocol as InputProtocol
+from ._nucleation import success_probability as success_probability
+from ._nucleation import switch_margins as switch_margins
 from ._outcome import Ending as Ending
 from ._outcome import Regime as Regime
 from ._retrieve import retrieve_sequence as retrieve_sequence

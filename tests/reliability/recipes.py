@@ -605,6 +605,16 @@ def sequences() -> list[Recipe]:
             dict(period=Real(1.0, f"[{np.log(2)}, inf)", any_shape=True)),
             check=all_within(4, np.inf),
         ),
+        Recipe(
+            sequential.success_probability,
+            dict(
+                num_neurons=Real(128.0, POSITIVE, any_shape=True),
+                input_coupling=Real(0.125, NONNEGATIVE, any_shape=True),
+                num_transitions=Real(2.0, POSITIVE, any_shape=True),
+            ),
+            check=all_within(0, 1),
+        ),
+        Recipe(sequential.switch_margins, dict(network=Thing(network))),
         Recipe(sequential.escape_time, dict(saliency=saliency), check=all_within(0, np.inf)),
         Recipe(sequential.critical_gain, dict(num_patterns=Whole(4, 2, none=True), delay=0.25)),
         Recipe(sequential.chain, dict(num_patterns=Whole(3, 2)), check=of_entries(0, 1)),
