@@ -13,6 +13,8 @@ from ._dmft import order_parameters as order_parameters
 from ._dmft import strength_scan as strength_scan
 from ._dmft import thresholds as thresholds
 from ._dmft import two_times as two_times
+from ._dynamics import exponents as exponents
+from ._dynamics import multipliers as multipliers
 from ._images import images as images
 from ._memories import learning as learning
 from ._memories import spectrum as spectrum
