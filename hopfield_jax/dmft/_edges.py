@@ -9,6 +9,7 @@ well, $M = NN^\top$ moves $L = \hat CN^{-\top}$ and $q = N^{-1}\hat q$. On the e
     δL_t = δĈ_t Γ⁻¹ − L_t ΛSᵀΛ⁻¹,   δq = δq̂ − ΛSΛ⁻¹ q̂,   S + Sᵀ = Λ⁻¹ δM Λ⁻ᵀ with S lower triangular.
 """
 
+import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,72 +20,15 @@ import numpy as np
 from jax.scipy.special import ndtr
 
 from .._misc import inner, matmul
-from .._types import Array, Float, Int, PyTree, Scalar
+from .._types import Array, Float
 from ._causal import append, causal_scan, known
 from ._cue import AbstractCue, Strata
+from ._edge_paths import At, Constants, Edges, Nodes, State, ends, of_site, on_strata, secants, spins, still
 from ._kernels import Exponential
 from ._model import AbstractPlasticModel
 from ._pass import forces
-from ._rows import Drive, Rows
-
-
-class Nodes(NamedTuple):
-    """Paths at the nodes of lines, in order along each. In the space of all normals, those of the cue first, a node is
-    `across` + `along` y."""
-
-    y: Float[Array, "strata nodes lines"]
-    x: Float[Array, "times strata nodes lines"]
-    phi: Float[Array, "times strata nodes lines"]
-    directions: Float[Array, "rank strata nodes lines"]
-    along: Float[Array, " dims"]
-    across: Float[Array, "dims lines"]
-
-
-class _Edges(NamedTuple):
-    """Edges, or paths with random spins (`thermal`): the mass of each, 1 in a stratum; where they are in the space of
-    the noise's normals; $\\Lambda$ and its inverse; whether the outputs at first are those of the cue."""
-
-    mass: Float[Array, "strata edges lines"]
-    y: Float[Array, "strata edges lines"]
-    along: Float[Array, " normals"]
-    across: Float[Array, "normals lines"]
-    factor: Float[Array, "rank rank"]
-    inverse: Float[Array, "rank rank"]
-    clamped: bool
-    thermal: bool
-
-
-class _Constants(NamedTuple):
-    model: AbstractPlasticModel
-    exponential: tuple[Exponential, ...]
-    strata: Strata
-    edges: _Edges
-
-
-class _At(NamedTuple):
-    """What belongs to one time: fields, rows of the kernel's tables and of the environment, nodes, and averages over
-    the nodes of each stratum of φq̂, φ² and xφ − L(x)."""
-
-    along_pattern: Scalar
-    along_cue: Scalar
-    tables: tuple[Array, ...]
-    given: Rows
-    x: Float[Array, "strata nodes lines"]
-    phi: Float[Array, "strata nodes lines"]
-    outputs: Float[Array, "strata rank"]
-    square: Float[Array, " strata"]
-    energy: Float[Array, " strata"]
-
-
-class _State(NamedTuple):
-    """States; logarithms of the probability of spins; M − 1; how many directions there are; memories."""
-
-    x: Float[Array, "strata edges lines"]
-    likelihood: Float[Array, "strata edges lines"]
-    metric: Float[Array, "rank rank"]
-    rank: Int[Array, ""]
-    memories: tuple[Float[Array, "rank rank"], ...]
-    scheme: PyTree
+from ._rows import Activity, Drive, Rows
+from ._schemes import advance_all, start_all
 
 
 class _Histories(NamedTuple):
@@ -99,13 +43,13 @@ def rows_on_edges(
 ) -> Rows:
     """Rows with the values of the environment and the derivative of the edges; to extrapolate, those over two intervals
     between nodes have the weight −1/3 beside 4/3 of the others."""
-    left, right = _ends(nodes.y)
+    left, right = ends(nodes.y)
     long = -1 / 3 if extrapolate else 0.0
     weight = np.where(np.arange(left.shape[1]) < nodes.y.shape[1] - 1, 1 - long, long).astype(left.dtype)
     mass = weight[None, :, None] * (ndtr(right) - ndtr(left)) / left.shape[2]
     # Averages of products over a stratum take the nodes, since a product of means is not the mean of a product.
     of_node = jnp.zeros_like(nodes.y)
-    for end in _ends(np.arange(nodes.y.shape[1])[:, None]):
+    for end in ends(np.arange(nodes.y.shape[1])[:, None]):
         of_node = of_node.at[:, end[:, 0]].add(mass / 2)
     strata = still(cue_at(cue, model.units, nodes.along, nodes.across, nodes.y))
     share = _of_lines(strata, rows, nodes, of_node, num_samples)[None, None]
@@ -119,11 +63,11 @@ def _of_lines(strata: Strata, rows: Rows, nodes: Nodes, of_node: Array, num_samp
     Linear regression: $w_l = 1 + c\cdot(f_l - \bar f)$ with $(\Sigma + \Sigma')c = (m, C) - \bar f$, $\Sigma$ the
     covariance over lines and $\Sigma'$ that over paths times lines per path, for the error of the environment.
     """
-    signed, num_lines = _on_strata(strata.signs[:, 0])[None] * nodes.phi, nodes.y.shape[2]
+    signed, num_lines = on_strata(strata.signs[:, 0])[None] * nodes.paths.outputs, nodes.y.shape[2]
     square = jnp.sum(rows.outputs**2, axis=1) + jnp.where(rows.new, 0, rows.innovation**2)
     wanted = jnp.concatenate([rows.overlap[:, 0], square])
-    f = jnp.concatenate([signed, nodes.phi**2]) - wanted[:, None, None, None]
-    share = _on_strata(strata.weights) * of_node
+    f = jnp.concatenate([signed, nodes.paths.outputs**2]) - wanted[:, None, None, None]
+    share = on_strata(strata.weights) * of_node
     of_lines = num_lines * jnp.sum(share[None] * f, axis=(1, 2))
     mean = jnp.mean(of_lines, axis=1, keepdims=True)
     of_lines -= mean
@@ -147,11 +91,6 @@ def split_tables(model: AbstractPlasticModel, num_times: int) -> tuple[tuple[Exp
     return exponential, tuple(table for table in tables if not isinstance(table, Exponential))
 
 
-def still(tree: PyTree) -> PyTree:
-    """`tree`, closed to gradients."""
-    return jtu.tree_map(lambda x: jax.lax.stop_gradient(x) if eqx.is_inexact_array(x) else x, tree)
-
-
 def cue_at(cue: AbstractCue, units: Any, along: Array, across: Array, y: Float[Array, "strata n lines"]) -> Strata:
     """States, outputs and directions of the cue at y, in its shape."""
     z = across[: cue.dims, None, None] + along[: cue.dims, None, None, None] * y[None]
@@ -165,72 +104,61 @@ def cue_at(cue: AbstractCue, units: Any, along: Array, across: Array, y: Float[A
     return eqx.tree_at(lambda s: (s.signs, s.weights), strata, replace_fn=lambda a: a[0])
 
 
-def _ends(nodes: Any) -> tuple[Any, Any]:
-    """Both ends of the edges (last axis but one) between neighbouring nodes, then of those over two intervals."""
-    pair = lambda first, second: jnp.concatenate([first, second], axis=-2)  # noqa: E731
-    return (
-        pair(nodes[..., :-1, :], nodes[..., :-2:2, :]),
-        pair(nodes[..., 1:, :], nodes[..., 2::2, :]),
-    )
-
-
 def _flat(x: Float[Array, "n strata edges lines"]) -> Float[Array, "n paths"]:
     return x.reshape(len(x), -1)
-
-
-def _on_strata(v: Float[Array, " strata"]) -> Float[Array, "strata 1 1"]:
-    return v[:, None, None]
 
 
 def _rows(model, cue, rows: Rows, nodes: Nodes, mass: Array, y: Array, of_node: Array, thermal: bool) -> Rows:
     """Sets up the scan over all times."""
     (num_times, room), dims, dtype = rows.outputs.shape, cue.dims, mass.dtype
     by_stratum = lambda x: jnp.moveaxis(x, 1, 0).reshape(x.shape[1], len(x), -1)  # noqa: E731
-    weighted, directions = nodes.phi * of_node[None], jnp.swapaxes(by_stratum(nodes.directions), 1, 2)
+    paths = nodes.paths
+    weighted, directions = paths.outputs * of_node[None], jnp.swapaxes(by_stratum(paths.directions), 1, 2)
     outputs = jnp.swapaxes(matmul(by_stratum(weighted), directions), 0, 1)
-    square = jnp.sum(weighted * nodes.phi, axis=(2, 3))
-    site = nodes.phi * nodes.x - still(model.units).elementwise(nodes.x)
+    square = jnp.sum(weighted * paths.outputs, axis=(2, 3))
+    site = paths.phi * paths.x - still(model.units).elementwise(paths.x)
     energy = jnp.zeros(outputs.shape[:2], dtype) if thermal else jnp.sum(of_node[None] * site, axis=(2, 3))
 
     strata = cue_at(cue, model.units, nodes.along, nodes.across, y)
-    share = _on_strata(still(strata.weights)) * of_node
-    gram = matmul(_flat(nodes.directions * share[None]), _flat(nodes.directions).T)
+    share = on_strata(still(strata.weights)) * of_node
+    gram = matmul(_flat(paths.directions * share[None]), _flat(paths.directions).T)
     factor = jnp.linalg.cholesky(gram + jnp.diag(jnp.where(jnp.diagonal(gram) == 0, 1, 0).astype(dtype)))
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(room, dtype=dtype), lower=True)
-    edges = _Edges(mass, y, nodes.along[dims:], nodes.across[dims:], factor, inverse, not dims, thermal)
+    edges = Edges(mass, y, nodes.along[dims:], nodes.across[dims:], factor, inverse, not dims, thermal)
 
     exponential, dense = split_tables(model, num_times)
     memories = tuple(jnp.zeros((room, room), dtype) for _ in exponential)
-    memory = model.scheme.start(strata.state)
-    state = _State(
-        strata.state, jnp.zeros_like(mass), jnp.zeros((room, room), dtype), jnp.zeros((), int), memories, memory
-    )
-    first, second = (nodes.directions,) * 2 if thermal else _ends(nodes.directions)
+    inner = model.site.start(strata.output)
+    memory = start_all(model.scheme, (strata.state, inner))
+    blank = jnp.zeros((room, room), dtype)
+    state = State(strata.state, inner, jnp.zeros_like(mass), blank, jnp.zeros((), int), memories, memory)
+    first, second = (paths.directions,) * 2 if thermal else ends(paths.directions)
     histories = _Histories(_flat((first + second) / 2), (jnp.zeros((num_times * bool(dense), room), dtype),))
     a, b = model.fields(num_times)
-    inputs = _At(a, b, dense, rows, nodes.x, nodes.phi, outputs, square, energy)
-    return causal_scan(_step, _Constants(model, exponential, strata, edges), state, inputs, histories)[1]
+    inputs = At(a, b, dense, rows, *paths[:4], outputs, square, energy)
+    return causal_scan(_step, Constants(model, exponential, strata, edges), state, inputs, histories)[1]
 
 
 def _step(
-    c: _Constants, t: Array, state: _State, at: _At, histories: _Histories, done: Rows | None
-) -> tuple[_State, _Histories, Rows]:
+    c: Constants, t: Array, state: State, at: At, histories: _Histories, done: Rows | None
+) -> tuple[State, _Histories, Rows]:
     """The pass on edges: outputs, the rows that they make, the field that those make."""
     model, strata, edges, given, rank = c.model, c.strata, c.edges, at.given, state.rank
     index = jnp.arange(len(histories.directions))
-    x, phi, mean, wrong, likelihood = (_spins if edges.thermal else _secants)(c, t, state, at)
+    x, phi, mean, wrong, likelihood = (spins if edges.thermal else secants)(c, t, state, at)
+    hidden, sent, expected, law = of_site(c, t, state, at, phi, mean)
     weights = strata.weights
     density = edges.mass * (1 + state.likelihood)
 
-    moved = _on_strata(weights) * density * mean
-    overlap = known(given.overlap, matmul(strata.signs.T, jnp.sum(moved, axis=(1, 2))))
+    moved = on_strata(weights) * density * expected
+    overlap = known(given.overlap, _overlap(c, moved))
     used = model.crosstalk((index < rank).astype(x.dtype), rank.astype(x.dtype)) != 0
     answer = matmul(edges.across, jnp.sum(moved, axis=(0, 1))) + edges.along * jnp.sum(moved * edges.y)
     answers = known(given.answers, jnp.where(used, answer, 0))
 
-    fixed = _on_strata(still(weights)) * density
-    projections = matmul(histories.directions, (fixed * mean).reshape(-1)) + matmul(weights, at.outputs)
-    square = jnp.sum(fixed * phi**2) + jnp.sum(weights * at.square)
+    fixed = on_strata(still(weights)) * density
+    projections = matmul(histories.directions, (fixed * expected).reshape(-1)) + matmul(weights, at.outputs)
+    square = jnp.sum(fixed * sent**2) + jnp.sum(weights * at.square)
     outputs, metric, turn = _coefficients(c, given, rank, state.metric, projections, square)
     innovation = known(given.innovation, jnp.where(given.new, inner(outputs, (index == rank).astype(x.dtype)), 0))
 
@@ -238,24 +166,37 @@ def _step(
     on, memories, past = forces(model, c.exponential, t, state.memories, at.tables, driving, histories.seen, done)
     later = rank + given.new.astype(rank.dtype)
     plain = jnp.where(index < later, on.crosstalk + on.plastic, 0)
-    back, directions = _feedback(given, rank, phi.reshape(-1), plain - matmul(plain, turn), histories.directions, done)
+    back, directions = _feedback(given, rank, sent.reshape(-1), plain - matmul(plain, turn), histories.directions, done)
 
-    theta = at.along_pattern * _on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
-    field = _on_strata(matmul(strata.signs, on.signal)) + theta
+    theta = at.along_pattern * on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
+    field = on_strata(matmul(strata.signs, on.signal)) + theta
     field += matmul(on.noise, edges.across)[None, None] + inner(on.noise, edges.along) * edges.y
     field += back.reshape(x.shape)
-    new_x, memory = model.scheme.advance(t, x, field, state.scheme, model.dt)
-    new_x = known(jnp.zeros_like(x), new_x)  # the value is that of the nodes
+    aim, rates = law(x, phi, hidden, field)
+    aims = aim, jtu.tree_map(operator.add, hidden, rates)
+    variables, memory = advance_all(model.scheme, t, (x, hidden), aims, state.scheme, model.dt)
+    new_x, new_inner = jtu.tree_map(lambda v: known(jnp.zeros_like(v), v), variables)  # values are those of the nodes
 
     energy = on.energy(model, overlap, outputs, answers) - jnp.sum(moved * theta) + jnp.sum(weights * at.energy)
     if not edges.thermal:  # xφ − L(x), whose derivative by x is xφ'
         energy += jnp.sum(fixed * (still(x) * phi - model.units.elementwise(still(x))))
-    wrong = jnp.sum(_on_strata(weights) * density * wrong)
+    wrong = jnp.sum(on_strata(weights) * density * wrong)
+    activity = None if given.activity is None else _activity(c, given.activity, on_strata(weights) * density * mean)
     rows = Rows(
         overlap, outputs, innovation, given.relative, given.new, on.noise, answers, on.others, on.own, energy, wrong,
-        given.finite,
+        given.finite, activity,
     )  # fmt: skip
-    return _State(new_x, likelihood, metric, later, memories, memory), _Histories(directions, past), rows
+    later_state = State(new_x, new_inner, likelihood, metric, later, memories, memory)
+    return later_state, _Histories(directions, past), rows
+
+
+def _overlap(c: Constants, moved: Array) -> Array:
+    return matmul(c.strata.signs.T, jnp.sum(moved, axis=(1, 2)))
+
+
+def _activity(c: Constants, given: Activity, moved: Array) -> Activity:
+    with_cue = known(given.cue_overlap, jnp.sum(moved * c.strata.output))
+    return Activity(known(given.overlap, _overlap(c, moved)), with_cue)
 
 
 def _feedback(
@@ -275,41 +216,8 @@ def _feedback(
     return earlier + own * new, append(directions, new, rank, done)
 
 
-def _secants(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:
-    """Of edges x, φ and again φ, the mean output, and how much of it has the wrong sign. Means over both ends, with
-    secant slopes."""
-    (a, b), (low, high) = _ends(at.x), _ends(at.phi)
-    units, signs = c.model.units, c.strata.signs[:, :1, None]
-    middle, rise, run = (low + high) / 2, high - low, b - a
-    x = known((a + b) / 2, state.x)
-    _, local = jax.jvp(still(units).activation, (still(x),), (jnp.ones_like(x),))
-    # The local slope where the difference from it may be rounding.
-    same = jnp.abs(rise - local * run) <= 8 * jnp.finfo(x.dtype).eps * (1 + jnp.abs(middle))
-    slope = jnp.where(same, local, rise / jnp.where(same, 1, run))
-    own = (units.activation(a) + units.activation(b)) / 2  # moves with the parameters of the units
-    phi = known(middle, slope * x + own)
-    if c.edges.clamped:
-        phi = jnp.where(t == 0, middle, phi)
-    wrong = lambda phi: 0.5 * (1 - jnp.sign(signs * phi))  # noqa: E731
-    per_rise = jnp.where(rise == 0, 0, (wrong(high) - wrong(low)) / jnp.where(rise == 0, 1, rise))
-    return x, phi, phi, known((wrong(low) + wrong(high)) / 2, per_rise * phi), state.likelihood
-
-
-def _spins(c: _Constants, t: Array, state: _State, at: _At) -> tuple[Array, Array, Array, Array, Array]:
-    r"""Of paths x, the spin, its mean, the probability of the wrong one, and $\ln p$ of all spins up to now, which is
-    zero in value. Its mean is zero as well, and taken off in each stratum."""
-    units: Any = c.model.units
-    strata, x = c.strata, known(at.x, state.x)
-    mean = jnp.where(t == 0, strata.output, units.activation(x))
-    phi = jnp.where(t == 0, strata.output, at.phi)
-    wrong = 0.5 * (1 - strata.signs[:, :1, None] * mean)
-    gained = jnp.where(t == 0, 0, jax.nn.log_sigmoid(2 * units.beta * x * at.phi))
-    likelihood = state.likelihood + gained - jnp.mean(gained, axis=2, keepdims=True)
-    return x, phi, mean, wrong, known(jnp.zeros_like(x), likelihood)
-
-
 def _coefficients(
-    c: _Constants, given: Rows, rank: Array, metric: Array, projections: Array, square: Array
+    c: Constants, given: Rows, rank: Array, metric: Array, projections: Array, square: Array
 ) -> tuple[Array, Array, Array]:
     r"""The row $L_t$, $M - 1$ with its new row, and $\Lambda S\Lambda^{-1}$.
 

@@ -18,21 +18,25 @@ The random spins of `Glauber` units are held fixed instead, and weighted by the 
 
 import functools
 import math
+import operator
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jax.tree_util as jtu
 
 from .._checks import at_least, fail
 from .._misc import matmul, nondifferentiable
 from .._types import Array, Float, PRNGKey
 from ._cue import AbstractCue
-from ._edges import Nodes, cue_at, rows_on_edges, rows_on_spins, split_tables, still
+from ._edge_paths import Nodes, Walk, still
+from ._edges import cue_at, rows_on_edges, rows_on_spins, split_tables
 from ._model import AbstractPlasticModel
 from ._pass import forces, run_pass, thermal_numbers
 from ._rows import Rows
+from ._schemes import advance_all, start_all
 from ._sobol import is_balanced, normals, scrambled, uniforms
 
 _SPAN = 4.5  # half the length of the lines, in standard deviations
@@ -99,8 +103,8 @@ def run_pass_by_lines(model_and_cue, *, tolerance, key, lines: Lines, **sizes):
 @run_pass_by_lines.def_jvp
 def _(primals, tangents, *, tolerance, key, lines, **sizes):
     ((model, cue),), (moves,) = primals, tangents
-    if not model.units.memoryless:
-        fail("derivative", "Along() for units with inner variables, which no lines follow", "Lines()")
+    if model.num_traces():
+        fail("derivative", "Along() where plasticity sees other traces than what neurons send", "Lines()")
     rows, orthogonality = run_pass(model, cue, tolerance, key=key, **sizes)
     pair = nondifferentiable(
         (model, cue), "`derivative`: Lines() gives first derivatives only. Take Along() for second ones."
@@ -137,7 +141,7 @@ def line_nodes(
     y = _refine(walk, y, int(lines.num_halvings))
     middles = jnp.pad((y[:, 1:] + y[:, :-1]) / 2, ((0, 0), (0, 1), (0, 0)))
     y = jnp.stack([y, middles], axis=2).reshape(len(y), -1, num_lines)[:, :-1]
-    return Nodes(y, *walk(y), along, across)
+    return Nodes(y, walk(y), along, across)
 
 
 def thermal_nodes(model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, key: PRNGKey, num_samples: int) -> Nodes:
@@ -147,7 +151,7 @@ def thermal_nodes(model: AbstractPlasticModel, cue: AbstractCue, rows: Rows, key
     across, coins = thermal_numbers(model, cue, room - 1, num_times, num_samples, key)
     y = jnp.zeros((cue.num_strata(model.units), 1, num_samples), across.dtype)
     along = jnp.zeros(len(across), across.dtype)
-    return Nodes(y, *_walk(model, cue, _drive(model, rows), along, across, y, coins), along, across)
+    return Nodes(y, _walk(model, cue, _drive(model, rows), along, across, y, coins), along, across)
 
 
 class _Drive(NamedTuple):
@@ -220,32 +224,37 @@ def _walk(
     across: Array,
     y: Float[Array, "strata nodes lines"],
     coins: Array | None = None,
-) -> tuple[Array, Array, Array]:
-    """States and outputs of all times, and directions, of the paths at y."""
-    strata, dims = cue_at(cue, model.units, along, across, y), cue.dims
+) -> Walk:
+    """The paths at y."""
+    strata, dims, site = cue_at(cue, model.units, along, across, y), cue.dims, model.site
     on_strata = lambda v: v[:, None, None]  # noqa: E731
     noise = matmul(drive.noise, across[dims:]), matmul(drive.noise, along[dims:])
 
     def body(carry, here):
-        (x, memory, directions, rank), (t, at, of_line, of_node, coin) = carry, here
+        (x, inner, memory, directions, rank), (t, at, of_line, of_node, coin) = carry, here
         phi = model.units.activation(x)
         if coin is not None:
             phi = jnp.where(2 * uniforms(coin[None], x.shape[2])[None] - 1 < phi, 1, -1).astype(x.dtype)
         phi = jnp.where(t == 0, strata.output, phi)
-        flat = phi.reshape(-1)
+        sent = site.sent(phi, inner)
+        flat = sent.reshape(-1)
         rest = lambda: (flat - matmul(at.earlier, directions)) / at.size  # noqa: E731
         new = jax.lax.cond(at.new, rest, lambda: jnp.zeros_like(flat))
         directions = jax.lax.dynamic_update_index_in_dim(directions, new, rank, 0)
         field = on_strata(matmul(strata.signs, at.signal)) + of_line[None, None] + of_node * y
         field += matmul(at.weights, directions).reshape(x.shape)
         field += at.along_pattern * on_strata(strata.signs[:, 0]) + at.along_cue * strata.direction
-        later, memory = model.scheme.advance(t, x, field, memory, model.dt)
-        return (later, memory, directions, rank + at.new.astype(rank.dtype)), (x, phi)
+        aim, rates = site.law(x, phi, inner, field)
+        aims = aim, jtu.tree_map(operator.add, inner, rates)
+        later, memory = advance_all(model.scheme, t, (x, inner), aims, memory, model.dt)
+        seen = x, phi, inner, None if sent is phi else sent
+        return (*later, memory, directions, rank + at.new.astype(rank.dtype)), seen
 
     blank = jnp.zeros((drive.earlier.shape[1], y.size), y.dtype)  # flat: reshaped in a step, XLA would copy it
-    start = strata.state, model.scheme.start(strata.state), blank, jnp.zeros((), int)
-    (*_, directions, _), (x, phi) = jax.lax.scan(body, start, (jnp.arange(len(drive.new)), drive, *noise, coins))
-    return x, phi, directions.reshape(-1, *y.shape)
+    inner = site.start(strata.output)
+    start = strata.state, inner, start_all(model.scheme, (strata.state, inner)), blank, jnp.zeros((), int)
+    (*_, directions, _), seen = jax.lax.scan(body, start, (jnp.arange(len(drive.new)), drive, *noise, coins))
+    return Walk(*seen, directions.reshape(-1, *y.shape))
 
 
 def _refine(walk: Any, y: Float[Array, "strata nodes lines"], rounds: int) -> Float[Array, "strata more lines"]:
@@ -254,7 +263,7 @@ def _refine(walk: Any, y: Float[Array, "strata nodes lines"], rounds: int) -> Fl
     if not rounds:
         return y
     count, room = y.shape[1], y.shape[1] + rounds
-    _, phi, _ = walk(y)
+    phi = walk(y).phi
     y, phi = jnp.pad(y, ((0, 0), (0, rounds), (0, 0))), jnp.pad(phi, ((0, 0), (0, 0), (0, rounds), (0, 0)))
     index = jnp.arange(room)[None, :, None]
 
@@ -270,8 +279,7 @@ def _refine(walk: Any, y: Float[Array, "strata nodes lines"], rounds: int) -> Fl
         score = change * jnp.exp(-(middle**2) / 2) * jnp.sqrt(jnp.maximum(width, 0))
         place = jnp.argmax(jnp.where(index[:, :-1] < used - 1, score, -1), axis=1, keepdims=True)
         new = jnp.take_along_axis(middle, place, axis=1)
-        _, output, _ = walk(new)
-        return (insert(y, new, place), insert(phi, output, place)), None
+        return (insert(y, new, place), insert(phi, walk(new).phi, place)), None
 
     (y, _), _ = jax.lax.scan(body, (y, phi), count + jnp.arange(rounds))
     return y

@@ -202,13 +202,55 @@ def test_derivatives_by_the_parameters_of_sites_are_those_of_differences():
             np.testing.assert_allclose(jax.jit(jax.grad(function))(at), differences, rtol=1e-5, atol=1e-9)
 
 
-def test_lines_follow_no_inner_variables():
+@pytest.mark.parametrize(
+    "make, at, steps, near",
+    [
+        (lambda p: network(0.08, depressing(use=p[0], recovery=p[1])), [0.2, 5.0], 4, 0.02),
+        slow(lambda p: network(0.08, D.Adaptation(TANH, p[0], p[1]), 0.5), [0.5, 5.0], 8, 0.03),
+        slow(lambda p: network(0.03, depressing(8.0, p[0], p[1], 4.0, bits=True)), [0.2, 5.0], 8, 0.01),
+    ],
+)
+def test_lines_agree_with_paths_that_do_not_jump(make, at, steps, near):
+    """Of the overlap and the activities; edges of finite length cost the stated share."""
+
+    def last(p, derivative):
+        found = D.solve(make(p), D.SpinCue(0.5), num_steps=steps, num_samples=1024, num_shifts=2, max_rank=12, key=KEY,
+                        derivative=derivative)  # fmt: skip
+        return jnp.stack([found.overlap[-1], found.activity[-1], found.cue_overlap[-1]])
+
+    lines, along = (jax.jit(jax.jacfwd(lambda p, d=d: last(p, d)))(jnp.array(at)) for d in (D.Lines(), D.Along()))
+    np.testing.assert_allclose(lines, along, rtol=near, atol=near * float(jnp.max(jnp.abs(along))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "units, at, slopes, errors",
+    [
+        (lambda p: D.ShortTermPlasticity(D.Sign(), p[0], p[1]), [0.2, 5.0], [-0.7127, -0.02428], [0.003, 2e-4]),
+        (
+            lambda p: D.ShortTermPlasticity(D.Glauber(p[2]), p[0], p[1]),
+            [0.2, 5.0, 4.0], [-0.8144, -0.02675, 0.0215], [0.004, 2e-4, 0.0015],
+        ),
+    ],
+)  # fmt: skip
+def test_lines_where_outputs_jump(units, at, slopes, errors):
+    """Reference: central differences of 4 × 65536 paths, of steps .02, .5 and .4, at step 8."""
+
+    def last(p):
+        load = 0.06 if len(at) == 3 else 0.08
+        return D.solve(network(load, units(p)), D.SpinCue(0.5), num_steps=8, num_samples=8192, key=KEY).overlap[-1]
+
+    found = jax.jit(jax.jacfwd(last))(jnp.array(at))
+    assert np.all(np.abs(found - np.array(slopes)) < 2 * np.array(errors)), found
+
+
+def test_lines_follow_no_traces():
     def overlap(strength):
-        model = network(0.08, D.Adaptation(TANH, strength, 5.0))
+        model = network(0.08, depressing(), strength)
         return D.solve(model, D.SpinCue(0.5), num_steps=2, num_samples=64, num_shifts=1, key=KEY).overlap[-1]
 
     assert np.isfinite(overlap(0.5))
-    with pytest.raises(ValueError, match=r"`derivative`: expected Along\(\) for units with inner variables"):
+    with pytest.raises(ValueError, match=r"`derivative`: expected Along\(\) where plasticity sees other traces"):
         jax.grad(overlap)(0.5)
 
 
