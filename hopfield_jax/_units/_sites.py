@@ -96,7 +96,7 @@ class Adaptation(AbstractSite):
 
     - `units`: of the activity $\phi(x)$.
     - `strength`: $b$; negative, it facilitates.
-    - `tau`: $\tau$ > 0, in units of the neurons' time constant.
+    - `tau`: $\tau$ > 0, in units of the neurons' time constant, and of `dt` or longer.
 
     ```python
     import jax
@@ -118,6 +118,10 @@ class Adaptation(AbstractSite):
         """As the `units`."""
         return self.units.odd
 
+    def step_fits(self, rules, dt):
+        r"""$\tau \ge dt$."""
+        _lasts(rules, "Adaptation.tau", self.tau, dt)
+
     def start(self, phi):
         """$w = 0$."""
         return jnp.zeros_like(phi)
@@ -133,6 +137,10 @@ class Adaptation(AbstractSite):
     def traces(self, phi, y, sent):
         r"""$\phi$ and $\phi$."""
         return phi, sent
+
+
+def _lasts(rules: Rules, argument: str, tau: Scalar, dt: Scalar) -> None:
+    rules.holds(argument, lambda tau, dt: tau >= dt, "a time constant of at least dt = {1:g}", tau, dt)
 
 
 def _optional(value: Any) -> Array | None:
@@ -189,6 +197,12 @@ class ShortTermPlasticity(AbstractSite):
         """The time constant of facilitation, if any, is positive."""
         if self.facilitation is not None:
             rules.real("ShortTermPlasticity.facilitation", self.facilitation, "positive")
+
+    def step_fits(self, rules, dt):
+        r"""$\tau_r, \tau_f \ge dt$."""
+        _lasts(rules, "ShortTermPlasticity.recovery", self.recovery, dt)
+        if self.facilitation is not None:
+            _lasts(rules, "ShortTermPlasticity.facilitation", self.facilitation, dt)
 
     def start(self, phi):
         """$r = 1$, $u = U$."""

@@ -3,7 +3,8 @@
 import numpy as np
 
 from .._checks import fail
-from ..results import LyapunovExponents, PeriodicOrbit
+from .._lyapunov import LyapunovExponents
+from .._orbit import PeriodicOrbit
 from ._style import ACCENT, FAINT, INK, Axes, axes_for, colour, finish
 
 

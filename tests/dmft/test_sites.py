@@ -333,6 +333,8 @@ def test_a_site_that_is_not_odd_takes_both_signs_of_the_pattern():
 BAD = [
     (lambda: D.Adaptation(TANH, 0.5, 0.0), "Adaptation.tau", "0.0"),
     (lambda: D.Adaptation(TANH, np.nan, 1.0), "Adaptation.strength", "nan"),
+    (lambda: network(0.1, D.Adaptation(TANH, 0.5, 0.75)), "Adaptation.tau", "0.75"),
+    (lambda: network(0.1, depressing(recovery=0.4), dt=0.5), "ShortTermPlasticity.recovery", "0.4"),
     (lambda: depressing(use=0.0), "ShortTermPlasticity.use", "0.0"),
     (lambda: depressing(use=1.5), "ShortTermPlasticity.use", "1.5"),
     (lambda: depressing(recovery=-1.0), "ShortTermPlasticity.recovery", "-1.0"),
@@ -354,5 +356,7 @@ def test_traced_parameters_outside_their_domain_give_a_code():
                        throw=False)  # fmt: skip
 
     run = jax.jit(run)
-    assert run(-1.0).result == hj.RESULTS.invalid_parameter and np.all(np.isnan(run(-1.0).overlap))
+    for invalid in (-1.0, 0.75):  # negative, shorter than a step
+        out = run(invalid)
+        assert out.result == hj.RESULTS.invalid_parameter and np.all(np.isnan(out.overlap))
     assert run(2.0).result == hj.RESULTS.successful

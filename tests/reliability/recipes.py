@@ -934,7 +934,7 @@ def mean_field() -> list[Recipe]:
         ),
         Recipe(
             hj.Elementwise,
-            dict(fn=jnp.tanh, odd=False, potential=None, kinks=np.array([-0.5, 0.5])),
+            dict(fn=jnp.tanh, odd=False, potential=None, kinks=Array(np.array([-0.5, 0.5]), skip=("no entries",))),
             use=with_units,
             check=overlap,
         ),
