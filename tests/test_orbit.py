@@ -190,7 +190,7 @@ def test_the_critical_gain_is_a_fold_of_the_cycle(x64):
     orbit = hj.periodic_orbit(network, y0, period=9.2)
     branch = hj.follow_orbit(
         eqx.Partial(at_gain, network), orbit.state, 4.5, period=orbit.period, forward=False, lower=3.0, upper=4.6,
-        step=0.3, num_steps=18, max_folds=1, throw=False,
+        step=0.3, num_steps=24, max_folds=1, throw=False,
     )  # fmt: skip
     assert branch.num_folds == 1 and branch.direction[0] < 0 < branch.direction[branch.count - 1]
     # A parabola through the points before and after the fold, at which units' kinks leave no second derivative.

@@ -96,7 +96,7 @@ def _delays(network, gains, options, skip: int, degree: int, batch_size: int) ->
 
         def visit(driven: Array, visit: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
             memory, successor, time = visit
-            drive = gain * network.transitions[:, memory]
+            drive = gain * network.successors_of(memory)
             late = time - escape_time(driven[memory])
             driven = drive + (driven - drive) * jnp.exp(-time)
             return driven, (jnp.where(successor >= 0, driven[successor], jnp.nan), late)

@@ -83,8 +83,7 @@ class _Dwell(NamedTuple):
         def drive(a: Array, v: Array) -> Array:  # D(v), from a = Ξv/N
             return matmul(a * m, network.patterns) + network.input_coupling * v
 
-        b = network.gain * matmul(network.transitions, m)
-        u_rest = matmul(b, network.patterns)
+        u_rest = matmul(network.gain * network.successors(m), network.patterns)
         a_rest = matmul(network.patterns, u_rest) / x.size
         rest = drive(a_rest, u_rest)
         slow = drive(matmul(network.patterns, u) / x.size - a_rest, u - u_rest)

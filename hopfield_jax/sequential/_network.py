@@ -1,12 +1,14 @@
 """Networks whose slow state modulates the synapses of the fast neurons (input-driven plasticity)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, shape_is
+from .._checks import Checked, Rules, as_real, domain, fail, is_concrete, shape_is, takes
 from .._couplings import GradedEnergyNetwork, OuterProducts
 from .._dynamics import AbstractDynamics, Layer
 from .._misc import matmul
@@ -63,6 +65,9 @@ class InputDrivenNetwork(AbstractDynamics):
       without it (and without noise) sequences stop.
     - `noise_fast`, `noise_slow`: σ ≥ 0 of the two.
     - `input`: an `InputProtocol`, or `None`.
+    - `rule`: a function $r(Q, m)$ of the transitions and the overlaps, shape (patterns,), in place of $Qm$. Q still
+      says which transitions are correct, and where a chain ends. A rule with parameters is an `equinox.Module` with a
+      method `__call__`.
 
     ```python
     import hopfield_jax as hj
@@ -94,6 +99,7 @@ class InputDrivenNetwork(AbstractDynamics):
     noise_fast: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=0.0)
     noise_slow: Parameter[Scalar] = eqx.field(metadata=domain("nonnegative"), default=0.0)
     input: InputProtocol | None = None
+    rule: Callable | None = None
 
     def __check_init__(self):
         Rules().patterns("InputDrivenNetwork.patterns", self.patterns)
@@ -101,6 +107,11 @@ class InputDrivenNetwork(AbstractDynamics):
         generating_fits("InputDrivenNetwork.units", self.units)
         if self.input is not None and self.input.values.shape[1] != self.patterns.shape[1]:
             fail("InputDrivenNetwork.input", f"inputs to {self.patterns.shape[1]} neurons", self.input.values.shape)
+        if self.rule is not None:
+            takes("InputDrivenNetwork.rule", self.rule, "transitions, overlap")
+            overlap = jnp.zeros(len(self.patterns), self.patterns.dtype)
+            drive = eqx.filter_eval_shape(self.rule, self.transitions, overlap)
+            shape_is("InputDrivenNetwork.rule", drive, overlap.shape, "(patterns,)")
 
     def begin(self, start: int | Array, *, saliency: ScalarLike) -> dict[str, Float[Array, " neurons"]]:
         r"""State in which memory `start` is active with a given saliency: $u = a\,\xi$, $x = a\,\xi + \varepsilon u$.
@@ -125,6 +136,18 @@ class InputDrivenNetwork(AbstractDynamics):
         r"""$a = \Xi u/N$, shape (patterns,)."""
         return self._project(state["slow"])
 
+    def successors(self, overlap: Float[Array, " patterns"]) -> Float[Array, " patterns"]:
+        r"""$Q m$, or $r(Q, m)$ by the network's own rule: what retrieved memories drive; shape (patterns,)."""
+        if self.rule is None:
+            return matmul(self.transitions, overlap)
+        return self.rule(self.transitions, overlap)
+
+    def successors_of(self, memory: int | Array) -> Float[Array, " patterns"]:
+        """What one memory drives that is retrieved alone, shape (patterns,)."""
+        if self.rule is None:
+            return self.transitions[:, memory]
+        return self.successors(jax.nn.one_hot(memory, len(self.patterns), dtype=self.patterns.dtype))
+
     def escape_level(self) -> Scalar:
         r"""Saliency below which a memory is unstable, the inverse slope of the units at 0 (1 for `HardTanh()`)."""
         zero = jnp.zeros((1,), self.patterns.dtype)
@@ -133,7 +156,7 @@ class InputDrivenNetwork(AbstractDynamics):
     def vector_field(self, t: Any, y: dict[str, Array], args: Any = None) -> dict[str, Array]:
         r"""$(\dot x, \dot u)$ without noise, in the structure of the state; per unit of time."""
         slow = y["slow"]
-        drive = self.gain * matmul(matmul(self.transitions, self.overlap(y)), self.patterns)
+        drive = self.gain * matmul(self.successors(self.overlap(y)), self.patterns)
         if self.input is not None:
             drive += self.input(t)
         return {"fast": self.frozen(slow).vector_field(t, y["fast"]), "slow": (drive - slow) / self.tau_slow}

@@ -288,7 +288,7 @@ def _ending(network, found, size, salient, salient_at_end, stable, first_salienc
     pushed = able & (size > 1e-4)
     column = network.transitions[:, leader]
     # The saliency tends to the memory's own drive; it is held if the saliency has reached a sufficient drive.
-    drive = network.gain * network.saliency({"slow": matmul(column, network.patterns)})[leader]
+    drive = network.gain * network.saliency({"slow": matmul(network.successors_of(leader), network.patterns)})[leader]
     at_rest = jnp.abs(salient_at_end[leader.astype(jnp.int32)] - drive) < 1e-3 * drive
     ending = cast(Ending, Ending.running)
     for reason, why in (

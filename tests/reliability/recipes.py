@@ -664,6 +664,7 @@ def sequences() -> list[Recipe]:
                 noise_fast=0.0,
                 noise_slow=0.0,
                 input=None,
+                rule=Thing(None, also={"a rule": lambda transitions, overlap: transitions @ overlap**3}, none=True),
             ),
             use=run,
             ignore=unfinished,

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -465,3 +466,39 @@ def test_noise_needs_a_key_and_traced_nonsense_gives_nan():
         assert run.result == hj.RESULTS.invalid_parameter and run.ending == Ending.invalid
         assert np.isnan(run.period) and np.all(np.isnan(run.switch_times)) and np.all(np.isnan(run.overlap))
         assert np.all(run.order == -1) and not np.any(run.sign)
+
+
+class Powers(eqx.Module):
+    """w Q m³: as the default while one memory is retrieved, but for the weight w."""
+
+    weight: jax.Array = eqx.field(converter=hj.as_inexact)
+
+    def __call__(self, transitions, overlap):
+        return self.weight * transitions @ overlap**3
+
+
+def test_a_rule_of_ones_own_is_retrieved_bisected_and_swept(x64):
+    def network(gain, rule):
+        return S.InputDrivenNetwork(hj.hadamard_patterns(4, 8), gain, S.cycle(4), tau_fast=0.01, rule=rule)
+
+    def run(gain, rule, solver=None):
+        return S.retrieve_sequence(network(gain, rule), saliency=4.0, t1=8.0, max_transitions=8, solver=solver)
+
+    plain, own, exact = run(5.0, None), run(2.5, Powers(2.0)), run(2.5, Powers(2.0), S.ExactDwell())
+    assert own.order[:6].tolist() == plain.order[:6].tolist() and min(own.num_correct, plain.num_correct) >= 5
+    # A switch takes a few percent of a dwell; only then do the two drives differ.
+    np.testing.assert_allclose(own.period, plain.period, rtol=0.05)
+    assert own.period != plain.period
+    np.testing.assert_allclose(exact.switch_times, own.switch_times, rtol=1e-4)
+    options: dict[str, Any] = dict(
+        t1=12.0, lower=1.0, upper=3.0, num_iterations=6, max_transitions=24, solver=S.ExactDwell()
+    )
+    found = S.find_critical_gain(network(2.0, Powers(2.0)), **options)
+    assert 1.6 < found.value < 2.0  # half of that of the default, 3.61 in the limit
+    point = lambda weight: {"count": run(2.5, Powers(weight), S.ExactDwell()).num_transitions}  # noqa: E731
+    swept = hj.sweep.run(point, hj.sweep.Grid(weight=jnp.array([1.0, 2.0])), progress=False)
+    assert swept["count"].values.tolist() == [run(2.5, Powers(1.0)).num_transitions, own.num_transitions]
+    with pytest.raises(ValueError, match="InputDrivenNetwork.rule"):
+        network(5.0, lambda transitions, overlap: overlap[:2])
+    with pytest.raises(ValueError, match=r"a function of \(transitions, overlap\)"):
+        network(5.0, lambda overlap: overlap)
