@@ -7,6 +7,7 @@ $\langle W_{ij}W_{ji}\rangle = \epsilon\Delta^2/N$. A function of Hebb's sum, $f
 
 import abc
 import functools
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,9 +16,11 @@ import numpy as np
 from jax.scipy.stats import norm
 from scipy.special import ndtr, ndtri
 
-from ._checks import Checked, Rules, at_least, domain, fail, kind, shape_is
+from ._checks import Checked, Rules, at_least, domain, fail, is_concrete, kind, shape_is
 from ._misc import default_float, matmul
 from ._types import Array, Float, Parameter, Patterns, PRNGKey, Scalar
+
+_ROOT = np.sqrt(2 * np.pi)
 
 
 class AbstractSynapses(Checked):
@@ -100,21 +103,27 @@ class AbstractStepwise(AbstractSynapses):
         r"""$a = \sum_k v_k[\varphi(\theta_k) - \varphi(\theta_{k+1})]$ and $\langle f^2\rangle = \sum_k v_k^2
         [\Phi(\theta_{k+1}) - \Phi(\theta_k)]$, with the normal density and distribution."""
         levels, slope, share = self._shares(Rules())
-        return jnp.sum(levels * slope), jnp.sum(levels**2 * share)
+        dtype = self.steps()[0].dtype
+        return jnp.asarray((levels * slope).sum(), dtype), jnp.asarray((levels**2 * share).sum(), dtype)
 
     def relations(self, rules: Rules) -> None:
         """Levels and thresholds increase, and the mean level is zero."""
         self._shares(rules)
 
-    def _shares(self, rules: Rules) -> tuple[Array, Array, Array]:
-        r"""$v$, and $\langle T\rangle$ and $\langle 1\rangle$ over each step; validates the steps."""
+    def _shares(self, rules: Rules) -> tuple[Any, Any, Any]:
+        r"""$v$, and $\langle T\rangle$ and $\langle 1\rangle$ over each step; validates the steps. Known ones by NumPy,
+        since JAX would compile a program for every operation."""
         named = zip(("levels", "thresholds"), self.steps(), strict=True)
         (of_levels, levels), (of_ends, ends) = ((f"{type(self).__name__}.{name}", x) for name, x in named)
         shape_is(of_ends, ends, (levels.size - 1,), "(levels - 1,)")
         for name, values in ((of_levels, levels), (of_ends, ends)):
             rules.holds(name, lambda x: x[1:] > x[:-1], "increasing values", values)
-        ends = jnp.pad(ends, 1, constant_values=(-jnp.inf, jnp.inf))
-        share, slope = jnp.diff(norm.cdf(ends)), -jnp.diff(norm.pdf(ends))
+        if is_concrete(levels) and is_concrete(ends):
+            levels, ends = np.asarray(levels, np.float64), np.pad(ends, 1, constant_values=(-np.inf, np.inf))
+            share, slope = np.diff(ndtr(ends)), -np.diff(np.exp(-0.5 * ends.astype(np.float64) ** 2) / _ROOT)
+        else:
+            ends = jnp.pad(ends, 1, constant_values=(-jnp.inf, jnp.inf))
+            share, slope = jnp.diff(norm.cdf(ends)), -jnp.diff(norm.pdf(ends))
         centred = lambda levels, share: abs((levels * share).sum()) <= 1e-5 * abs(levels).max()  # noqa: E731
         rules.holds(of_levels, centred, "values whose mean is zero for a normal T", levels, share)
         return levels, slope, share
@@ -182,7 +191,7 @@ class Clipped(AbstractStepwise):
 
     def steps(self) -> tuple[Array, Array]:
         r"""$\mp 1$, and zero."""
-        return jnp.array([-1.0, 1.0]), jnp.array([0.0])
+        return _known(-1, 1), _known(0)
 
 
 class Ternary(AbstractStepwise):
@@ -197,7 +206,7 @@ class Ternary(AbstractStepwise):
 
     def steps(self) -> tuple[Array, Array]:
         r"""-1, 0, 1, and $\mp\theta$."""
-        return jnp.array([-1.0, 0.0, 1.0]), jnp.stack([-self.dead_zone, self.dead_zone])
+        return _known(-1, 0, 1), self.dead_zone * _known(-1, 1).astype(self.dead_zone.dtype)
 
 
 class Quantised(AbstractStepwise):
@@ -217,8 +226,8 @@ class Quantised(AbstractStepwise):
 
     def steps(self) -> tuple[Array, Array]:
         """The values, and the middles between them."""
-        levels = jnp.asarray(_lloyd_max(self.bits), default_float())
-        return levels, 0.5 * (levels[1:] + levels[:-1])
+        levels = _lloyd_max(self.bits)
+        return _known(*levels), _known(*(0.5 * (levels[1:] + levels[:-1])))
 
 
 class Diluted(AbstractSynapses):
@@ -272,6 +281,10 @@ class Diluted(AbstractSynapses):
         there = (_symmetric(places) if self.symmetric else places) < self.connectivity
         values = sums if self.synapses is None else self.synapses.relative(sums, of_ties)
         return _hollow(coupling * size / self.connectivity * jnp.where(there, values, 0))
+
+
+def _known(*values: Any) -> Array:
+    return jnp.asarray(np.array(values, default_float()))
 
 
 def _sums(patterns: Patterns) -> tuple[Float[Array, "neurons neurons"], Scalar]:

@@ -1,7 +1,7 @@
 """Neurons with inner variables beside their state, such as adaptation and depressing synapses."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,6 +15,8 @@ from .._types import Array, Float, Parameter, PyTree, Scalar
 from ._base import AbstractElementwise, AbstractUnits, elementwise_fit
 
 Site = Float[Array, "*sites"]
+# States of three neurons, and fields at four times.
+_TRIED = [-1.25, 0.25, 0.75], [0.5, 0.5, 0.25], [-0.75, 1.75, -0.4], [1.5, -0.5, 0.75], [0.25, 0.75, 0.1]
 
 
 class AbstractSite(AbstractUnits):
@@ -33,12 +35,15 @@ class AbstractSite(AbstractUnits):
     `ValueError` at construction.
 
     **Attributes:** `units`, of the activity: a separable generating function, `Elementwise(fn)`, `Sign()` or
-    `Glauber(beta)`, whose spins are random.
+    `Glauber(beta)`, whose spins are random. `times`, names of fields (class attribute, none by default): time
+    constants that must not be shorter than the step of a model.
     """
 
     units: eqx.AbstractVar[AbstractElementwise]
     separable = True
     memoryless = False
+    times: ClassVar[tuple[str, ...]] = ()
+    """Names of the time constants, which a step of the model must not exceed."""
 
     def __check_init__(self):
         elementwise_fit(f"{type(self).__name__}.units", self.units)
@@ -90,13 +95,13 @@ class Adaptation(AbstractSite):
 
     $$\dot x = h - w - x,\qquad \tau\dot w = b\,\phi - w,\qquad s = \phi.$$
 
-    At rest it acts as the self-coupling $-b$. With a step of $dt$ as large as the time constants, $w$ is one step late.
+    At rest it acts as the self-coupling $-b$.
 
     **Arguments:**
 
     - `units`: of the activity $\phi(x)$.
     - `strength`: $b$; negative, it facilitates.
-    - `tau`: $\tau$ > 0, in units of the neurons' time constant, and of `dt` or longer.
+    - `tau`: $\tau$, in units of the neurons' time constant, at least `dt`.
 
     ```python
     import jax
@@ -112,15 +117,12 @@ class Adaptation(AbstractSite):
     units: AbstractElementwise
     strength: Parameter[Scalar] = eqx.field(metadata=domain("finite"))
     tau: Parameter[Scalar] = eqx.field(metadata=domain("positive"))
+    times = ("tau",)
 
     @property
     def odd(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As the `units`."""
         return self.units.odd
-
-    def step_fits(self, rules, dt):
-        r"""$\tau \ge dt$."""
-        _lasts(rules, "Adaptation.tau", self.tau, dt)
 
     def start(self, phi):
         """$w = 0$."""
@@ -137,10 +139,6 @@ class Adaptation(AbstractSite):
     def traces(self, phi, y, sent):
         r"""$\phi$ and $\phi$."""
         return phi, sent
-
-
-def _lasts(rules: Rules, argument: str, tau: Scalar, dt: Scalar) -> None:
-    rules.holds(argument, lambda tau, dt: tau >= dt, "a time constant of at least dt = {1:g}", tau, dt)
 
 
 def _optional(value: Any) -> Array | None:
@@ -162,8 +160,8 @@ class ShortTermPlasticity(AbstractSite):
 
     - `units`: of the activity $\phi(x)$, within [-1, 1].
     - `use`: $U$, in (0, 1].
-    - `recovery`: $\tau_r$ > 0. `facilitation`: $\tau_f$ > 0, or `None` for $u = U$. In units of the neurons' time
-      constant, and of `dt` or longer.
+    - `recovery`: $\tau_r$. `facilitation`: $\tau_f$, or `None` for $u = U$. In units of the neurons' time constant, at
+      least `dt`.
     - `bits`: whether neurons are 0 and 1 instead of ±1: $s = \frac uU\,r\,n$ (static).
     - `threshold`: whether neurons of 0 and 1 have the static threshold $\frac12\sum_j J_{ij}$, with which fresh
       synapses make the network that of ±1: $s = \frac uU\,r\,n - \frac12$ (static).
@@ -188,6 +186,7 @@ class ShortTermPlasticity(AbstractSite):
     facilitation: Scalar | None = eqx.field(converter=_optional, default=None)
     bits: bool = eqx.field(static=True, default=False)
     threshold: bool = eqx.field(static=True, default=False)
+    times = ("recovery", "facilitation")
 
     def __check_init__(self):
         if self.threshold and not self.bits:
@@ -197,12 +196,6 @@ class ShortTermPlasticity(AbstractSite):
         """The time constant of facilitation, if any, is positive."""
         if self.facilitation is not None:
             rules.real("ShortTermPlasticity.facilitation", self.facilitation, "positive")
-
-    def step_fits(self, rules, dt):
-        r"""$\tau_r, \tau_f \ge dt$."""
-        _lasts(rules, "ShortTermPlasticity.recovery", self.recovery, dt)
-        if self.facilitation is not None:
-            _lasts(rules, "ShortTermPlasticity.facilitation", self.facilitation, dt)
 
     def start(self, phi):
         """$r = 1$, $u = U$."""
@@ -233,6 +226,7 @@ class Memoryless(AbstractUnits):
     """Units without inner variables, as a site."""
 
     units: AbstractElementwise
+    times: ClassVar[tuple[str, ...]] = ()
 
     def activation(self, x):
         return self.units.activation(x)
@@ -316,11 +310,12 @@ def _tried(site: AbstractSite) -> None:
     are traced."""
     known = all(map(is_concrete, jtu.tree_leaves(site)))
     site = in_type(site, default_float())
+    given = [np.asarray(x, default_float()) * np.array([[1.0], [-1.0]], default_float()) for x in _TRIED]
     if not known:
-        eqx.filter_eval_shape(_numbers, site)
+        eqx.filter_eval_shape(_numbers, site, given)
         return
     with jax.ensure_compile_time_eval():
-        numbers = {name: np.asarray(x) for name, x in eqx.filter_jit(_numbers)(site).items()}
+        numbers = {name: np.asarray(x) for name, x in eqx.filter_jit(_numbers)(site, given).items()}
     for name, x in numbers.items():
         argument = f"{type(site).__name__}.{name}"
         if not np.all(np.isfinite(x)):
@@ -330,11 +325,11 @@ def _tried(site: AbstractSite) -> None:
             fail(argument, "numbers of opposite sign in opposite fields, as `odd` is True", got)
 
 
-def _numbers(site: AbstractSite) -> dict[str, Array]:
-    """What neurons do in given fields (shape (2, 3): neurons and their mirror images); checks shapes and types."""
+def _numbers(site: AbstractSite, given: list[Any]) -> dict[str, Array]:
+    """What neurons of a given state do in given fields (shape (2, 3): neurons and their mirror images); checks shapes
+    and types."""
     name, steps = type(site).__name__, []
-    signs = jnp.array([[1.0], [-1.0]])
-    x = signs * jnp.array([[-1.25, 0.25, 0.75]])
+    x, *fields = given
 
     def alike(method: str, found: Any, expected: Any) -> None:
         form = lambda tree: jtu.tree_map(lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)), tree)  # noqa: E731
@@ -348,13 +343,13 @@ def _numbers(site: AbstractSite) -> dict[str, Array]:
 
     y = site.start(site.activation(x))
     alike("start", y, jtu.tree_map(lambda _: x, y))
-    for pull in (0.5, -0.75, 1.5, 0.25):
+    for field in fields:
         phi = site.activation(x)
         sent = site.sent(phi, y)
         alike("sent", sent, x)
         traces = site.traces(phi, y, sent)
         alike("traces", traces, (x, x))
-        drive, rates = site.law(x, phi, y, signs * jnp.array([[pull, 1.0 - pull, 0.5 * pull]]))
+        drive, rates = site.law(x, phi, y, field)
         alike("law", (drive, rates), (x, y))
         steps.append({"sent": sent, "traces": jnp.concatenate(traces, axis=1), "law": drive})
         x, y = 0.5 * (x + drive), jtu.tree_map(lambda y, rate: y + 0.5 * rate, y, rates)

@@ -49,9 +49,10 @@ class AbstractPlasticModel(Checked):
             one = "1 with Glauber units, which are updated all at once"
             rules.holds(f"{name}.dt", lambda dt: dt == 1, one, self.dt)
         rules.holds(f"{name}.dt", lambda dt: dt <= np.asarray(largest, dt.dtype), at_most, self.dt)
-        step_fits = getattr(self.units, "step_fits", None)  # a site may state rules about the step
-        if step_fits is not None:
-            step_fits(rules, self.dt)
+        site, longest = self.site, "a time constant of at least dt = {1:g}"
+        for field in site.times:
+            if (tau := getattr(site, field)) is not None:
+                rules.holds(f"{type(site).__name__}.{field}", lambda tau, dt: tau >= dt, longest, tau, self.dt)
         for weights in jtu.tree_leaves(self.tables(2)):  # raises if the kernel is invalid for this step
             rules.holds(f"{name}.kernel", lambda weights: abs(weights) < np.inf, "finite weights", weights)
 

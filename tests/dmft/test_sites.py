@@ -340,6 +340,8 @@ BAD = [
     (lambda: depressing(recovery=-1.0), "ShortTermPlasticity.recovery", "-1.0"),
     (lambda: depressing(facilitation=0.0), "ShortTermPlasticity.facilitation", "0.0"),
     (lambda: depressing(threshold=True), "ShortTermPlasticity.threshold", "True"),
+    (lambda: network(0.1, D.Adaptation(TANH, 0.5, 0.5)), "Adaptation.tau", "0.5"),
+    (lambda: network(0.1, depressing(facilitation=0.1), dt=0.2), "ShortTermPlasticity.facilitation", "0.1"),
 ]
 
 
