@@ -31,6 +31,7 @@ CITED = {  # authors, year: where, if that is said anywhere
     "Amit, Gutfreund, Sompolinsky 1985": ("Phys. Rev. Lett. 55, 1530",),
     "Amit, Gutfreund, Sompolinsky 1987": ("Ann. Phys. 173, 30", "Phys. Rev. A 35, 2293"),
     "Benettin, Galgani, Giorgilli, Strelcyn 1980": (),
+    "Clark, Abbott 2024": (),
     "Derrida, Gardner, Zippelius 1987": ("Europhys. Lett. 4, 167",),
     "Düring, Coolen, Sherrington 1998": ("J. Phys. A 31, 8607",),
     "Fachechi, Agliari, Barra 2019": (),
