@@ -91,7 +91,7 @@ def periodic_orbit(
 
     Tangents solve their own equations together with the state, and their errors are controlled too. Where the vector
     field is continuous, as with units that have kinks, multipliers are those of the orbit; where it jumps (`Sign`
-    units) they miss the jumps.
+    units) they miss the jumps. Their eigensolver does not exist on TPUs.
 
     State and period are differentiable once with respect to the model and `args`, implicitly, in the mode of `adjoint`
     (at kinks less accurately in reverse mode, along the steps for the state); gradients with respect to `y0` and
