@@ -149,7 +149,8 @@ def follow(
     at_least("max_folds", max_folds, 1)
     at_least("min_folds", min_folds, 0)
     numbers = state, parameter, lower, upper, step
-    out = _follow(function, *numbers, forward, num_steps, max_folds, min_folds, rules.valid)
+    counts = int(num_steps), int(max_folds), int(min_folds)
+    out = _follow(function, *numbers, forward, *counts, rules.valid)
     return raise_unless_okay(out, out.result) if throw else out
 
 

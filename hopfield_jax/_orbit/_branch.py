@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._checks import Rules, fail, kind
+from .._checks import Rules, at_least, fail, kind
 from .._dynamics import AbstractDynamics
 from .._follow import Branch, follow
 from .._integrate import as_args, as_problem
@@ -66,12 +66,13 @@ def follow_orbit(
     """
     if not callable(function):
         fail("function", "a function of a parameter that returns a dynamics", kind(function))
+    at_least("max_steps", max_steps, 1)
     rules = Rules()
     parameter, period = rules.real("parameter", parameter, "finite"), rules.real("period", period, "positive")
     model, y0, _ = as_problem("y0", function(parameter), y0, rules)
     if not isinstance(model, AbstractDynamics):
         fail("function", "a function of a parameter that returns a dynamics", kind(model))
-    run = Run(max_steps, solver, stepsize_controller or tight_controller(y0), None, False)
+    run = Run(int(max_steps), solver, stepsize_controller or tight_controller(y0), None, False)
     x, restore = ravel_pytree(y0)
     args = as_args(args)
     section = Section(run, restore, x, rate_of(run, (model, args), y0), period.astype(x.dtype))

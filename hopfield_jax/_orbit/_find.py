@@ -156,7 +156,7 @@ def periodic_orbit(
     if stepsize_controller is None:
         stepsize_controller = tight_controller(y0)
     updates = int(np.asarray(period)) if is_map else None
-    run = Run(max_steps, solver, stepsize_controller, updates, bool(forced) or is_map)
+    run = Run(int(max_steps), solver, stepsize_controller, updates, bool(forced) or is_map)
     numbers = y0, period, transient, as_args(args)
     out = _periodic_orbit(model, run, adjoint, *numbers, dense, count, linear_solver, rules.valid)
     out = eqx.tree_at(lambda found: found.state, out, in_type(out.state, dtype))
