@@ -68,8 +68,13 @@ class AbstractPlasticModel(Checked):
         found = {"both": post} if post is pre else {"post": post, "pre": pre}
         return {name: trace for name, trace in found.items() if trace is not sent}
 
+    def num_inner(self) -> int:
+        """How many inner variables a neuron has."""
+        one, model = jax.ShapeDtypeStruct((1,), default_float()), in_type(self, default_float())
+        return 0 if self.units.memoryless else len(jtu.tree_leaves(jax.eval_shape(model.site.start, one)))
+
     def num_traces(self) -> int:
-        """How many there are."""
+        """How many traces there are."""
         if self.units.memoryless or self.kernel is None:
             return 0
         model = in_type(self, default_float())

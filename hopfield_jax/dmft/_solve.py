@@ -142,15 +142,16 @@ def memory_needed(
     _sizes_fit(model, cue, num_steps, num_samples, num_shifts, max_rank)
     room = _rooms(model, num_steps, known=False)[0] if max_rank is None else max_rank
     strata, count, times = cue.num_strata(model.units), model.num_normals(room + 1), num_steps + 1
+    variables = 1 + model.num_inner()
     # Sobol points, normals, directions (plain, and weighted for the Gram matrix), paths.
-    paths = num_samples * (3 * count + 2 * strata * room + 12 * strata)
+    paths = num_samples * (3 * count + 2 * strata * room + (9 + 3 * variables) * strata)
     if derivative is not None and model.units.thermal:
-        paths += num_samples * strata * 4 * (room + times)
+        paths += num_samples * strata * 4 * (room + variables * times)
     elif isinstance(derivative, Along):
-        paths += num_samples * strata * (2 * room + times)
+        paths += num_samples * strata * (2 * room + variables * times)
     paths = -(-paths // Split.of(mesh, "num_samples", num_samples).pieces)
     if isinstance(derivative, Lines) and not model.units.thermal:  # on every device
-        paths += derivative.numbers(strata, room + 1, times, num_samples)
+        paths += derivative.numbers(strata, room + 1, variables * times, num_samples)
     paths *= min(num_shifts, _at_once(num_shifts))
     tables = 0  # negligible beside the paths for few steps
     if times >= 256:

@@ -95,6 +95,16 @@ def test_nothing_remembered_is_no_site():
         np.testing.assert_allclose(found.crosstalk_feedback.sum(1), plain.crosstalk_feedback.sum(1), atol=near)
 
 
+def test_memory_of_inner_variables():
+    """Each is one more number per path, and per path and step for a derivative."""
+    sizes: Any = {"num_steps": 50, "num_samples": 1024, "num_shifts": 1, "max_rank": 16}
+    units = (TANH, D.Adaptation(TANH, 0.5, 5.0))
+    cases: Any = (({}, 3), ({"derivative": D.Along()}, 3 + 51))
+    for options, per_path in cases:
+        plain, adapting = (D.memory_needed(network(0.1, u), D.SpinCue(0.5), **sizes, **options) for u in units)
+        assert adapting - plain == per_path * 1024 * 2 * 4  # of two strata, in float32
+
+
 def test_kernels_as_tables_and_as_recursions():
     def run(kernel):
         model = D.PlasticNetwork(0.1, depressing(), kernel)
