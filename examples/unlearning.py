@@ -23,8 +23,8 @@ parser.add_argument("--quick", action="store_true", help="a smaller network, few
 parser.add_argument("--output", default="unlearning.png", help="file of the figure")
 options = parser.parse_args()
 num_neurons, num_draws = (50, 8) if options.quick else (100, 40)
-loads = [0.2, 0.4] if options.quick else [0.2, 0.3, 0.4, 0.5]
-numbers = [0, 100, 400] if options.quick else [0, 50, 100, 150, 200, 250, 300, 400, 500, 600]
+loads = [0.2, 0.4] if options.quick else [0.2, 0.3, 0.4]
+numbers = [0, 100, 400] if options.quick else [0, 50, 100, 200, 350, 500, 700, 1000, 1400]
 rate, cue_overlap, at_once = 0.05, 0.9, classical.Synchronous()
 
 # %% [markdown]

@@ -324,6 +324,7 @@ def test_the_largest_entry_is_selected_alone_exactly_when_its_margin_allows(x, a
 _entmax_activation = jax.jit(lambda alpha, beta, x: hj.Entmax(alpha, beta).activation(x))
 
 
+@pytest.mark.slow
 def test_second_derivatives_through_a_scan_of_updates_are_those_of_differences(x64):
     """Reverse mode over reverse mode of a scan, where JAX drops custom rules."""
     patterns = hj.gaussian_patterns(6, 8, key=jax.random.key(0))

@@ -28,7 +28,7 @@ class LogSumExp(AbstractGeneratingFunction):
 
     def __call__(self, x: Float[Array, "*copies neurons"]) -> Scalar:
         r"""$\frac{1}{\beta}\log\sum_i e^{\beta x_i}$, summed over leading axes."""
-        return jnp.sum(jax.nn.logsumexp(self.beta * x, axis=-1)) / self.beta
+        return jnp.sum(_log_sum_exp(self.beta * x)) / self.beta
 
 
 class Spherical(AbstractGeneratingFunction):
@@ -66,5 +66,20 @@ class LayerNorm(AbstractGeneratingFunction):
         r"""$\gamma D\sqrt{\mathrm{var}(x) + \delta} + b \cdot x$, summed over leading axes."""
         if self.shift.ndim and self.shift.shape != x.shape[-1:]:
             fail("LayerNorm.shift", f"one number or shape {x.shape[-1:]}", f"shape {self.shift.shape}")
-        spread = jnp.sqrt(jnp.var(x, axis=-1) + self.delta)
+        apart = x - jax.lax.stop_gradient(x[..., :1])  # a common offset has no effect but on rounding
+        spread = jnp.sqrt(jnp.var(apart, axis=-1) + self.delta)
         return self.gain * x.shape[-1] * jnp.sum(spread) + inner(jnp.broadcast_to(self.shift, x.shape), x)
+
+
+# Its derivative is written as a softmax: that of `logsumexp` reads the scores twice more.
+
+
+@jax.custom_jvp
+def _log_sum_exp(z: Array) -> Array:
+    return jax.nn.logsumexp(z, axis=-1)
+
+
+@_log_sum_exp.defjvp
+def _(primals, tangents):
+    (z,), (dz,) = primals, tangents
+    return _log_sum_exp(z), jnp.sum(jax.nn.softmax(z, axis=-1) * dz, axis=-1)

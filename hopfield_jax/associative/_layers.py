@@ -136,14 +136,13 @@ class AssociationLayer(eqx.Module):
 
     @method
     def _weights(self, start: Array, keys: Array, seen: Array | None) -> Array:
-        bias, some = jnp.zeros_like(keys, shape=(*start.shape[:2], 1)), True
+        bias, some = jnp.zeros_like(start[..., 0]), True  # one number a query, or one a memory too
         if seen is not None:  # a query that sees nothing does as if it saw all, for finite numbers, and gets zeros
             some = jnp.any(seen, axis=-1, keepdims=True)
             bias = jnp.where(seen | ~some, 0, -jnp.inf).astype(keys.dtype)
 
         def everywhere(function: Callable[[AdiabaticNetwork, Array], Array]) -> Callable[[Array], Array]:
             def one(v: Array, keys: Array, bias: Array, start: Array) -> Array:
-                bias = jnp.broadcast_to(bias, keys.shape[:1]) if seen is not None else jnp.zeros_like(keys[0, 0])
                 return function(self._network(keys, bias, self.settle.input(start)), v)
 
             of_heads = jax.vmap(jax.vmap(one, in_axes=(0, None, 0, 0)))

@@ -59,8 +59,8 @@ class Implicit(AbstractSettling):
     **Arguments:**
 
     - `drive`: $d$, of the input.
-    - `tolerance`: largest change in one update that counts as rest, relative to the largest entry or to one; the
-      default, 0, takes $\varepsilon^{0.6}$ for the type's precision $\varepsilon$, 7e-5 in float32.
+    - `tolerance`: largest change in one update that counts as rest, relative to the largest entry at the start or
+      to one; the default, 0, takes $\varepsilon^{0.6}$ for the type's precision $\varepsilon$, 7e-5 in float32.
     - `max_updates`: the largest number.
     """
 
@@ -87,8 +87,8 @@ class Implicit(AbstractSettling):
             return jax.lax.custom_linear_solve(product, b, linear_solve, linear_solve)
 
         root = jax.lax.custom_root(step, start, self._iterate, tangent_solve)
-        rest = self._small(step(jax.lax.stop_gradient(root)), root)
-        return jnp.where(jnp.all(rest, axis=-1, keepdims=True), root, jax.lax.stop_gradient(root))
+        change = jnp.max(jnp.abs(step(jax.lax.stop_gradient(root))), axis=-1, keepdims=True)
+        return jnp.where(change <= self._tolerance(start), root, jax.lax.stop_gradient(root))
 
     def input(self, start: Float[Array, " neurons"]) -> Float[Array, " neurons"]:
         r"""$d\,W_Qx$."""
@@ -97,9 +97,11 @@ class Implicit(AbstractSettling):
     def _iterate(self, step: Update, start: Array) -> Array:
         """Adds the step until it is small everywhere."""
 
+        tolerance = self._tolerance(start)
+
         def going(carry: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-            x, change, count = carry
-            return ~jnp.all(self._small(change, x)) & (count < self.max_updates)
+            _, change, count = carry
+            return (jnp.max(jnp.abs(change)) > tolerance) & (count < self.max_updates)
 
         def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             x, change, count = carry
@@ -107,7 +109,7 @@ class Implicit(AbstractSettling):
 
         return jax.lax.while_loop(going, again, (start, step(start), jnp.array(0)))[0]
 
-    def _small(self, change: Array, x: Array) -> Bool[Array, "..."]:
-        given = self.tolerance.astype(x.dtype)
-        tolerance = jnp.where(given > 0, given, float(jnp.finfo(x.dtype).eps) ** 0.6)
-        return jnp.abs(change) <= tolerance * jnp.maximum(1, jnp.max(jnp.abs(x)))
+    def _tolerance(self, start: Array) -> Scalar:
+        given = self.tolerance.astype(start.dtype)
+        share = jnp.where(given > 0, given, float(jnp.finfo(start.dtype).eps) ** 0.6)
+        return jax.lax.stop_gradient(share * jnp.maximum(1, jnp.max(jnp.abs(start))))

@@ -1,5 +1,8 @@
 """Layers: attention as one update, masks, both derivatives, and the network behind a layer."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import equinox as eqx
@@ -14,6 +17,7 @@ from hopfield_jax import associative as A
 
 QUERIES, MEMORIES = jr.normal(jr.key(1), (5, 8)), jr.normal(jr.key(2), (7, 6))
 MASK = jr.bernoulli(jr.key(3), 0.5, (2, 5, 7)).at[..., 0].set(True)
+SLOW = ("softmax", pytest.param("entmax", marks=pytest.mark.slow))  # entmax takes long to compile
 UNITS = {"softmax": hj.LogSumExp(0.7), "sparsemax": hj.Sparsemax(0.7), "entmax": hj.Entmax(1.5, 0.7)}
 
 
@@ -60,7 +64,7 @@ def test_more_updates_are_those_of_the_networks_of_the_heads():
     np.testing.assert_allclose(found, jax.vmap(several.output_proj)(expected), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", ["sparsemax", *SLOW])
 def test_a_mask_is_as_if_the_memories_were_not_there(name):
     masked = layer(units=UNITS[name], settle=A.Unrolled(2))
     keep = np.array([True, False, True, True, False, True, True])
@@ -78,7 +82,7 @@ def test_a_query_that_sees_nothing_gets_zeros_and_finite_gradients(settle):
         out = layer(queries, MEMORIES, mask=nothing)
         return jnp.sum(jnp.sin(out)), out
 
-    arrays, rest = eqx.partition(layer(units=hj.Entmax(), settle=settle), eqx.is_inexact_array)
+    arrays, rest = eqx.partition(layer(units=hj.Sparsemax(), settle=settle), eqx.is_inexact_array)
     run = jax.jit(jax.grad(lambda a, q: total(eqx.combine(a, rest), q), argnums=(0, 1), has_aux=True))
     gradient, out = run(arrays, QUERIES)
     assert not np.any(out[2]) and np.all(np.any(out[:2] != 0, axis=1))
@@ -98,7 +102,7 @@ class Long(A.AbstractSettling):
         return self.drive * start
 
 
-@pytest.mark.parametrize("name", ["softmax", "entmax"])
+@pytest.mark.parametrize("name", SLOW)
 def test_the_implicit_derivative_is_that_of_many_updates(name, x64):
     to_64 = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float64) if eqx.is_inexact_array(x) else x, tree)  # noqa: E731
     base, queries, memories = to_64((layer(units=UNITS[name], visible=hj.LayerNorm(0.5)), QUERIES, MEMORIES))
@@ -128,7 +132,7 @@ def test_states_that_do_not_settle_are_kept_without_a_gradient():
     assert np.isfinite(out) and not np.any(gradient)
 
 
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", ["sparsemax", *SLOW])
 def test_the_network_behind_a_layer_is_taken_by_all_verbs(name):
     trained = layer(units=UNITS[name], head_size=16)
     network: Any = trained.network(MEMORIES, head=1)
@@ -175,7 +179,9 @@ def test_learned_memories_learn_a_map():
 
 
 def test_sixteen_bits_are_kept():
-    small = jax.tree.map(lambda x: x.astype(jnp.bfloat16) if eqx.is_inexact_array(x) else x, layer(units=hj.Entmax()))
+    small = jax.tree.map(
+        lambda x: x.astype(jnp.bfloat16) if eqx.is_inexact_array(x) else x, layer(units=hj.Sparsemax())
+    )
     for settle in (A.Unrolled(2), A.Implicit(jnp.array(1.0, jnp.bfloat16))):
         rounded = with_settle(small, settle)
         out = rounded(QUERIES.astype(jnp.bfloat16), MEMORIES.astype(jnp.bfloat16), mask=MASK)
@@ -221,3 +227,42 @@ def test_units_that_are_not_silent_take_no_mask():
 def test_bad_input_names_the_argument(build: Any, argument: str):
     with pytest.raises(ValueError, match=argument):
         build()
+
+
+SHARDED = """
+import equinox as eqx, jax, jax.numpy as jnp, jax.random as jr
+import hopfield_jax as hj
+
+A, spec = hj.associative, jax.sharding.PartitionSpec
+mesh = jax.sharding.Mesh(jax.devices(), ("all",))
+put = lambda x, *axes: jax.device_put(x, jax.sharding.NamedSharding(mesh, spec(*axes)))
+keys = lambda layer: (layer.keys, layer.values)
+heads = lambda layer: layer.association.query_proj.weight
+
+@eqx.filter_jit
+@eqx.filter_value_and_grad
+def loss(layer, x):
+    return jnp.mean(jnp.square(jax.vmap(layer)(x)))
+
+assert len(jax.devices()) == 4
+x = jr.normal(jr.key(1), (8, 6, 16))
+for settle in (A.Unrolled(3), A.Implicit()):
+    layer = A.MemoryLayer(16, 16, num_heads=4, units=hj.Sparsemax(), settle=settle, key=jr.key(0))
+    expected = jax.tree.leaves(loss(layer, x))
+    whole = eqx.filter_shard(layer, jax.sharding.NamedSharding(mesh, spec()))
+    memories = eqx.tree_at(keys, whole, tuple(put(leaf, "all") for leaf in keys(layer)))
+    split = eqx.tree_at(heads, whole, put(heads(layer), "all"))
+    for layer, batch in ((whole, put(x, "all")), (memories, put(x)), (split, put(x))):
+        for got, wanted in zip(jax.tree.leaves(loss(layer, batch)), expected, strict=True):
+            assert jnp.max(jnp.abs(got - wanted)) < 1e-5
+"""
+
+
+@pytest.mark.slow
+def test_batches_memories_or_heads_may_be_sharded():
+    """Numbers of order 0.1 agree to rounding of sums, or to the tolerance of `Implicit`."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED], env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

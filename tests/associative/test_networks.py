@@ -363,9 +363,11 @@ class Stopped(hj.AbstractGeneratingFunction):
         return jnp.vdot(p, x) - 0.5 * jnp.vdot(p, p) + 0.5
 
 
-@pytest.mark.parametrize("blocked", ["", "threshold", "activation"])
-@pytest.mark.parametrize("family", ["hidden", "visible"])
-@precisions
+STOPPED = [("", "hidden"), ("threshold", "hidden"), ("activation", "hidden"), ("activation", "visible")]
+
+
+@pytest.mark.parametrize("blocked, family", STOPPED)
+@pytest.mark.parametrize("bits", [32, pytest.param(64, marks=pytest.mark.slow)])
 def test_a_stopped_gradient_is_found(blocked, family, bits):
     with enable_x64(bits == 64):
         patterns, states = 0.5 * hj.gaussian_patterns(4, 6, key=jr.key(0)), 0.1 * jr.normal(jr.key(1), (10, 6))
@@ -379,7 +381,10 @@ def test_a_stopped_gradient_is_found(blocked, family, bits):
     assert ("stopped gradient" in str(jtu.tree_map(lambda x: x[0], report))) == bool(blocked)
 
 
-@pytest.mark.parametrize("name", ["dense_memory", "sparsemax", "entmax", "distance", "three_layers"])
+KINKED = ("dense_memory", "entmax", "distance", "three_layers")
+
+
+@pytest.mark.parametrize("name", ["sparsemax", *(pytest.param(n, marks=pytest.mark.slow) for n in KINKED)])
 def test_kinks_are_no_stopped_gradients(name):
     network = networks()[name]
     states = network.state(jr.key(2), 1.0, (30,))
