@@ -49,13 +49,16 @@ class Linearisation(eqx.Module):
             self.leading,
             lambda: (
                 f"leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
-                f"{'hyperbolic' if self.hyperbolic else self._flat()}, {self.num_dead} dead "
-                f"units, rate of change {self.residual:.2g}\n  result: {describe_result(self.result)}"
+                f"{'hyperbolic' if self.hyperbolic else self._flat()}, {self._dead()}rate of change {self.residual:.2g}\n"
+                f"  result: {describe_result(self.result)}"
             ),
         )
 
+    def _dead(self) -> str:
+        return f"{self.num_dead} dead units, " if self.num_dead >= 0 else ""
+
     def _flat(self) -> str:
-        everywhere = int(self.num_flat) == self.eigenvalues.shape[-1]
+        everywhere = int(self.num_flat) == self.eigenvalues.shape[-1] and not bool(jnp.any(jnp.imag(self.eigenvalues)))
         return "flat in every direction (a dead zone)" if everywhere else f"{self.num_flat} flat directions"
 
 

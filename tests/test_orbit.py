@@ -142,6 +142,24 @@ def test_invalid_arguments_and_failures(x64):
         run(Rotor(-1.0), transient=100.0)
 
 
+class Pair(hj.AbstractDynamics):
+    """The divergence is -2 tanh² of the first unit at gain 2: spirals that close too slowly to see, but no orbit."""
+
+    gain: hj.Parameter[jax.Array] = eqx.field(metadata=hj.domain("finite"))
+
+    def vector_field(self, t, y, args=None):
+        return -y + self.gain * jnp.stack([jnp.tanh(y[0]) - jnp.tanh(y[1]), jnp.tanh(y[0])])
+
+
+def test_a_slow_spiral_is_no_orbit():
+    """In float32 it closes to rounding, with two multipliers near 1 in a complex pair."""
+    run = lambda gain: hj.periodic_orbit(  # noqa: E731
+        Pair(gain), jnp.array([1.0, 0.0]), period=4.0, transient=20.0, throw=False
+    )
+    assert run(2.0).result == hj.RESULTS.no_return and not run(2.0).stable
+    assert run(3.0).stable and abs(run(3.0).period - 3.7188) < 1e-3
+
+
 def at_gain(network, gain):
     return eqx.tree_at(lambda n: n.gain, network, gain)
 

@@ -36,7 +36,7 @@ class PeriodicOrbit(eqx.Module):
     - `multipliers`: Floquet's, the eigenvalues of the derivative of the state after a period by that before, the
       largest modulus first; complex. One of them is 1 if the period was solved for (a shift along the orbit).
     - `leading`: the largest modulus, apart from that one.
-    - `stable`: whether `leading` is below 1.
+    - `stable`: whether `leading` is below 1 by more than `trivial_error`.
     - `trivial_error`: distance of the multiplier nearest to 1 from 1, a measure of the accuracy; NaN if the period was
       given.
     - `residual`: largest |y(T) − y(0)|.
@@ -200,6 +200,10 @@ def _periodic_orbit(
         (~converged, RESULTS.no_return),
         (at_rest & jnp.array(not run.fixed), RESULTS.orbit_at_rest),
     )
+    # A trivial multiplier in a complex pair is that of a spiral so slow that it passes for closed.
+    nearest = multipliers[jnp.argmin(jnp.abs(multipliers - 1))]
+    spiral = jnp.array(not run.fixed) & (jnp.abs(jnp.imag(nearest)) > jnp.finfo(x.dtype).eps)
+    result = RESULTS.where(is_okay(result) & spiral, RESULTS.no_return, result)
     result = RESULTS.where(is_okay(begun), result, begun)
     result = RESULTS.where(valid, result, RESULTS.invalid_parameter)
     return _found(section, restore(x), period, multipliers, gaps, result)
@@ -211,6 +215,7 @@ def _found(section: Section, state: State, period: Scalar, multipliers: Array, g
     away = jnp.abs(multipliers - 1)
     trivial = jnp.arange(multipliers.size) == jnp.argmin(away)
     others = jnp.where(trivial & jnp.array(not section.run.fixed), 0, jnp.abs(multipliers))
+    margin = jnp.where(section.run.fixed, 0, jnp.min(away))  # what the trivial one says of the accuracy
     numbers = state, period, jnp.max(others), jnp.where(section.run.fixed, jnp.nan, jnp.min(away))
     state, period, leading, trivial_error = nan_unless(okay, numbers, constant=True)
     return PeriodicOrbit(
@@ -218,7 +223,7 @@ def _found(section: Section, state: State, period: Scalar, multipliers: Array, g
         period=period,
         multipliers=jnp.where(okay, multipliers, jnp.nan),
         leading=leading,
-        stable=okay & (leading < 1),
+        stable=okay & (leading + margin < 1),
         trivial_error=trivial_error,
         residual=jax.lax.stop_gradient(largest(section.split(gaps)[0])),
         result=result,

@@ -315,7 +315,15 @@ def _tried(site: AbstractSite) -> None:
         eqx.filter_eval_shape(_numbers, site, given)
         return
     with jax.ensure_compile_time_eval():
-        numbers = {name: np.asarray(x) for name, x in eqx.filter_jit(_numbers)(site, given).items()}
+        numbers, alone = (
+            {name: np.asarray(x) for name, x in eqx.filter_jit(_numbers)(site, some).items()}
+            for some in (given, [x[:1, :1] for x in given])
+        )
+    for name in ("law", "sent"):
+        found, one = numbers[name][:, :1, :1], alone[name]
+        if np.all(np.isfinite(found)) and not np.allclose(found, one, rtol=1e-3, atol=1e-3 * np.max(abs(found))):
+            got = f"{found.ravel().tolist()} beside others and {one.ravel().tolist()} alone"
+            fail(f"{type(site).__name__}.{name}", "the same of a neuron beside others as alone", got)
     for name, x in numbers.items():
         argument = f"{type(site).__name__}.{name}"
         if not np.all(np.isfinite(x)):
@@ -339,6 +347,7 @@ def _numbers(site: AbstractSite, given: list[Any]) -> dict[str, Array]:
             same = False
         if not same:
             what = "arrays of the shape, type and structure that it is given"
+            what = f"a pair, the drive and the rates of the inner variables, {what}" if method == "law" else what
             fail(f"{name}.{method}", what, jtu.tree_map(lambda a: f"{jnp.result_type(a)}{list(jnp.shape(a))}", found))
 
     y = site.start(site.activation(x))

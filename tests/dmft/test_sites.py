@@ -298,6 +298,7 @@ class Own(D.AbstractSite):
         return {"int": phi.astype(int), "short": phi[..., :1]}.get(self.fault, jnp.zeros_like(phi))
 
     def law(self, x, phi, y, field):
+        field = field - jnp.mean(phi) if self.fault == "mixes" else field
         rates = self.gain * (phi**2 if self.fault in ("even", "not odd") else phi) - y
         rates = {"tuple": (rates,), "sum": jnp.sum(rates)}.get(self.fault, rates)
         return (jnp.log(field) if self.fault == "log" else field - y), rates
@@ -321,6 +322,7 @@ class Own(D.AbstractSite):
         ("half", "sent", "float16"),
         ("short sent", "sent", r"\[2, 1\]"),
         ("one", "traces", "float32"),
+        ("mixes", "law", "alone"),
         ("even", "sent", "opposite sign"),
         ("even trace", "traces", "opposite sign"),
     ],
