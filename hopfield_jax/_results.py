@@ -106,7 +106,7 @@ class RESULTS(dfx.RESULTS, metaclass=_Named):  # pyright: ignore[reportGeneralTy
         "hundredth of that rate of change: the state is at a bifurcation, or only slow. Try a smaller `tolerance`."
     )
     no_return = (
-        "No periodic orbit was found near the guess: Newton's method did not converge, or to a slow spiral. Try a state "
+        "No periodic orbit was found near the guess: Newton's method did not converge, or to a spiral. Try a state "
         "nearer to the orbit and away from its fast parts, a better `period`, or a `transient` if the orbit attracts."
     )
     orbit_at_rest = "There is no periodic orbit near the guess, which is at rest or led to a fixed point."

@@ -49,8 +49,8 @@ class Linearisation(eqx.Module):
             self.leading,
             lambda: (
                 f"leading eigenvalue {self.leading:.5g}, {'stable' if self.stable else 'not stable'}, "
-                f"{'hyperbolic' if self.hyperbolic else self._flat()}, {self._dead()}rate of change {self.residual:.2g}\n"
-                f"  result: {describe_result(self.result)}"
+                f"{'hyperbolic' if self.hyperbolic else self._flat()}, {self._dead()}"
+                f"rate of change {self.residual:.2g}\n  result: {describe_result(self.result)}"
             ),
         )
 

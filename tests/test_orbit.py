@@ -151,6 +151,15 @@ class Pair(hj.AbstractDynamics):
         return -y + self.gain * jnp.stack([jnp.tanh(y[0]) - jnp.tanh(y[1]), jnp.tanh(y[0])])
 
 
+def test_second_derivatives_are_refused():
+    def period(gain):
+        options: dict[str, Any] = {"period": 4.0, "adjoint": dfx.ForwardMode(), "throw": False}
+        return hj.periodic_orbit(Pair(gain), jnp.array([1.0, 0.0]), **options).period
+
+    with pytest.raises(Exception, match="first derivatives only"):
+        jax.jvp(jax.jacfwd(period), (3.0,), (1.0,))
+
+
 def test_a_slow_spiral_is_no_orbit():
     """In float32 it closes to rounding, with two multipliers near 1 in a complex pair."""
     run = lambda gain: hj.periodic_orbit(  # noqa: E731

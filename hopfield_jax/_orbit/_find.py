@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 from .._checks import Rules, at_least, fail, is_valid, takes
 from .._dynamics import AbstractDynamics
 from .._integrate import as_args, as_problem, tolerances
-from .._misc import in_type, largest, nan_unless
+from .._misc import in_type, largest, nan_unless, nondifferentiable
 from .._results import RESULTS, card, describe_result, is_okay, outcome, raise_unless_okay
 from .._roots import settled_newton
 from .._types import Array, Bool, PyTree, Scalar, ScalarLike, State
@@ -192,7 +192,7 @@ def _periodic_orbit(
         operator = lx.FunctionLinearOperator(product, jax.eval_shape(lambda: w))
         solve = lambda b: lx.linear_solve(operator, b, linear_solver, throw=False).value  # noqa: E731
     # A Newton step of no length, with the derivative of the implicit function theorem.
-    x, period = section.split(w - solve(gaps - jax.lax.stop_gradient(gaps)))
+    x, period = section.split(w - solve(_once(gaps) - jax.lax.stop_gradient(gaps)))
     moved = largest(rate_of(run, still, restore(constant(x)))) * period
     at_rest = moved <= 10 * jnp.sqrt(jnp.finfo(x.dtype).eps) * (1 + largest(x))
     result = outcome(
@@ -228,6 +228,19 @@ def _found(section: Section, state: State, period: Scalar, multipliers: Array, g
         residual=jax.lax.stop_gradient(largest(section.split(gaps)[0])),
         result=result,
     )
+
+
+@jax.custom_jvp
+def _once(x: Array) -> Array:
+    """`x`, whose second derivatives raise: those of a single Newton step would be wrong."""
+    return x
+
+
+@_once.defjvp
+def _(primals, tangents):
+    message = "`hopfield_jax.periodic_orbit` has first derivatives only."
+    marked = nondifferentiable(primals[0], message)
+    return _once(primals[0]), jnp.where(jnp.ones_like(marked, dtype=bool), tangents[0], marked)
 
 
 def constant(tree: PyTree) -> PyTree:
