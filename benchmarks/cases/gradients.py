@@ -56,9 +56,9 @@ def forward(num_steps: int, num_samples: int, rule: D.Along | D.Lines) -> Bench:
     def make() -> Problem:
         final, (strength, kernel) = _final(num_steps, num_samples, rule)
         step = jnp.asarray(0.01)
-        # Along paths, in float32: rounding of some 1e-6 by a difference of 1e-3, and the curvature over it. Lines have
-        # a sampling error of their own, of some per cent here.
-        tolerance = 0.1 if by_lines else 5e-3
+        # Along paths, in float32: rounding of some 1e-6 by a difference of 1e-3, and the curvature over it; after 100
+        # steps differences scatter by 4 % with their width. Lines have a sampling error of their own, of some per cent.
+        tolerance = 0.1 if by_lines else 5e-3 if num_steps <= 30 else 0.05
         differences = Call(lambda s, k: (final(s + step, k) - final(s - step, k)) / (2 * step), (strength, kernel))
         return Problem(
             Call(lambda s, k: jax.jvp(lambda s: final(s, k), (s,), (jnp.ones_like(s),)), (strength, kernel)),
